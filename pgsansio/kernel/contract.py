@@ -1,0 +1,211 @@
+"""What a kernel is: the hot loops over rows and parameters, as types.
+
+Two implementations fill this contract: `pure` (the definition) and, where it was built, a compiled one with the same
+results, errors, texts and limits. Everything above calls the functions through `pgsansio.kernel` and never asks which one
+runs. Nothing here keeps state between calls, and no result keeps a view of a caller's buffer.
+
+A *plan* says once, when a statement has been described, what would otherwise be asked for every value.
+"""
+
+import enum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+from pgsansio.enums import Format
+
+__all__ = ["CONTRACT_VERSION", "NULL_LENGTH", "Arguments", "Buffer", "Kernel", "Opcode", "ParameterPlan", "RowPlan", "ValueCodec"]
+
+#: Raised when a signature or a meaning below changes; a compiled kernel of another version is refused at import.
+CONTRACT_VERSION: Final = 1
+
+#: The length that stands for SQL NULL in DataRow, Bind and binary COPY (manual, "Message Formats").
+NULL_LENGTH: Final = -1
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+Arguments: TypeAlias = Sequence[object]
+
+
+class Opcode(enum.IntEnum):
+    """How a kernel may handle a value without calling `ValueCodec.decode` or `encode`.
+
+    An opcode promises that the codec's two functions do exactly what the binary form of that type means; the kernel is then
+    free to inline it. `CALL` promises nothing: the kernel calls the codec's functions.
+    """
+
+    CALL = 0
+    BOOL = 1
+    INT2 = 2
+    INT4 = 3
+    INT8 = 4
+    UINT4 = 5
+    FLOAT4 = 6
+    FLOAT8 = 7
+    NUMERIC = 8
+    TEXT = 9
+    BYTEA = 10
+    UUID = 11
+    DATE = 12
+    TIME = 13
+    TIMETZ = 14
+    TIMESTAMP = 15
+    TIMESTAMPTZ = 16
+    INTERVAL = 17
+    JSONB = 18
+    ARRAY = 19
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValueCodec:
+    """One PostgreSQL type as the kernel sees it: values of it to and from their wire bytes.
+
+    Compared by identity: a registry holds one object per type and format.
+    """
+
+    #: pg_type.oid of the type.
+    oid: int
+    #: Its name as SQL's format_type prints it without modifiers; used in error texts.
+    name: str
+    opcode: Opcode
+    #: What `decode` reads and `encode` writes.
+    format: Format
+    #: The bytes of one value, without its length, never NULL -> the Python value. Raises ValueError or a subclass
+    #: (pgsansio.errors.DataError is not one: it wraps), or whatever a user's codec raises.
+    decode: Callable[[bytes], Any]
+    #: A Python value, never None -> its bytes. Raises TypeError, ValueError or OverflowError with the reason.
+    encode: Callable[[Any], bytes]
+    #: The element's codec for `Opcode.ARRAY`, else None.
+    element: "ValueCodec | None" = None
+    #: No decoded value can refer to another object that could refer back (so no list, dict or user object).
+    atomic: bool = True
+
+
+class RowPlan(Protocol):
+    """How the rows of one result are decoded: one codec per column, in RowDescription order."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in order; they may repeat."""
+        ...
+
+    @property
+    def codecs(self) -> tuple[ValueCodec, ...]: ...
+
+    @property
+    def record_class(self) -> type[Any]:
+        """`Record` or a subclass of it; what the rows become."""
+        ...
+
+    def record(self, values: Sequence[object]) -> Any:
+        """A record of these values, one per column, already decoded."""
+        ...
+
+
+class ParameterPlan(Protocol):
+    """How the arguments of one statement are encoded: one codec per parameter, in ParameterDescription order."""
+
+    @property
+    def codecs(self) -> tuple[ValueCodec, ...]: ...
+
+
+class Kernel(Protocol):
+    """The module-level names of a kernel."""
+
+    NAME: str
+    CONTRACT_VERSION: int
+    Record: type[Any]
+    UUID: type[Any]
+
+    def row_plan(self, names: tuple[str, ...], codecs: tuple[ValueCodec, ...], record_class: type[Any]) -> RowPlan: ...
+
+    def parameter_plan(self, codecs: tuple[ValueCodec, ...]) -> ParameterPlan: ...
+
+    def decode_rows(
+        self, plan: RowPlan, buffer: Buffer, start: int, end: int, rows: list[Any], max_rows: int
+    ) -> tuple[int, Exception | None]:
+        """Decode the run of complete DataRow messages that begins at `start`, appending to `rows`.
+
+        Args:
+            plan: one codec per column, in RowDescription order.
+            buffer: received bytes; read only, no view of it is kept.
+            start, end: the part to read, 0 <= start <= end <= len(buffer); `start` is at a tag byte.
+            rows: the decoded rows are appended here.
+            max_rows: stop after this many rows; at least 1.
+        Returns:
+            The offset of the first byte not consumed (an incomplete message, another tag, or the row after the last), and
+            None; or, if a value was refused, the offset just after that row and the error. A codec's own exception keeps its
+            type and is returned as it is, with a note (`add_note`) that names the column and its type. The rows before it are
+            appended, that row is not.
+        Raises:
+            ProtocolError: a length or a column count contradicts the plan, or the message's own length.
+        Source: manual, "Message Formats", DataRow.
+        """
+        ...
+
+    def encode_bind(
+        self, plan: ParameterPlan, names: bytes, arguments: Arguments, result_formats: bytes, trailer: bytes
+    ) -> bytes:
+        """A Bind message for these arguments, followed by `trailer`.
+
+        Args:
+            names: portal name and statement name, each with its terminating zero byte.
+            arguments: as many as the plan has codecs; the caller has counted them. None is NULL.
+            result_formats: the encoded end of Bind: Int16 count, then that many Int16 format codes.
+            trailer: complete messages that follow (Execute and Sync, for example), or b"".
+        Raises:
+            DataError: 'invalid input for query argument $N: <repr, cut at 40 characters> (<reason>)', with the codec's error as
+                its cause. Nothing was produced.
+            InterfaceError: raised by a codec, re-raised with 'query argument $N: ' in front of its text.
+        Source: manual, "Message Formats", Bind.
+        """
+        ...
+
+    def encode_many(
+        self,
+        plan: ParameterPlan,
+        names: bytes,
+        elements: Iterator[object],
+        result_formats: bytes,
+        trailer: bytes,
+        max_bytes: int,
+        index: int,
+    ) -> tuple[bytes, int, bool]:
+        """Bind messages, each followed by `trailer`, for as many elements as fill `max_bytes`.
+
+        Args:
+            elements: each a sequence of arguments (str, bytes and mappings are not).
+            max_bytes: stop when at least this many bytes have been produced.
+            index: number of the first element, for error texts (the first of all is 0).
+        Returns:
+            The bytes, how many elements they hold, and whether `elements` is exhausted.
+        Raises:
+            DataError: 'invalid input in executemany() argument sequence element #N: ...' or 'invalid input for query argument $K
+                in element #N of executemany() sequence: ...'. The elements before it are lost to the caller.
+            Anything that the iterator raises, as it is.
+        """
+        ...
+
+    def encode_copy(
+        self, plan: ParameterPlan, elements: Iterator[object], max_bytes: int, index: int
+    ) -> tuple[bytes, int, bool]:
+        """Tuples of binary COPY data, without header, trailer or CopyData frames, for as many elements as fill `max_bytes`.
+
+        Returns and raises as `encode_many`, with 'copy_records_to_table()' texts: DataError names row and column.
+        Source: manual, "COPY", Binary Format, Tuples.
+        """
+        ...
+
+    def decode_copy(
+        self, plan: RowPlan, buffer: Buffer, start: int, end: int, rows: list[Any], max_rows: int
+    ) -> tuple[int, Exception | None]:
+        """Decode the complete tuples of binary COPY data from `start`, appending to `rows`.
+
+        Stops at an incomplete tuple, after `max_rows`, or before the trailer (an Int16 of -1), whose offset is then returned.
+        Errors as for `decode_rows`.
+        """
+        ...
+
+
+def column_indexes(names: tuple[str, ...]) -> Mapping[str, int]:
+    """Column name -> position; of columns with one name the last wins, as in asyncpg."""
+    return {name: position for position, name in enumerate(names)}
