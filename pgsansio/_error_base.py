@@ -136,6 +136,6 @@ class PostgresLogMessage(PostgresMessage):
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise TypeError(f"instances of {type(self).__name__} are immutable")
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # What copying and unpickling call; the inherited one would go through __setattr__.
-        self.__dict__.update(state)
+    def __setstate__(self, state: dict[str, Any] | None, /) -> None:
+        # What copying and unpickling call; the one of Warning would go through __setattr__.
+        self.__dict__.update(state or {})

@@ -10,8 +10,8 @@ They have no common base, since asyncpg's names have asyncpg's bases; `ALL_ERROR
 answers:
 
     connection_usable   True, False, or None: this error does not say, ask the connection
-    safe_to_retry       the server kept nothing of what failed: doing it again unchanged (the whole transaction, if it was
-                        in one) cannot do it twice, and may succeed
+    safe_to_retry       the server kept nothing of what failed: doing it again unchanged (the whole transaction, if it
+                        was in one) cannot do it twice, and may succeed
     attempts            when every host was tried in vain, the error of each attempt
 
 Classes hold the defaults, an instance may know better. `DataError` is the server's (22000), and is also raised for an
@@ -292,7 +292,7 @@ def caret(query: str | None, position: str | int | None) -> str:
 
     Args:
         query: the statement, or None.
-        position: of a character in it, from 1, as `PostgresError.position` has it; the one behind the last is "at the end".
+        position: of a character in it, from 1, as `PostgresError.position` has it; just behind the last is its end.
     Returns:
         Two lines without a newline at the end; "" if there is no query or no such position. A long line is cut on both
         sides; tabs and other control characters become spaces.
