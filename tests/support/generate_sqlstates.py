@@ -4,8 +4,8 @@
     python -m tests.support.generate_sqlstates errcodes.txt ...     first write the list again, from the errcodes.txt of
                                                                     installed servers (share/), the newest version last
 
-The names of the classes are asyncpg's. Nearly all follow from the condition name by the rules of `class_name`; the rest is
-in `NAMES`.
+The names of the classes are asyncpg's. Nearly all follow from the condition name by the rules of `class_name`; the rest
+is in `NAMES`.
 """
 
 import builtins
@@ -74,7 +74,9 @@ def read_list(text: str) -> Iterator[tuple[str, str]]:
 
 
 def write_list(conditions: Iterable[tuple[str, str]]) -> str:
-    lines = ["# SQLSTATE and condition name, from the errcodes.txt of PostgreSQL 14 to 18 (retired codes are kept).\n"]
+    lines = [
+        "# SQLSTATE and condition name, from errcodes.txt of PostgreSQL 14, 15, 16, 18 (retired codes are kept).\n"
+    ]
     lines += [f"{code} {condition}\n" for code, condition in sorted(dict(conditions).items())]
     return "".join(lines)
 
