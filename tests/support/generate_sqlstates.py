@@ -74,9 +74,7 @@ def read_list(text: str) -> Iterator[tuple[str, str]]:
 
 
 def write_list(conditions: Iterable[tuple[str, str]]) -> str:
-    lines = [
-        "# SQLSTATE and condition name, from errcodes.txt of PostgreSQL 14, 15, 16, 18 (retired codes are kept).\n"
-    ]
+    lines = ["# SQLSTATE and condition name, from errcodes.txt of PostgreSQL 14, 15, 16, 18 (retired codes kept).\n"]
     lines += [f"{code} {condition}\n" for code, condition in sorted(dict(conditions).items())]
     return "".join(lines)
 
