@@ -1,0 +1,1 @@
+"""Challenge in, response out: what the authentication methods compute, from values alone."""
