@@ -180,8 +180,10 @@ def test_percent_placeholders(sql: str, found: str | None) -> None:
 
 
 PIECES = st.sampled_from(
-    ["'", "''", '"', "$", "$$", "$a$", "--", "/*", "*/", "\n", " ", ";", "(", "E", "e'", "\\", "\\'", "a", "%s", "copy"]
-    + ["begin", "commit", "to", "\x00", "\u00a0", "\ud800", "1"]
+    [
+        *("'", "''", '"', "$", "$$", "$a$", "--", "/*", "*/", "\n", " ", ";", "(", "E", "e'", "\\", "\\'", "a", "%s"),
+        *("copy", "begin", "commit", "to", "\x00", "\u00a0", "\ud800", "1"),
+    ]
 )
 
 
@@ -230,5 +232,5 @@ def test_a_dollar_quote_hides_everything(sql: str) -> None:
 )
 def test_time_is_linear(piece: str) -> None:
     # Quadratic behaviour would take minutes here.
-    assert len(piece * 100_000) and classify(piece * 100_000)
+    classify(piece * 100_000)
     percent_placeholder_hint(piece * 100_000)

@@ -1,0 +1,244 @@
+"""The nesting of transactions on one connection: what to send, who may leave, what is known about the state.
+
+The outermost level is BEGIN ... COMMIT, deeper ones are savepoints. `Levels` says what to send and keeps the stack; it
+is told what came of it. A level counts as started from the moment its statement was asked for, since BEGIN may share a
+Sync group with the first statement: that is the *predicted* state, and `began` makes it a fact.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Final
+
+from pgsansio.enums import TransactionStatus
+from pgsansio.errors import InterfaceError
+
+__all__ = ["ISOLATION_LEVELS", "Level", "Levels", "TransactionState"]
+
+
+class TransactionState(Enum):
+    """What became of one transaction or savepoint. The last three are final."""
+
+    NEW = 0
+    STARTED = 1
+    COMMITTED = 2
+    ROLLEDBACK = 3
+    FAILED = 4
+
+
+_ISOLATION_SQL: Final[Mapping[str, str]] = {
+    "read_committed": "READ COMMITTED",
+    "read_uncommitted": "READ UNCOMMITTED",
+    "repeatable_read": "REPEATABLE READ",
+    "serializable": "SERIALIZABLE",
+}
+
+ISOLATION_LEVELS: Final = frozenset(_ISOLATION_SQL)
+
+#: Why a level that is over cannot be used again.
+_OVER: Final[Mapping[TransactionState, str]] = {
+    TransactionState.COMMITTED: "the transaction is already committed",
+    TransactionState.ROLLEDBACK: "the transaction is already rolled back",
+    TransactionState.FAILED: "the transaction is in error state",
+}
+
+
+class Level:
+    """One transaction or savepoint: what was asked for, and how far it got.
+
+    Args:
+        isolation: one of `ISOLATION_LEVELS`; None: the session's default.
+        readonly, deferrable: ignored by a savepoint, which has those of its transaction.
+    Raises:
+        ValueError: `isolation` is unknown.
+    """
+
+    __slots__ = ("deferrable", "isolation", "managed", "readonly", "savepoint", "state")
+
+    def __init__(self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False) -> None:
+        if isolation is not None and isolation not in ISOLATION_LEVELS:
+            choices = ", ".join(repr(name) for name in sorted(ISOLATION_LEVELS))
+            raise ValueError(f"isolation is expected to be either of {{{choices}}}, got {isolation!r}")
+        self.isolation = isolation
+        self.readonly = readonly
+        self.deferrable = deferrable
+        self.state = TransactionState.NEW
+        #: Within an `async with` block, which alone ends it.
+        self.managed = False
+        #: Its name, once it has started inside another level.
+        self.savepoint: str | None = None
+
+    def describe(self) -> str:
+        """The part of its repr that tells the state: "state:started serializable readonly deferrable"."""
+        words = [f"state:{self.state.name.lower()}"]
+        if self.isolation is not None:
+            words.append(self.isolation)
+        if self.readonly:
+            words.append("readonly")
+        if self.deferrable:
+            words.append("deferrable")
+        return " ".join(words)
+
+    def enter(self) -> None:
+        """An `async with` block begins.
+
+        Raises:
+            InterfaceError: it is in one already.
+        """
+        if self.managed:
+            raise InterfaceError("cannot enter context: already in an `async with` block")
+        self.managed = True
+
+    def leave(self) -> None:
+        """The `async with` block is over, whatever came of it."""
+        self.managed = False
+
+    def check_manual(self, verb: str) -> None:
+        """The user himself asks to commit or to roll back (`verb`).
+
+        Raises:
+            InterfaceError: an `async with` block will do that.
+        """
+        if self.managed:
+            raise InterfaceError(f"cannot manually {verb} from within an `async with` block")
+
+    def _check_not_over(self, verb: str) -> None:
+        why = _OVER.get(self.state)
+        if why is not None:
+            raise InterfaceError(f"cannot {verb}; {why}")
+
+    def _begin_sql(self) -> str:
+        sql = "BEGIN"
+        if self.isolation is not None:
+            sql += f" ISOLATION LEVEL {_ISOLATION_SQL[self.isolation]}"
+        if self.readonly:
+            sql += " READ ONLY"
+        if self.deferrable:
+            sql += " DEFERRABLE"
+        return sql + ";"
+
+
+class Levels:
+    """The levels that are open on one connection, outermost first."""
+
+    __slots__ = ("_begin_pending", "_outer_isolation", "_savepoints", "_stack")
+
+    def __init__(self) -> None:
+        self._stack: list[Level] = []
+        self._savepoints = 0
+        #: BEGIN was asked for and is not answered, so ReadyForQuery does not tell of it yet.
+        self._begin_pending = False
+        #: Of the outermost level: what it asked for, or what SHOW said.
+        self._outer_isolation: str | None = None
+
+    @property
+    def depth(self) -> int:
+        """Levels that are open; 0: no transaction of ours."""
+        return len(self._stack)
+
+    @property
+    def innermost(self) -> Level | None:
+        return self._stack[-1] if self._stack else None
+
+    def in_transaction(self, status: TransactionStatus) -> bool:
+        """The predicted state: by the last ReadyForQuery, and by a BEGIN that is on its way."""
+        return self._begin_pending or status is not TransactionStatus.IDLE
+
+    def isolation_unknown(self, level: Level) -> bool:
+        """Must `SHOW transaction_isolation;` be asked, and `outer_isolation` told, before `level` may start?"""
+        return bool(self._stack) and level.isolation is not None and self._outer_isolation is None
+
+    def outer_isolation(self, shown: str) -> None:
+        """What SHOW said: "read committed" and so on."""
+        self._outer_isolation = shown.replace(" ", "_")
+
+    def start(self, level: Level, status: TransactionStatus) -> str:
+        """Open `level` inside those that are open.
+
+        Args:
+            status: of the last ReadyForQuery.
+        Returns:
+            The SQL that is due. It then comes to `began` or `start_failed`.
+        Raises:
+            InterfaceError: it has started before; the transaction was begun by the user's own SQL; its isolation
+                differs from the outermost level's. Nothing has changed then.
+        """
+        level._check_not_over("start")
+        if level.state is TransactionState.STARTED:
+            raise InterfaceError("cannot start; the transaction is already started")
+        if not self._stack:
+            if status is not TransactionStatus.IDLE:
+                raise InterfaceError("cannot use Connection.transaction() in a manually started transaction")
+            self._outer_isolation = level.isolation
+            self._begin_pending = True
+            sql = level._begin_sql()
+        else:
+            if level.isolation is not None and level.isolation != self._outer_isolation:
+                raise InterfaceError(
+                    f"nested transaction has a different isolation level: "
+                    f"current {level.isolation!r} != outer {self._outer_isolation!r}"
+                )
+            self._savepoints += 1
+            level.savepoint = f"__pgsansio_savepoint_{self._savepoints:x}__"
+            sql = f"SAVEPOINT {level.savepoint};"
+        level.state = TransactionState.STARTED
+        self._stack.append(level)
+        return sql
+
+    def began(self, level: Level) -> None:
+        """The server has carried out what `start` returned."""
+        if self._stack and self._stack[0] is level:
+            self._begin_pending = False
+
+    def start_failed(self, level: Level) -> None:
+        """It has not, or nobody knows: the level is over before it began, and those inside it with it."""
+        self._close(level, TransactionState.FAILED)
+
+    def end(self, level: Level, *, commit: bool) -> str:
+        """Ask to leave `level`, which must be the innermost one.
+
+        Returns:
+            The SQL that is due. Then call `ended`.
+        Raises:
+            InterfaceError: the level is not open, or is not the innermost one. Nothing has changed then.
+        """
+        verb = "commit" if commit else "rollback"
+        if level.state is TransactionState.NEW:
+            raise InterfaceError(f"cannot {verb}; the transaction is not yet started")
+        level._check_not_over(verb)
+        if self._stack[-1] is not level:
+            raise InterfaceError(
+                f"cannot {verb}; the transaction is not the innermost one",
+                hint="Leave the transactions that were started inside it first.",
+            )
+        if level.savepoint is None:
+            return "COMMIT;" if commit else "ROLLBACK;"
+        if commit:
+            return f"RELEASE SAVEPOINT {level.savepoint};"
+        # ROLLBACK TO keeps its savepoint. Without the release, a loop of failing blocks would pile them up in the
+        # server, each with locks and memory of its own, until the transaction ends. One script is one round trip.
+        return f"ROLLBACK TO {level.savepoint}; RELEASE SAVEPOINT {level.savepoint};"
+
+    def ended(self, level: Level, state: TransactionState) -> None:
+        """What came of it.
+
+        Args:
+            state: COMMITTED; ROLLEDBACK, also after a COMMIT that the server answered with ROLLBACK, since the
+                transaction was aborted; FAILED if it was refused or nobody knows. The level is over in each case:
+                what is left of a savepoint goes with the level around it.
+        """
+        self._close(level, state)
+
+    def _close(self, level: Level, state: TransactionState) -> None:
+        while level in self._stack:
+            inner = self._stack.pop()
+            inner.state = state if inner is level else TransactionState.FAILED
+        if not self._stack:
+            self._begin_pending = False
+            self._outer_isolation = None
+
+    def reset(self) -> int:
+        """The connection was reset or is gone: every level was rolled back. Returns how many were open."""
+        count = len(self._stack)
+        while self._stack:
+            self._close(self._stack[-1], TransactionState.ROLLEDBACK)
+        return count
