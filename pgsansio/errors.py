@@ -230,7 +230,7 @@ def error_from_fields(fields: Mapping[str, str], query: str | None = None) -> Po
         error_class = UnknownPostgresError
     elif not issubclass(error_class, PostgresError):
         error_class = PostgresError
-    elif error_class is FeatureNotSupportedError and fields.get("R") == "RevalidateCachedQuery":
+    elif sqlstate == "0A000" and fields.get("R") == "RevalidateCachedQuery":
         # Told by the server's function, since its text is translated.
         error_class = InvalidCachedStatementError
         message = _REVALIDATION_TEXT
@@ -295,7 +295,7 @@ def caret(query: str | None, position: str | int | None) -> str:
         position: of a character in it, from 1, as `PostgresError.position` has it; just behind the last is its end.
     Returns:
         Two lines without a newline at the end; "" if there is no query or no such position. A long line is cut on both
-        sides; tabs and other control characters become spaces.
+        sides; tabs and whatever else is not printable become spaces.
     """
     if query is None or position is None or not str(position).isdecimal():
         return ""
@@ -309,7 +309,7 @@ def caret(query: str | None, position: str | int | None) -> str:
     line = query[start : len(query) if end < 0 else end].rstrip("\r")
     offset = min(offset - start, len(line))
     prefix = f"LINE {number}: "
-    shown = [(" ", 1) if unicodedata.category(char).startswith("C") else (char, _columns(char)) for char in line]
+    shown = [(char, _columns(char)) if char.isprintable() else (" ", 1) for char in line]
     before, after = shown[:offset], shown[offset:]
     room = _CARET_WIDTH - len(prefix)
     if sum(columns for _, columns in shown) > room:
@@ -322,7 +322,7 @@ def caret(query: str | None, position: str | int | None) -> str:
 
 def _columns(char: str) -> int:
     """Columns of a terminal that a printable character takes."""
-    if unicodedata.combining(char):
+    if unicodedata.category(char) in ("Mn", "Me"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
 
