@@ -307,7 +307,7 @@ def caret(query: str | None, position: str | int | None) -> str:
     start = query.rfind("\n", 0, offset) + 1
     end = query.find("\n", offset)
     line = query[start : len(query) if end < 0 else end].rstrip("\r")
-    offset = min(offset - start, len(line))
+    offset -= start
     prefix = f"LINE {number}: "
     shown = [(char, _columns(char)) if char.isprintable() else (" ", 1) for char in line]
     before, after = shown[:offset], shown[offset:]

@@ -12,9 +12,9 @@ from pgsansio.authentication.password import encode_password
 
 __all__ = ["prepare_password", "saslprep"]
 
+# C.1.2, which is prohibited as well, has become spaces before these are looked for.
 _PROHIBITED = (
     stringprep.in_table_a1,  # unassigned in Unicode 3.2
-    stringprep.in_table_c12,
     stringprep.in_table_c21_c22,
     stringprep.in_table_c3,
     stringprep.in_table_c4,

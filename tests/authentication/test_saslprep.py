@@ -48,6 +48,7 @@ def test_allowed(text: str, expected: str) -> None:
         ("\ufdd0", "prohibited"),
         ("\ud800", "prohibited"),
         ("\ufff9", "prohibited"),
+        ("\ufffd", "prohibited"),
         ("\u2ff0", "prohibited"),
         ("\u0340", "prohibited"),
         ("\U000e0001", "prohibited"),
