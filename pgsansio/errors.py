@@ -297,7 +297,8 @@ def caret(query: str | None, position: str | int | None) -> str:
         Two lines without a newline at the end; "" if there is no query or no such position. A long line is cut on both
         sides; tabs and whatever else is not printable become spaces.
     """
-    if query is None or position is None or not str(position).isdecimal():
+    # The position comes from the server: int() refuses thousands of digits.
+    if query is None or position is None or not str(position).isdecimal() or len(str(position)) > 10:
         return ""
     offset = int(position) - 1
     if not 0 <= offset <= len(query):

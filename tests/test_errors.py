@@ -316,7 +316,7 @@ class TestCaret:
     def test_points_at_the_character(self, query: str, position: str | int, expected: str) -> None:
         assert caret(query, position) == expected
 
-    @pytest.mark.parametrize("position", [None, "", "x", "-1", 0, 8, "³"])
+    @pytest.mark.parametrize("position", [None, "", "x", "-1", 0, 8, "³", "9" * 5000])
     def test_no_such_position(self, position: str | int | None) -> None:
         assert caret("SELECT", position) == ""
 

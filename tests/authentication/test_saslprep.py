@@ -46,7 +46,7 @@ def test_allowed(text: str, expected: str) -> None:
         ("\u00e9\x07", "prohibited"),  # RFC 4013, section 3, with more than ASCII
         ("\ue000", "prohibited"),
         ("\ufdd0", "prohibited"),
-        ("\ud800", "prohibited"),
+        (chr(0xD800), "prohibited"),
         ("\ufff9", "prohibited"),
         ("\ufffd", "prohibited"),
         ("\u2ff0", "prohibited"),
