@@ -1,0 +1,63 @@
+"""What the modules of this package build their ValueCodecs with."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pgsansio.codecs.catalog import BY_NAME
+from pgsansio.enums import Format
+from pgsansio.kernel.contract import Opcode, ValueCodec
+
+__all__ = ["CodecPair", "codec_pair", "text_encoder", "type_name", "wrong_length"]
+
+T = TypeVar("T")
+
+#: The codecs of one type: for the binary format, for the text format.
+CodecPair = tuple[ValueCodec, ValueCodec]
+
+
+def codec_pair(
+    name: str,
+    opcode: Opcode,
+    decode: Callable[[bytes], Any],
+    encode: Callable[[Any], bytes],
+    decode_text: Callable[[bytes], Any],
+    encode_text: Callable[[Any], bytes],
+    text_opcode: Opcode = Opcode.CALL,
+) -> CodecPair:
+    """The codecs of a built-in type.
+
+    Args:
+        name: its typname in the catalogue.
+        opcode, decode, encode: for its binary format.
+        decode_text, encode_text, text_opcode: for its text format; an opcode here says that the bytes are the same.
+    """
+    entry = BY_NAME[name]
+    return (
+        ValueCodec(entry.oid, entry.sql_name, opcode, Format.BINARY, decode, encode),
+        ValueCodec(entry.oid, entry.sql_name, text_opcode, Format.TEXT, decode_text, encode_text),
+    )
+
+
+def text_encoder(
+    encode: Callable[[Any], bytes], decode: Callable[[bytes], T], spell: Callable[[T], str]
+) -> Callable[[Any], bytes]:
+    """The encoder of a type's text format.
+
+    The value goes through the binary form first: so both formats accept the same values and refuse the others with the
+    same reasons, and `spell` sees only what `decode` returns.
+    """
+
+    def encode_as_text(value: Any) -> bytes:
+        return spell(decode(encode(value))).encode()
+
+    return encode_as_text
+
+
+def type_name(value: object) -> str:
+    """The name of a refused value's type, for the reason."""
+    return type(value).__name__
+
+
+def wrong_length(name: str, data: bytes, expected: int) -> ValueError:
+    """The error for a value of a fixed-size type that has another size."""
+    return ValueError(f"invalid {name} value: {len(data)} bytes instead of {expected}")

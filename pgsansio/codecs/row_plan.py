@@ -1,0 +1,50 @@
+"""From a RowDescription to the kernel's RowPlan, and to the result formats of a Bind."""
+
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pgsansio.codecs.registry import Registry
+from pgsansio.enums import Format
+from pgsansio.kernel import row_plan
+from pgsansio.kernel.contract import RowPlan
+from pgsansio.messages.backend import FieldDescription
+
+__all__ = ["plan_rows", "result_formats"]
+
+_NO_COLUMNS: Final = b"\x00\x00"
+#: One code stands for all columns.
+_ALL_BINARY: Final = b"\x00\x01\x00\x01"
+
+
+def plan_rows(registry: Registry, fields: Sequence[FieldDescription], record_class: type[Any]) -> RowPlan:
+    """How rows of this description are decoded.
+
+    Args:
+        fields: as they are in force: each has the format in which its column is sent.
+        record_class: the kernel's `Record` or a subclass of it.
+    """
+    codec_in = registry.codec_in
+    return row_plan(
+        tuple([field.name for field in fields]),
+        tuple([codec_in(field.type_oid, field.format) for field in fields]),
+        record_class,
+    )
+
+
+def result_formats(registry: Registry, fields: Sequence[FieldDescription]) -> bytes:
+    """The end of a Bind message that asks for each column in the format of its type's codec.
+
+    Args:
+        fields: of the statement; their formats play no part.
+    Returns:
+        Int16 count, then that many Int16 format codes.
+    Source: manual, "Message Formats", Bind.
+    """
+    if not fields:
+        return _NO_COLUMNS
+    codecs = [registry.codec(field.type_oid) for field in fields]
+    formats = [Format.TEXT if codec is None else codec.format for codec in codecs]
+    if Format.TEXT not in formats:
+        return _ALL_BINARY
+    return struct.pack(f">{1 + len(formats)}H", len(formats), *formats)
