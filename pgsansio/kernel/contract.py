@@ -1,8 +1,8 @@
 """What a kernel is: the hot loops over rows and parameters, as types.
 
 Two implementations fill this contract: `pure` (the definition) and, where it was built, a compiled one with the same
-results, errors, texts and limits. Everything above calls the functions through `pgsansio.kernel` and never asks which one
-runs. Nothing here keeps state between calls, and no result keeps a view of a caller's buffer.
+results, errors, texts and limits. Everything above calls the functions through `pgsansio.kernel` and never asks which
+one runs. Nothing here keeps state between calls, and no result keeps a view of a caller's buffer.
 
 A *plan* says once, when a statement has been described, what would otherwise be asked for every value.
 """
@@ -13,8 +13,21 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from pgsansio.enums import Format
+from pgsansio.errors import InterfaceError
 
-__all__ = ["CONTRACT_VERSION", "NULL_LENGTH", "Arguments", "Buffer", "Kernel", "Opcode", "ParameterPlan", "RowPlan", "ValueCodec"]
+__all__ = [
+    "CONTRACT_VERSION",
+    "NULL_LENGTH",
+    "Arguments",
+    "Buffer",
+    "Kernel",
+    "Opcode",
+    "ParameterPlan",
+    "RowPlan",
+    "ValueCodec",
+    "argument_count_error",
+    "column_indexes",
+]
 
 #: Raised when a signature or a meaning below changes; a compiled kernel of another version is refused at import.
 CONTRACT_VERSION: Final = 1
@@ -29,8 +42,8 @@ Arguments: TypeAlias = Sequence[object]
 class Opcode(enum.IntEnum):
     """How a kernel may handle a value without calling `ValueCodec.decode` or `encode`.
 
-    An opcode promises that the codec's two functions do exactly what the binary form of that type means; the kernel is then
-    free to inline it. `CALL` promises nothing: the kernel calls the codec's functions.
+    An opcode promises that the codec's two functions do exactly what the binary form of that type means; the kernel is
+    then free to inline it. `CALL` promises nothing: the kernel calls the codec's functions.
     """
 
     CALL = 0
@@ -53,6 +66,8 @@ class Opcode(enum.IntEnum):
     INTERVAL = 17
     JSONB = 18
     ARRAY = 19
+    #: The type "char", one byte: bytes of length 1.
+    CHAR = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,10 +147,10 @@ class Kernel(Protocol):
             rows: the decoded rows are appended here.
             max_rows: stop after this many rows; at least 1.
         Returns:
-            The offset of the first byte not consumed (an incomplete message, another tag, or the row after the last), and
-            None; or, if a value was refused, the offset just after that row and the error. A codec's own exception keeps its
-            type and is returned as it is, with a note (`add_note`) that names the column and its type. The rows before it are
-            appended, that row is not.
+            The offset of the first byte not consumed (an incomplete message, another tag, or the row after the last),
+            and None; or, if a value was refused, the offset just after that row and the error. A codec's own exception
+            keeps its type and is returned as it is, with a note (`add_note`) that names the column and its type. The
+            rows before it are appended, that row is not.
         Raises:
             ProtocolError: a length or a column count contradicts the plan, or the message's own length.
         Source: manual, "Message Formats", DataRow.
@@ -153,9 +168,11 @@ class Kernel(Protocol):
             result_formats: the encoded end of Bind: Int16 count, then that many Int16 format codes.
             trailer: complete messages that follow (Execute and Sync, for example), or b"".
         Raises:
-            DataError: 'invalid input for query argument $N: <repr, cut at 40 characters> (<reason>)', with the codec's error as
-                its cause. Nothing was produced.
-            InterfaceError: raised by a codec, re-raised with 'query argument $N: ' in front of its text.
+            DataError: 'invalid input for query argument $N: <repr, cut at 40 characters> (<reason>)', with the codec's
+                error as its cause. Nothing was produced.
+            InterfaceError: raised by a codec, re-raised with 'query argument $N: ' in front of its text; or the message
+                would be longer than an Int32 can say.
+            AssertionError, InternalClientError: raised by a codec, as they are.
         Source: manual, "Message Formats", Bind.
         """
         ...
@@ -179,8 +196,9 @@ class Kernel(Protocol):
         Returns:
             The bytes, how many elements they hold, and whether `elements` is exhausted.
         Raises:
-            DataError: 'invalid input in executemany() argument sequence element #N: ...' or 'invalid input for query argument $K
-                in element #N of executemany() sequence: ...'. The elements before it are lost to the caller.
+            DataError: 'invalid input in executemany() argument sequence element #N: ...' or 'invalid input for query
+                argument $K in element #N of executemany() sequence: ...'. The elements before are lost to the caller.
+            InterfaceError: an element has not as many arguments as the plan has codecs; and as `encode_bind`.
             Anything that the iterator raises, as it is.
         """
         ...
@@ -188,9 +206,10 @@ class Kernel(Protocol):
     def encode_copy(
         self, plan: ParameterPlan, elements: Iterator[object], max_bytes: int, index: int
     ) -> tuple[bytes, int, bool]:
-        """Tuples of binary COPY data, without header, trailer or CopyData frames, for as many elements as fill `max_bytes`.
+        """Tuples of binary COPY data (no header, trailer or CopyData frames) for as many elements as fill `max_bytes`.
 
-        Returns and raises as `encode_many`, with 'copy_records_to_table()' texts: DataError names row and column.
+        Returns and raises as `encode_many`, with 'copy_records_to_table()' texts: DataError names row and column. An
+        element of another size than the plan is a DataError, too.
         Source: manual, "COPY", Binary Format, Tuples.
         """
         ...
@@ -200,8 +219,8 @@ class Kernel(Protocol):
     ) -> tuple[int, Exception | None]:
         """Decode the complete tuples of binary COPY data from `start`, appending to `rows`.
 
-        Stops at an incomplete tuple, after `max_rows`, or before the trailer (an Int16 of -1), whose offset is then returned.
-        Errors as for `decode_rows`.
+        Stops at an incomplete tuple, after `max_rows`, or before the trailer (an Int16 of -1), whose offset is then
+        returned. Errors as for `decode_rows`.
         """
         ...
 
@@ -209,3 +228,18 @@ class Kernel(Protocol):
 def column_indexes(names: tuple[str, ...]) -> Mapping[str, int]:
     """Column name -> position; of columns with one name the last wins, as in asyncpg."""
     return {name: position for position, name in enumerate(names)}
+
+
+def argument_count_error(expected: int, passed: int) -> InterfaceError:
+    """The error for a list of arguments that has not as many as the statement has parameters."""
+    hint = "Check the query against the passed list of arguments."
+    if expected == 0:
+        hint += (
+            "  Note that parameters are supported only in SELECT, INSERT, UPDATE, DELETE, MERGE and VALUES statements, "
+            "and will *not* work in statements  like CREATE VIEW or DECLARE CURSOR."
+        )
+    return InterfaceError(
+        f"the server expects {expected} argument{'' if expected == 1 else 's'} for this query, "
+        f"{passed} {'was' if passed == 1 else 'were'} passed",
+        hint=hint,
+    )

@@ -1,0 +1,33 @@
+"""The kernel in Python: the definition of what a kernel does.
+
+record.py uuid.py       what rows hold
+rows.py                 decoding rows, whole or as it is defined; row_source.py writes the decoders that do it fast
+parameters.py           encoding arguments, likewise; parameter_source.py
+inline.py               what both of these know of the types
+"""
+
+from typing import Final
+
+from pgsansio.kernel.contract import CONTRACT_VERSION
+from pgsansio.kernel.pure.parameters import ParameterPlan, encode_bind, encode_copy, encode_many, parameter_plan
+from pgsansio.kernel.pure.record import Record
+from pgsansio.kernel.pure.rows import RowPlan, decode_copy, decode_rows, row_plan
+from pgsansio.kernel.pure.uuid import UUID
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "NAME",
+    "UUID",
+    "ParameterPlan",
+    "Record",
+    "RowPlan",
+    "decode_copy",
+    "decode_rows",
+    "encode_bind",
+    "encode_copy",
+    "encode_many",
+    "parameter_plan",
+    "row_plan",
+]
+
+NAME: Final = "pure"

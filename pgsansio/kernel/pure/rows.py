@@ -1,0 +1,256 @@
+"""Decoding rows: the plan, the definition of what a row is, and the generated decoders that are a short cut for it."""
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias, cast
+
+from pgsansio.errors import ProtocolError
+from pgsansio.kernel.contract import NULL_LENGTH, Buffer, Opcode, ValueCodec
+from pgsansio.kernel.pure.inline import FIXED, Shape, fixed_array_decoder, shape_of
+from pgsansio.kernel.pure.record import Columns, Record, make_record
+from pgsansio.kernel.pure.row_source import row_source
+
+__all__ = ["RowPlan", "decode_copy", "decode_rows", "row_plan"]
+
+#: Bytes that are copied out of the caller's buffer at a time, so that the work of a call does not depend on what lies
+#: behind the rows it is asked for, and the copy stays in the cache.
+_WINDOW: Final = 65536
+
+#: Rows that a plan decodes by the definition before a decoder is generated for it: that costs as much as a few hundred
+#: rows.
+_WARM_UP: Final = 48
+
+#: Wider results are decoded by the definition only: the source would grow to thousands of lines.
+_MAX_GENERATED: Final = 400
+
+#: Shapes whose compiled code is kept.
+_MAX_SHAPES: Final = 512
+
+#: run(data, pos, limit, rows, room) -> (pos, error), and bulk(data, pos, limit, rows, room) -> pos: see `row_source`.
+_Run: TypeAlias = Callable[[bytes, int, int, list[Any], int], tuple[int, Exception | None]]
+_Bulk: TypeAlias = Callable[[bytes, int, int, list[Any], int], int]
+_Make: TypeAlias = Callable[..., tuple[_Run, _Bulk | None]]
+
+#: fields(data, pos, limit, count) -> the column values at `pos` (None is NULL) and the offset after them; or None, and
+#: how many bytes from `pos` are needed at least to say more, 0 if no row begins there.
+_Fields: TypeAlias = Callable[[bytes, int, int, int], tuple[list[bytes | None] | None, int]]
+
+_unpack_length = struct.Struct(">i").unpack_from
+_unpack_count = struct.Struct(">H").unpack_from
+
+#: (shape, copy?) -> the compiled `make` of `row_source`; the oldest goes first.
+_makes: dict[tuple[Shape, bool], _Make] = {}
+
+
+def _make_of(shape: Shape, copy: bool) -> _Make:
+    make = _makes.get((shape, copy))
+    if make is None:
+        text, names = row_source(shape, copy)
+        exec(compile(text, "<pgsansio row decoder>", "exec"), names)
+        while len(_makes) >= _MAX_SHAPES:
+            _makes.pop(next(iter(_makes)), None)
+        make = _makes[shape, copy] = cast("_Make", names["make"])
+    return make
+
+
+class RowPlan:
+    """How the rows of one result are decoded; see `pgsansio.kernel.contract`."""
+
+    __slots__ = ("_columns", "_copy_decoder", "_row_decoder", "_shape", "codecs", "names", "record_class")
+
+    names: tuple[str, ...]
+    codecs: tuple[ValueCodec, ...]
+    record_class: type[Record]
+
+    def __init__(self, names: tuple[str, ...], codecs: tuple[ValueCodec, ...], record_class: type[Record]) -> None:
+        if len(names) != len(codecs):
+            raise ValueError(f"{len(names)} column names for {len(codecs)} codecs")
+        self.names = names
+        self.codecs = codecs
+        self.record_class = record_class
+        self._columns = Columns(names)
+        self._shape = shape_of(codecs)
+        self._row_decoder = _Decoder(self, _data_row_fields, copy=False)
+        self._copy_decoder = _Decoder(self, _copy_tuple_fields, copy=True)
+
+    def record(self, values: Sequence[object]) -> Record:
+        """A record of these values, one per column, already decoded."""
+        if len(values) != len(self.names):
+            raise ValueError(f"{len(values)} values for {len(self.names)} columns")
+        return make_record(self.record_class, self._columns, tuple(values))
+
+    def generate(self, copy: bool) -> tuple[_Run, _Bulk | None]:
+        """The generated decoder of this plan."""
+        decoders: list[Any] = []
+        specials: list[Any] = []
+        arrays: list[Any] = []
+        for codec, (opcode, _) in zip(self.codecs, self._shape, strict=True):
+            decoders.append(codec.decode)
+            specials.append(_special(codec.decode, FIXED[opcode].format) if opcode in FIXED else None)
+            arrays.append(fixed_array_decoder(codec) if opcode is Opcode.ARRAY else None)
+        make = _make_of(self._shape, copy)
+        return make(self.record_class, self._columns, self.refused, decoders, specials, arrays)
+
+    def refused(self, error: Exception, column: int) -> Exception:
+        """`error`, raised by the codec of that column, with a note that says so."""
+        error.add_note(f"in column {column + 1}, {self.names[column]!r}, of type {self.codecs[column].name}")
+        return error
+
+    def decode_fields(self, fields: list[bytes | None]) -> tuple[Record | None, Exception | None]:
+        """A record of the columns' bytes, or the first error of their codecs. The definition of a row's value."""
+        values: list[object] = []
+        for column, (codec, value) in enumerate(zip(self.codecs, fields, strict=True)):
+            try:
+                values.append(None if value is None else codec.decode(value))
+            except MemoryError:
+                raise
+            except Exception as error:
+                return None, self.refused(error, column)
+        return make_record(self.record_class, self._columns, tuple(values)), None
+
+
+def _special(decode: Callable[[bytes], Any], format: str) -> Callable[..., Any]:
+    """The codec's decoder for a value that was unpacked already."""
+    pack = struct.Struct(">" + format).pack
+    return lambda *fields: decode(pack(*fields))
+
+
+class _Decoder:
+    """Decodes the rows of a plan from one kind of frame: DataRow messages, or the tuples of COPY."""
+
+    __slots__ = ("_bulk", "_copy", "_fields", "_plan", "_run", "_slow_rows")
+
+    def __init__(self, plan: RowPlan, fields: _Fields, copy: bool) -> None:
+        self._plan = plan
+        self._fields = fields
+        self._copy = copy
+        self._run: _Run | None = None
+        self._bulk: _Bulk | None = None
+        self._slow_rows = 0
+
+    def decode(
+        self, buffer: Buffer, start: int, end: int, rows: list[Any], max_rows: int
+    ) -> tuple[int, Exception | None]:
+        target = len(rows) + max_rows
+        window = _WINDOW
+        while True:
+            pos, needed, error = self._decode_window(bytes(buffer[start : min(end, start + window)]), rows, target)
+            start += pos
+            if error is not None or needed == 0 or needed > end - start:
+                return start, error
+            # Doubled, since of a tuple of COPY it is not known how long it is before its last column.
+            window = _WINDOW if pos else max(2 * window, needed)
+
+    def _decode_window(self, data: bytes, rows: list[Any], target: int) -> tuple[int, int, Exception | None]:
+        """Decode rows until there are `target`.
+
+        Returns:
+            The offset after the last row, how many bytes from there are needed to go on (0 if there is nothing to go on
+            with), and the error of that last row.
+        """
+        plan = self._plan
+        count = len(plan.codecs)
+        pos = 0
+        limit = len(data)
+        error: Exception | None = None
+        while True:
+            if self._run is not None:
+                if self._bulk is not None:
+                    pos = self._bulk(data, pos, limit, rows, target - len(rows))
+                # Where `bulk` can be had, it is tried again soon.
+                room = target - len(rows)
+                pos, error = self._run(data, pos, limit, rows, room if self._bulk is None else min(room, _BULK_PAUSE))
+                if error is not None:
+                    return pos, 0, error
+            elif self._slow_rows < _WARM_UP or count > _MAX_GENERATED:
+                self._slow_rows += 1
+            else:
+                self._run, self._bulk = plan.generate(self._copy)
+                continue
+            if len(rows) >= target:
+                return pos, 0, None
+            fields, after = self._fields(data, pos, limit, count)
+            if fields is None:
+                return pos, after, None
+            record, error = plan.decode_fields(fields)
+            pos = after
+            if error is not None:
+                return pos, 0, error
+            rows.append(record)
+
+
+#: Rows that `run` decodes before `bulk` is tried again.
+_BULK_PAUSE: Final = 32
+
+
+def _columns(data: bytes, at: int, limit: int, count: int) -> tuple[list[bytes | None] | None, int]:
+    """The values of `count` columns, each behind its length; None if they do not end at `limit` or before."""
+    fields: list[bytes | None] = []
+    for column in range(count):
+        if at + 4 > limit:
+            return None, at + 4
+        (length,) = _unpack_length(data, at)
+        at += 4
+        if length == NULL_LENGTH:
+            fields.append(None)
+        elif length < 0:
+            raise ProtocolError(f"column {column + 1} of a row has a length of {length} bytes")
+        elif at + length > limit:
+            return None, at + length
+        else:
+            fields.append(data[at : at + length])
+            at += length
+    return fields, at
+
+
+def _data_row_fields(data: bytes, pos: int, limit: int, count: int) -> tuple[list[bytes | None] | None, int]:
+    if pos < limit and data[pos] != 0x44:
+        return None, 0
+    if pos + 5 > limit:
+        return None, 5
+    (size,) = _unpack_length(data, pos + 1)
+    if size < 6:
+        raise ProtocolError(f"DataRow has a length of {size} bytes")
+    end = pos + 1 + size
+    if end > limit:
+        return None, 1 + size
+    (columns,) = _unpack_count(data, pos + 5)
+    if columns != count:
+        raise ProtocolError(f"DataRow has {columns} columns, its result has {count}")
+    fields, at = _columns(data, pos + 7, end, count)
+    if fields is None:
+        raise ProtocolError(f"DataRow of {size} bytes ends {at - end} bytes before its columns do")
+    if at != end:
+        raise ProtocolError(f"DataRow has {end - at} bytes behind its last column")
+    return fields, end
+
+
+def _copy_tuple_fields(data: bytes, pos: int, limit: int, count: int) -> tuple[list[bytes | None] | None, int]:
+    if pos + 2 > limit:
+        return None, 2
+    (columns,) = _unpack_count(data, pos)
+    if columns == 0xFFFF:
+        return None, 0
+    if columns != count:
+        raise ProtocolError(f"tuple of COPY data has {columns} columns, its table has {count}")
+    fields, at = _columns(data, pos + 2, limit, count)
+    return fields, at if fields is not None else at - pos
+
+
+def row_plan(names: tuple[str, ...], codecs: tuple[ValueCodec, ...], record_class: type[Any]) -> RowPlan:
+    """See `pgsansio.kernel.contract`."""
+    return RowPlan(names, codecs, record_class)
+
+
+def decode_rows(
+    plan: RowPlan, buffer: Buffer, start: int, end: int, rows: list[Any], max_rows: int
+) -> tuple[int, Exception | None]:
+    """See `pgsansio.kernel.contract`."""
+    return plan._row_decoder.decode(buffer, start, end, rows, max_rows)
+
+
+def decode_copy(
+    plan: RowPlan, buffer: Buffer, start: int, end: int, rows: list[Any], max_rows: int
+) -> tuple[int, Exception | None]:
+    """See `pgsansio.kernel.contract`."""
+    return plan._copy_decoder.decode(buffer, start, end, rows, max_rows)
