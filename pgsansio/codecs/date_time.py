@@ -186,7 +186,7 @@ def decode_timestamp(data: bytes) -> datetime:
     try:
         return _EPOCH + microseconds * _MICROSECOND
     except OverflowError:
-        return _extreme_datetime("timestamp", microseconds, datetime.max, datetime.min)
+        return _extreme_datetime("timestamp", microseconds, "", datetime.max, datetime.min)
 
 
 def decode_timestamptz(data: bytes) -> datetime:
@@ -198,17 +198,17 @@ def decode_timestamptz(data: bytes) -> datetime:
     try:
         return _EPOCH_UTC + microseconds * _MICROSECOND
     except OverflowError:
-        return _extreme_datetime("timestamptz", microseconds, _MAX_UTC, _MIN_UTC)
+        return _extreme_datetime("timestamptz", microseconds, "+00", _MAX_UTC, _MIN_UTC)
 
 
-def _extreme_datetime(name: str, microseconds: int, infinity: datetime, negative_infinity: datetime) -> datetime:
+def _extreme_datetime(name: str, microseconds: int, zone: str, infinity: datetime, negative_infinity: datetime) -> datetime:
     if microseconds == _INFINITE_MICROSECONDS:
         return infinity
     if microseconds == _NEGATIVE_INFINITE_MICROSECONDS:
         return negative_infinity
     days, microseconds = divmod(microseconds, _DAY)
     year, month, day, era = _calendar(days)
-    moment = f"{year}-{month:02}-{day:02} {_time(microseconds, None)}{era}"
+    moment = f"{year}-{month:02}-{day:02} {_time(microseconds, None)}{zone}{era}"
     raise ValueError(f"{name} {moment} is out of range for datetime.datetime")
 
 
@@ -320,7 +320,7 @@ def _calendar(days: int) -> tuple[str, int, int, str]:
 # Text
 
 
-_DATE: Final = r"(?P<year>\d{4,6})-(?P<month>\d\d)-(?P<day>\d\d)"
+_DATE: Final = r"(?P<year>\d{4,7})-(?P<month>\d\d)-(?P<day>\d\d)"
 _TIME: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d{1,6}))?"
 _ZONE: Final = r"(?P<sign>[+-])(?P<hours>\d\d)(?::(?P<minutes>\d\d))?(?::(?P<seconds>\d\d))?"
 _ERA: Final = r"(?P<era> BC)?"

@@ -1,0 +1,240 @@
+"""Layers: what is set where, what arrays make of it, and when plans made before are out of date."""
+
+import gc
+import weakref
+
+import pytest
+
+from pgsansio.codecs import Registry
+from pgsansio.codecs.catalog import BY_NAME, BY_OID, ELEMENTS
+from pgsansio.enums import Format
+from pgsansio.kernel.contract import Opcode, ValueCodec
+
+INT4 = BY_NAME["int4"].oid
+INT4_ARRAY = BY_NAME["_int4"].oid
+TEXT_ARRAY = BY_NAME["_text"].oid
+JSON = BY_NAME["json"].oid
+JSON_ARRAY = BY_NAME["_json"].oid
+MONEY = BY_NAME["money"].oid
+MONEY_ARRAY = BY_NAME["_money"].oid
+UNKNOWN_OID = 16999
+
+
+def custom(oid: int, wire_format: Format = Format.BINARY) -> ValueCodec:
+    """A codec of the user's: bytes both ways, marked."""
+
+    def decode(data: bytes) -> object:
+        return ["mine", data]
+
+    def encode(value: object) -> bytes:
+        return bytes(value)  # type: ignore[call-overload,no-any-return]
+
+    return ValueCodec(oid, "mine", Opcode.CALL, wire_format, decode, encode, atomic=False)
+
+
+def test_built_in_types_are_binary() -> None:
+    registry = Registry()
+    codec = registry.codec(INT4)
+    assert codec is not None
+    assert (codec.oid, codec.name, codec.opcode, codec.format) == (23, "integer", Opcode.INT4, Format.BINARY)
+    assert codec.atomic
+    assert registry.codec(INT4) is codec
+    # Registries share what none of them has changed.
+    assert Registry().codec(INT4) is codec
+
+
+def test_arrays_are_made_of_their_element() -> None:
+    registry = Registry()
+    array = registry.codec(INT4_ARRAY)
+    assert array is not None
+    assert (array.oid, array.name, array.opcode, array.format) == (1007, "integer[]", Opcode.ARRAY, Format.BINARY)
+    assert array.element is registry.codec(INT4)
+    assert not array.atomic
+    assert registry.codec(INT4_ARRAY) is array
+    assert Registry(registry).codec(INT4_ARRAY) is array
+
+
+def test_every_array_type_has_a_codec() -> None:
+    registry = Registry()
+    for oid, element in ELEMENTS.items():
+        codec = registry.codec(oid)
+        assert codec is not None
+        assert codec.name == BY_OID[oid].sql_name
+        known = registry.codec(element.oid)
+        assert codec.format is (Format.TEXT if known is None else known.format)
+        for wire_format in Format:
+            in_format = registry.codec_in(oid, wire_format)
+            assert in_format.format is wire_format
+            assert registry.codec_in(oid, wire_format) is in_format
+            assert in_format.decode(in_format.encode([])) == []
+
+
+def test_an_unknown_type_is_text() -> None:
+    registry = Registry()
+    assert registry.codec(UNKNOWN_OID) is None
+    codec = registry.text_codec(UNKNOWN_OID, "citext")
+    assert (codec.oid, codec.name, codec.opcode, codec.format) == (UNKNOWN_OID, "citext", Opcode.TEXT, Format.TEXT)
+    assert codec.decode("é".encode()) == "é"
+    assert codec.encode("é") == "é".encode()
+    with pytest.raises(TypeError, match="expected str, got int"):
+        codec.encode(1)
+    assert registry.text_codec(UNKNOWN_OID).name == "type 16999"
+    assert registry.text_codec(MONEY).name == "money"
+
+
+def test_an_unknown_type_in_binary_is_bytes() -> None:
+    # A binary cursor's rows come so, whatever was asked for.
+    registry = Registry()
+    assert registry.codec_in(UNKNOWN_OID, Format.BINARY).decode(b"\xff\x00") == b"\xff\x00"
+    money_array = registry.codec_in(MONEY_ARRAY, Format.BINARY)
+    data = bytes.fromhex("00000001 00000000 00000316 00000001 00000001 00000008 0000000000000064")
+    assert money_array.decode(data) == [b"\x00\x00\x00\x00\x00\x00\x00\x64"]
+    assert money_array.encode([b"\x00" * 7 + b"\x64"]) == data
+
+
+def test_a_known_type_in_the_other_format() -> None:
+    registry = Registry()
+    codec = registry.text_codec(INT4)
+    assert codec.format is Format.TEXT
+    assert codec.decode(b"-5") == -5
+    assert registry.codec_in(INT4, Format.TEXT) is codec
+    assert registry.codec_in(INT4, Format.BINARY) is registry.codec(INT4)
+    array = registry.text_codec(TEXT_ARRAY)
+    assert array.decode(b'{a,"b c",NULL}') == ["a", "b c", None]
+    assert registry.text_codec(TEXT_ARRAY) is array
+
+
+def test_set_and_remove() -> None:
+    registry = Registry()
+    built_in, built_in_array = registry.codec(INT4), registry.codec(INT4_ARRAY)
+    mine = custom(INT4)
+    registry.set_codec(INT4, mine)
+    assert registry.codec(INT4) is mine
+    array = registry.codec(INT4_ARRAY)
+    assert array is not None
+    assert array.element is mine
+    data = bytes.fromhex("00000001 00000000 00000017 00000001 00000001 00000004 00000005")
+    assert array.decode(data) == [["mine", b"\x00\x00\x00\x05"]]
+    assert array.encode([b"\x00\x00\x00\x05"]) == data
+    # Other types and other registries are as they were.
+    array = registry.codec(TEXT_ARRAY)
+    assert array is not None
+    assert array.decode(array.encode(["a"])) == ["a"]
+    assert Registry().codec(INT4) is built_in
+    registry.remove(INT4)
+    assert registry.codec(INT4) is built_in
+    array = registry.codec(INT4_ARRAY)
+    assert array is not None
+    assert array.element is built_in
+    assert built_in_array is not None
+
+
+def test_a_text_codec_makes_text_arrays() -> None:
+    registry = Registry()
+    registry.set_codec(JSON, custom(JSON, Format.TEXT))
+    codec = registry.codec(JSON)
+    array = registry.codec(JSON_ARRAY)
+    assert codec is not None
+    assert array is not None
+    assert codec.format is array.format is Format.TEXT
+    assert array.opcode is Opcode.CALL
+    assert array.decode(b'{"{\\"a\\": 1}",NULL}') == [["mine", b'{"a": 1}'], None]
+    assert array.encode([b'{"a": 1}', None]) == b'{"{\\"a\\": 1}",NULL}'
+    # Binary can still be read, by the built-in codec.
+    assert registry.codec_in(JSON, Format.BINARY).decode(b"{}") == "{}"
+    assert registry.codec_in(JSON_ARRAY, Format.BINARY).format is Format.BINARY
+
+
+def test_a_codec_of_a_type_that_was_unknown() -> None:
+    registry = Registry()
+    assert registry.codec(UNKNOWN_OID) is None
+    mine = custom(UNKNOWN_OID)
+    registry.set_codec(UNKNOWN_OID, mine)
+    assert registry.codec(UNKNOWN_OID) is mine
+    assert registry.text_codec(UNKNOWN_OID).decode(b"a") == "a"
+    registry.remove(UNKNOWN_OID)
+    assert registry.codec(UNKNOWN_OID) is None
+
+
+def test_a_codec_for_an_array_type_itself() -> None:
+    registry = Registry()
+    mine = custom(INT4_ARRAY)
+    registry.set_codec(INT4_ARRAY, mine)
+    assert Registry(registry).codec(INT4_ARRAY) is mine
+
+
+def test_layers() -> None:
+    shared = Registry()
+    one, other = Registry(shared), Registry(shared)
+    built_in = shared.codec(INT4)
+    mine, of_the_pool = custom(INT4), custom(INT4)
+    one.set_codec(INT4, mine)
+    assert one.codec(INT4) is mine
+    assert other.codec(INT4) is shared.codec(INT4) is built_in
+    assert other.codec(INT4_ARRAY) is shared.codec(INT4_ARRAY)
+    # What is set below is seen above, at once, but not where there is something else.
+    shared.set_codec(INT4, of_the_pool)
+    assert other.codec(INT4) is of_the_pool
+    assert other.codec(INT4_ARRAY) is shared.codec(INT4_ARRAY)
+    assert one.codec(INT4) is mine
+    array = one.codec(INT4_ARRAY)
+    assert array is not None
+    assert array.element is mine
+    one.remove(INT4)
+    assert one.codec(INT4) is of_the_pool
+    shared.remove(INT4)
+    assert one.codec(INT4) is other.codec(INT4) is built_in
+
+
+def test_generation_changes_with_the_codecs() -> None:
+    shared = Registry()
+    one, other = Registry(shared), Registry(shared)
+    assert shared.generation == one.generation == other.generation == Registry().generation
+    seen = {shared.generation}
+
+    def fresh(registry: Registry) -> None:
+        assert registry.generation not in seen
+        seen.add(registry.generation)
+
+    one.set_codec(INT4, custom(INT4))
+    fresh(one)
+    assert other.generation == shared.generation
+    shared.set_codec(JSON, custom(JSON))
+    fresh(shared)
+    fresh(one)
+    assert other.generation == shared.generation
+    one.set_codec(INT4, custom(INT4))
+    fresh(one)
+    before = one.generation
+    one.remove(JSON)  # never set there
+    assert one.generation == before
+    one.remove(INT4)
+    assert one.generation == shared.generation == other.generation
+    assert Registry(other).generation == shared.generation
+    shared.remove(JSON)
+    assert shared.generation == one.generation == Registry().generation
+
+
+def test_a_codec_of_another_type_is_refused() -> None:
+    registry = Registry()
+    generation = registry.generation
+    with pytest.raises(ValueError, match="a codec of type 23 cannot be set for type 114"):
+        registry.set_codec(JSON, custom(INT4))
+    assert registry.generation == generation
+
+
+def test_a_layer_is_not_kept_alive_by_the_one_below() -> None:
+    shared = Registry()
+    layer = weakref.ref(Registry(shared))
+    gc.collect()
+    assert layer() is None
+    shared.set_codec(INT4, custom(INT4))
+
+
+def test_unknown_oids_are_not_collected() -> None:
+    registry = Registry()
+    for oid in range(100_000, 100_100):
+        assert registry.codec(oid) is None
+        registry.text_codec(oid)
+    assert not registry._found
+    assert not registry._other
