@@ -395,15 +395,25 @@ def socket_fits(parent: str, platform: str) -> bool:
     return len((parent + _LONGEST_SOCKET).encode("utf-8", "surrogateescape")) <= limit
 
 
-# The reader's `trap` makes sure that it ends with status 0 once it has seen the end: the server may be gone, and the
-# reader be told to end as well, before it is done. SIGCONT is for a server that someone has stopped by SIGSTOP.
+# The reader repeats its signal, since a shell starts background commands with SIGQUIT ignored, and a server that has
+# just begun to start would miss it; SIGCONT is for one that someone has stopped. When the server is gone, the reader is
+# ended: with status 0, by its trap, if it has seen a line or the end of the pipe; only then is the folder deleted.
 _GUARD: Final = """\
 exec 3<&0 </dev/null >>{log} 2>&1
 {initdb} 3<&- || exit
 rm -f {password_file}
 {postgres} 3<&- &
 server=$!
-( read -r _ <&3; trap '' TERM; kill -QUIT "$server"; kill -CONT "$server"; exit 0 ) &
+(
+  read -r _ <&3
+  trap 'exit 0' TERM
+  while kill -QUIT "$server"; do
+    kill -CONT "$server"
+    sleep 0.1 &
+    wait $!
+  done
+  exit 0
+) &
 reader=$!
 exec 3<&-
 wait "$server"

