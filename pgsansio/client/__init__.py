@@ -1,0 +1,8 @@
+"""What the user calls, written once for every loop: coroutines that await nothing but their port."""
+
+from pgsansio.client.connection import Connection
+from pgsansio.client.listener import Notifications
+from pgsansio.client.port import ConcurrentPort, Port
+from pgsansio.client.transaction import Transaction
+
+__all__ = ["ConcurrentPort", "Connection", "Notifications", "Port", "Transaction"]

@@ -1,0 +1,67 @@
+"""Cancelling what runs on the server: a CancelRequest over a connection of its own, and waiting for its end.
+
+A late CancelRequest kills whatever runs when it arrives, so a session writes nothing until the server has closed the
+connection that carried it ("Canceling Requests in Progress"; closing is the only answer there is).
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from pgsansio.client.port import Address, Port
+from pgsansio.frontend import Frontend
+
+if TYPE_CHECKING:
+    from pgsansio.client.connection import Connection
+
+__all__ = ["cancel_abandoned", "send_cancel_request"]
+
+#: A statement that still runs so long after its CancelRequest was handed on gets another one.
+REPEAT_SECONDS: Final = 0.25
+
+
+async def send_cancel_request(port: Port, frontend: Frontend, address: Address) -> bool:
+    """Cancel whatever runs on this connection's backend; returns when the server has seen it.
+
+    Returns:
+        Whether it could be sent. False: the server gave no key for it.
+    Raises:
+        OSError: no connection could be made for it. Anything else: cancelled; nothing tells whether the server has seen it.
+    """
+    exchange = frontend.cancel_exchange()
+    if exchange is None:
+        return False
+    other = port.sibling()
+    await other.open_stream(address, exchange)
+    try:
+        await other.wait(exchange.operation)
+    finally:
+        other.abort()
+    return True
+
+
+async def cancel_abandoned(connection: "Connection") -> None:
+    """Cancel what runs, all of which is abandoned, and wait until it has ended.
+
+    One request may not do: it hits only the statement that runs, and none if it comes before the backend has read it. If that
+    fails in any way the connection is terminated: what it does next would be anyone's guess.
+    """
+    session, port = connection._session, connection._port
+    if not session.cancel_due:
+        return
+    session.cancel_began()
+    try:
+        while session.is_open and (in_flight := session.in_flight):
+            if not await send_cancel_request(port, connection._frontend, connection._address):
+                connection.terminate()
+                return
+            try:
+                async with port.deadline(port.clock() + REPEAT_SECONDS):
+                    await port.wait(in_flight[0])
+            except TimeoutError:
+                continue
+        session.cancel_ended()
+        port.flush()
+    except OSError:
+        connection.terminate()
+    except BaseException:
+        connection.terminate()
+        raise

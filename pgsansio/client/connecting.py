@@ -1,0 +1,168 @@
+"""Connecting: hosts in turn, start-up, authentication."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from pgsansio.client.connection import Connection
+from pgsansio.client.port import Address, Port
+from pgsansio.engine.startup import StartupMachine
+from pgsansio.enums import Outcome
+from pgsansio.errors import (
+    OperationTimeoutError,
+    PostgresError,
+    TargetServerAttributeNotMatched,
+    with_attempts,
+)
+from pgsansio.frontend import Frontend
+from pgsansio.kernel import Record
+from pgsansio.policy import hosts, passfile
+from pgsansio.policy.conninfo import SessionAttribute, Settings, TcpAddress, start_up_parameters
+
+__all__ = ["connect"]
+
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
+MakeConnection = Callable[[Port, Frontend, Address, Settings], ConnectionT]
+
+_ROLE_QUERY: Final = (
+    "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('default_transaction_read_only') = 'on'"
+)
+
+
+async def connect(
+    make_port: Callable[[], Port],
+    settings: Settings,
+    make_connection: MakeConnection[ConnectionT],
+    *,
+    record_class: type[Any] = Record,
+) -> ConnectionT:
+    """A connection to the first host that answers and is what `target_session_attrs` asks for.
+
+    Raises:
+        OperationTimeoutError: `connect_timeout` has passed.
+        OSError, PostgresError, InterfaceError, InternalClientError: the last attempt's error; every attempt is in its
+            `attempts`, and a group of them is its cause.
+        TargetServerAttributeNotMatched: hosts answered, but none of them is what was asked for.
+    """
+    attempts: list[BaseException] = []
+    port = make_port()
+    at = None if settings.connect_timeout is None else port.clock() + settings.connect_timeout
+    if at is not None and settings.connect_timeout is not None and settings.connect_timeout <= 0:
+        raise OperationTimeoutError("the time limit for connecting has passed", outcome=Outcome.CANCELLED)
+    try:
+        async with port.deadline(at):
+            return await _try_hosts(make_port, settings, make_connection, record_class, attempts)
+    except TimeoutError as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the network's time-out of the last attempt, not ours
+        timeout = OperationTimeoutError("the time limit for connecting has passed", outcome=Outcome.CANCELLED)
+        raise with_attempts(timeout, attempts) from (timeout.__cause__ or error)
+
+
+async def _try_hosts(
+    make_port: Callable[[], Port],
+    settings: Settings,
+    make_connection: MakeConnection[ConnectionT],
+    record_class: type[Any],
+    attempts: list[BaseException],
+) -> ConnectionT:
+    attribute = settings.target_session_attrs
+    unwanted = False
+    wishes = [attribute, SessionAttribute.any] if attribute is SessionAttribute.prefer_standby else [attribute]
+    for wish in wishes:
+        for asked in settings.addresses:
+            for address in await _resolved(make_port(), asked, attempts):
+                try:
+                    connection = await _connect_to(make_port(), address, asked, settings, make_connection, record_class)
+                except BaseException as error:
+                    attempts.append(error)
+                    if not hosts.another_host_may_do(error):
+                        raise with_attempts(error, attempts) from error.__cause__
+                    continue
+                if await _is_wanted(connection, wish):
+                    return connection
+                unwanted = True
+                connection.terminate()
+    if unwanted:
+        raise with_attempts(
+            TargetServerAttributeNotMatched(
+                f"None of the hosts match the target attribute requirement {attribute!r}"
+            ),
+            attempts,
+        )
+    raise with_attempts(attempts[-1], attempts)
+
+
+async def _resolved(port: Port, asked: Address, attempts: list[BaseException]) -> list[Address]:
+    if not isinstance(asked, TcpAddress):
+        return [asked]
+    try:
+        return list(await port.resolve(asked.host, asked.port))
+    except OSError as error:
+        attempts.append(error)
+        return []
+
+
+async def _connect_to(
+    port: Port,
+    address: Address,
+    asked: Address,
+    settings: Settings,
+    make_connection: MakeConnection[ConnectionT],
+    record_class: type[Any],
+) -> ConnectionT:
+    password = await _password(port, asked, settings)
+    frontend = Frontend(
+        statement_cache_size=settings.statement_cache_size,
+        max_cached_statement_lifetime=settings.max_cached_statement_lifetime,
+        max_cacheable_statement_size=settings.max_cacheable_statement_size,
+        record_class=record_class,
+    )
+    await port.open_stream(address, frontend)
+    try:
+        startup = frontend.start_up(
+            start_up_parameters(settings), user=settings.user, password=password, nonce=port.nonce()
+        )
+        await _start_up(port, frontend, startup)
+        return make_connection(port, frontend, address, settings)
+    except BaseException:
+        port.abort()
+        raise
+
+
+async def _start_up(port: Port, frontend: Frontend, startup: StartupMachine) -> None:
+    operation = startup.operation
+    while True:
+        await port.progress(operation)
+        if operation.settled:
+            break
+        operation.attention = False
+        if startup.work is not None:
+            # Thousands of hashes: some milliseconds with the usual count, and seconds with the highest one allowed.
+            frontend.start_up_work_done(await port.run_elsewhere(startup.work))
+    if operation.error is not None:
+        raise operation.error
+
+
+async def _password(port: Port, asked: Address, settings: Settings) -> str | None:
+    password = settings.password
+    if callable(password):
+        given = await port.call_user(password)
+        return None if given is None else str(given)
+    if password is not None or settings.passfile is None:
+        return password
+    text = await port.read_file(settings.passfile, private=True)
+    if text is None:
+        return None
+    return passfile.lookup(text, asked.passfile_host, asked.port, settings.database, settings.user)
+
+
+async def _is_wanted(connection: Connection, attribute: SessionAttribute) -> bool:
+    parameters = dict(connection._session.parameters)
+    if hosts.needs_query(attribute, parameters):
+        try:
+            standby, read_only = await connection.fetchrow(_ROLE_QUERY)
+        except PostgresError:
+            return False
+        parameters["in_hot_standby"] = "on" if standby else "off"
+        parameters["default_transaction_read_only"] = "on" if read_only else "off"
+    return hosts.accepts(attribute, parameters)

@@ -1,0 +1,654 @@
+"""Connection: queries on one connection, as conversations with its server.
+
+How this works. A query that the statement cache knows is one coroutine frame: `fetch` makes the operation and awaits what the
+port returns for it. Everything else (a statement to prepare, a time limit, a retry, an error) goes through `_query`, which is the
+same conversation at length. Whatever is raised out of an await is a cancellation: `_give_up` first changes the state, then lets
+the port carry out what is owed.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Final, TypeAlias, cast
+
+from pgsansio.client import cancelling
+from pgsansio.client.listener import Notifications, ReaderQueue
+from pgsansio.client.port import Address, Port
+from pgsansio.client.transaction import Transaction
+from pgsansio.engine.events import NotificationReceived
+from pgsansio.engine.operations import Batch, Operation, Preparation
+from pgsansio.enums import Outcome, TransactionStatus
+from pgsansio.errors import (
+    InterfaceError,
+    InvalidCachedStatementError,
+    InvalidSQLStatementNameError,
+    OperationTimeoutError,
+    PostgresError,
+)
+from pgsansio.frontend import MAX_ARGUMENTS, Frontend, Statement
+from pgsansio.kernel import Record
+from pgsansio.policy.cancellation import Owed
+from pgsansio.policy.conninfo import Settings
+from pgsansio.policy.keywords import percent_placeholder_hint
+from pgsansio.policy.subscriptions import Listen, Subscriptions, Unlisten
+from pgsansio.policy.transactions import Levels
+from pgsansio.types import Notification, ServerVersion, parse_server_version
+
+__all__ = ["Connection", "ConnectionSettings"]
+
+#: How long cancelling what runs may take before the connection is given up; libpq has no such bound and hangs.
+CANCEL_SECONDS: Final = 10.0
+#: How long Terminate may take to be written before the transport is dropped.
+CLOSE_SECONDS: Final = 10.0
+
+Callback: TypeAlias = Callable[[Any, int, str, str], Any]
+
+
+class ConnectionSettings:
+    """What the server reports about the session (ParameterStatus), by attribute: `settings.TimeZone`.
+
+    An unknown name is an AttributeError. The values are live.
+    """
+
+    __slots__ = ("_parameters",)
+
+    def __init__(self, parameters: Any) -> None:
+        self._parameters = parameters
+
+    def __getattr__(self, name: str) -> str:
+        if not name.startswith("_") and name in self._parameters:
+            return cast(str, self._parameters[name])
+        raise AttributeError(name)
+
+    def __repr__(self) -> str:
+        return f"<ConnectionSettings {dict(self._parameters)!r}>"
+
+
+class Connection:
+    """A connection to a PostgreSQL server. Use `connect()` to make one.
+
+    Many tasks may use it at once outside of transactions; their queries are pipelined, each with a Sync of its own.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_address",
+        "_command_timeout",
+        "_frontend",
+        "_levels",
+        "_port",
+        "_preparing",
+        "_queries",
+        "_record_class",
+        "_session",
+        "_settings",
+        "_subscriptions",
+    )
+
+    def __init__(
+        self, port: Port, frontend: Frontend, address: Address, settings: Settings, *, record_class: type[Any] = Record
+    ) -> None:
+        self._port = port
+        self._frontend = frontend
+        self._session = frontend.session
+        self._address = address
+        self._settings = settings
+        self._record_class = record_class
+        self._command_timeout = settings.command_timeout
+        self._levels = Levels()
+        self._subscriptions: Subscriptions[Notification] = Subscriptions()
+        #: Statements that are being prepared, and how many tasks wait for each.
+        self._preparing: dict[str, tuple[Preparation, list[int]]] = {}
+        self._queries = 0
+        port.on_news = self._news
+        port.on_cancel_due = self._carry_out_cancel
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__module__}.{type(self).__name__} {'closed ' if self.is_closed() else ''}{id(self):#x}>"
+
+    # queries
+
+    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
+        """Run a statement and return its command tag, 'INSERT 0 1'.
+
+        Without arguments the text may hold several statements; the last one's tag is returned, and "" if there is none. Rows
+        are discarded.
+
+        Raises:
+            PostgresError: the server's word.
+            DataError: an argument cannot be encoded; nothing was sent.
+            InterfaceError: the connection cannot be used for this; nothing was sent.
+            OperationTimeoutError: `timeout` seconds have passed.
+        """
+        if args:
+            return (await self._query(query, args, 0, timeout, None)).status or ""
+        at = self._deadline(timeout)
+        if at is None:
+            return await self._script(query)
+        async with TimeLimit(self, at):
+            return await self._script(query)
+
+    async def fetch(
+        self, query: str, *args: object, timeout: float | None = None, record_class: type[Any] | None = None
+    ) -> list[Any]:
+        """Run a statement and return its rows.
+
+        Args:
+            query: one statement; `$1` and so on stand for the arguments.
+            args: their values.
+            timeout: seconds for all of it; default: the connection's `command_timeout`.
+            record_class: a subclass of Record for these rows.
+        Returns:
+            A list of Record.
+        Raises: as `execute`.
+        """
+        if timeout is None and self._command_timeout is None and record_class is None:
+            self._port.guard()
+            statement = self._frontend.cached(query, self._port.clock())
+            if statement is not None:
+                operation = self._frontend.execute(statement, args)
+                self._queries += 1
+                try:
+                    await self._port.wait(operation)
+                except BaseException as error:
+                    await self._give_up(operation, error)
+                    raise
+                if operation.error is None:
+                    return operation.rows
+                if not self._may_repeat(operation):
+                    raise self._failure(operation, query)
+                self._frontend.forget(statement)
+        return (await self._query(query, args, 0, timeout, record_class)).rows
+
+    async def fetchrow(
+        self, query: str, *args: object, timeout: float | None = None, record_class: type[Any] | None = None
+    ) -> Any:
+        """Run a statement and return its first row, or None. The server is asked for one row only.
+
+        Raises: as `execute`.
+        """
+        rows = (await self._query(query, args, 1, timeout, record_class)).rows
+        return rows[0] if rows else None
+
+    async def fetchval(
+        self, query: str, *args: object, column: int | str = 0, timeout: float | None = None
+    ) -> Any:
+        """Run a statement and return one value of its first row, or None if there is no row.
+
+        Args:
+            column: index or name.
+        Raises:
+            IndexError, KeyError: the row has no such column. Else as `execute`.
+        """
+        rows = (await self._query(query, args, 1, timeout, None)).rows
+        return rows[0][column] if rows else None
+
+    async def executemany(
+        self, command: str, args: Iterable[Sequence[object]], *, timeout: float | None = None
+    ) -> None:
+        """Run a statement once for each element of `args`, all under one Sync: outside a transaction all or nothing.
+
+        Args:
+            args: sequences of arguments; taken lazily, some 64 KiB of messages ahead.
+        Raises:
+            DataError: an element is not a sequence, or an argument cannot be encoded; it names both. Outside a transaction
+                nothing is kept; inside one, what was sent before stays.
+            Else as `execute`, and whatever `args` raises.
+        """
+        at = self._deadline(timeout)
+        if at is None:
+            await self._many(command, iter(args))
+            return
+        async with TimeLimit(self, at):
+            await self._many(command, iter(args))
+
+    # transactions
+
+    def transaction(
+        self,
+        *,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        shared: bool = False,
+    ) -> Transaction:
+        """A transaction block, or a savepoint inside one; use it as `async with`, or by start(), commit(), rollback().
+
+        Args:
+            isolation: 'serializable', 'repeatable_read', 'read_committed' or 'read_uncommitted'.
+            shared: let other tasks use the connection at the same time; what they do is part of this transaction.
+        Raises:
+            InterfaceError: the connection is closed.
+            ValueError: an unknown isolation level.
+        """
+        self._check_open()
+        return Transaction(self, isolation=isolation, readonly=readonly, deferrable=deferrable, shared=shared)
+
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction block is open (also a failed one), or about to be by a BEGIN that is on its way."""
+        return self._session.in_transaction
+
+    # notifications
+
+    async def add_listener(self, channel: str, callback: Callback) -> None:
+        """Call `callback(connection, pid, channel, payload)` for each notification on this channel.
+
+        Callbacks are kept by equality: the same one counts once.
+
+        Raises:
+            InterfaceError: `callback` is not callable, or nothing reads this connection while it is idle.
+        """
+        self._check_open()
+        if not callable(callback):
+            raise InterfaceError(f"expected a callable or an `async def` function, got {callback!r}")
+        if not self._port.reads_when_idle:
+            raise InterfaceError(
+                "cannot call back: nobody reads this connection while it is idle",
+                hint="Use `async with connect(...)` or a pool, or iterate over notifications().",
+            )
+        await self._listen(channel, callback)
+
+    async def remove_listener(self, channel: str, callback: Callback) -> None:
+        """Undo `add_listener`; does nothing for an unknown callback or on a closed connection."""
+        if not self.is_closed():
+            await self._unlisten(channel, callback)
+
+    def notifications(self, channel: str, *, max_queued: int = 1000) -> Notifications:
+        """Notifications on this channel, for `async for`.
+
+        LISTEN goes out with `async with` or the first iteration, UNLISTEN when the block ends. A reader that does not keep up
+        loses the oldest ones, and finds an `Overflow` in their place.
+
+        Args:
+            max_queued: how many are kept for this reader.
+        """
+        self._check_open()
+        return Notifications(self, channel, max_queued)
+
+    # state
+
+    def is_closed(self) -> bool:
+        """Whether the connection was closed, or is known to be lost."""
+        self._port.poll()
+        return not self._session.is_open
+
+    def get_server_pid(self) -> int:
+        """Process id of the server process of this connection."""
+        return self._frontend.process_id or 0
+
+    def get_server_version(self) -> ServerVersion:
+        """The server's version, as it reports it."""
+        return parse_server_version(self._session.parameters.get("server_version", "0"))
+
+    def get_settings(self) -> ConnectionSettings:
+        """What the server reports about the session, live."""
+        return ConnectionSettings(self._session.parameters)
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close the connection: cancel what runs, say goodbye, and wait for the transport.
+
+        Operations of other tasks end with ConnectionDoesNotExistError. Idempotent.
+
+        Raises:
+            TimeoutError: it took longer; the transport was aborted.
+        """
+        if timeout is not None:
+            timeout = self._seconds(timeout)
+        self._port.guard()
+        seconds = CLOSE_SECONDS if timeout is None else timeout
+        try:
+            async with self._port.deadline(self._port.clock() + seconds):
+                if self._session.is_open:
+                    if self._session.in_flight and not self._session.cancel_under_way:
+                        await cancelling.send_cancel_request(self._port, self._frontend, self._address)
+                    self._frontend.terminate()
+                await self._port.close()
+        except BaseException:
+            self._port.abort()
+            raise
+
+    def terminate(self) -> None:
+        """Close the connection now, without waiting."""
+        if self._session.is_open:
+            self._frontend.terminate()
+            self._port.flush()
+        self._port.abort()
+
+    def get_reset_query(self) -> str:
+        """SQL that brings the session back to where it started; a pool runs it when the connection is returned."""
+        return "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;"
+
+    async def reset(self, *, timeout: float | None = None) -> None:
+        """Bring the session back to where it started: listeners, transaction, locks, cursors, settings."""
+        at = self._deadline(timeout)
+        self._check_open()
+        for _, subscriber in self._subscriptions.clear():
+            if isinstance(subscriber, ReaderQueue):
+                subscriber.end(self._session)
+        query = self.get_reset_query()
+        if self._session.transaction_status is not TransactionStatus.IDLE:
+            query = f"ROLLBACK;\n{query}"
+        self._levels.reset()
+        self._session.shared_transaction = False
+        async with TimeLimit(self, at):
+            if query:
+                await self._script(query, internal=True)
+
+    # conversations
+
+    async def _query(
+        self,
+        query: str,
+        args: Sequence[object],
+        max_rows: int,
+        timeout: float | None,
+        record_class: type[Any] | None,
+    ) -> Operation:
+        at = self._deadline(timeout)
+        if record_class is not None:
+            check_record_class(record_class)
+        if at is None:
+            return await self._converse(query, args, max_rows, record_class)
+        async with TimeLimit(self, at):
+            return await self._converse(query, args, max_rows, record_class)
+
+    async def _converse(
+        self, query: str, args: Sequence[object], max_rows: int, record_class: type[Any] | None
+    ) -> Operation:
+        """Prepare if need be, execute, and do both once more if the prepared statement turned out to be outdated."""
+        port, frontend = self._port, self._frontend
+        port.guard()
+        if len(args) > MAX_ARGUMENTS:
+            raise InterfaceError(f"the number of query arguments cannot exceed {MAX_ARGUMENTS}")
+        repeated = False
+        while True:
+            statement = frontend.cached(query, port.clock())
+            if statement is None:
+                statement = await self._prepare(query)
+            self._check_alone()
+            operation = frontend.execute(statement, args, max_rows, record_class)
+            self._queries += 1
+            await self._finish(operation)
+            if operation.error is None:
+                return operation
+            if repeated or not self._may_repeat(operation):
+                raise self._failure(operation, query)
+            frontend.forget(statement)
+            repeated = True
+
+    async def _prepare(self, query: str) -> Statement:
+        """A statement for this text; several tasks that ask for the same one share the preparation."""
+        frontend = self._frontend
+        under_way = self._preparing.get(query)
+        if under_way is not None:
+            operation, waiting = under_way
+            waiting[0] += 1
+            try:
+                await self._port.wait(operation)
+            except BaseException as error:
+                waiting[0] -= 1
+                if not waiting[0]:
+                    await self._give_up(operation, error)
+                raise
+            statement = frontend.cached(query, self._port.clock())
+            if statement is not None:
+                return statement
+            # It failed for another task; this one gets an answer of its own.
+        self._check_alone()
+        operation = frontend.prepare(query, named=frontend.statements.cacheable(query))
+        waiting = [1]
+        if under_way is None:
+            self._preparing[query] = (operation, waiting)
+        try:
+            await self._port.wait(operation)
+        except BaseException as error:
+            waiting[0] -= 1
+            if not waiting[0]:
+                await self._give_up(operation, error)
+            raise
+        finally:
+            if self._preparing.get(query, (None,))[0] is operation and (operation.settled or not waiting[0]):
+                del self._preparing[query]
+        if operation.error is not None:
+            raise self._failure(operation, query)
+        return frontend.prepared(query, operation, self._port.clock())
+
+    async def _script(self, query: str, *, internal: bool = False) -> str:
+        self._port.guard()
+        self._check_alone()
+        operation = self._frontend.simple_query(query, internal=internal)
+        self._queries += 1
+        await self._finish(operation)
+        if operation.error is not None:
+            raise self._failure(operation, query)
+        return operation.status or ""
+
+    async def _many(self, command: str, elements: Iterator[Sequence[object]]) -> None:
+        port, frontend = self._port, self._frontend
+        port.guard()
+        statement = frontend.cached(command, port.clock()) or await self._prepare(command)
+        self._check_alone()
+        data, count, exhausted = statement.many(elements, 0, first=True)
+        if not count:
+            return
+        operation = frontend.batch(statement, data, count, complete=exhausted, owner=port.task())
+        self._queries += 1
+        try:
+            failure = None if exhausted else await self._feed(operation, statement, elements, count)
+            await port.wait(operation)
+        except BaseException as error:
+            await self._give_up(operation, error)
+            raise
+        if operation.error is not None:
+            raise self._failure(operation, command) from failure
+        if failure is not None:
+            raise failure
+
+    async def _feed(
+        self, operation: Batch, statement: Statement, elements: Iterator[Sequence[object]], index: int
+    ) -> BaseException | None:
+        """Hand over the rest of a batch as the transport takes it, and end it; what the user's side raised."""
+        session = self._session
+        while not operation.written and not operation.settled:
+            await self._port.progress(operation)
+            operation.attention = False
+        exhausted = False
+        while not exhausted and operation.error is None and not operation.settled:
+            await self._port.outbox_low()
+            try:
+                data, count, exhausted = statement.many(elements, index, first=False)
+            except BaseException as error:
+                session.give_up(operation)
+                return error
+            index += count
+            session.extend(operation, data, count)
+        session.finish(operation)
+        return None
+
+    async def _finish(self, operation: Operation) -> None:
+        """Wait until it is settled; if that is cancelled, see to what is owed."""
+        try:
+            await self._port.wait(operation)
+        except BaseException as error:
+            await self._give_up(operation, error)
+            raise
+
+    async def _give_up(self, operation: Operation, error: BaseException, *, rolls_back: bool = False) -> None:
+        """The task no longer waits for this operation. First the state changes, then what is owed is carried out.
+
+        Args:
+            rolls_back: a transaction block may be open that nobody will end.
+        """
+        owed = self._frontend.abandon(operation)
+        if rolls_back and self._session.is_open:
+            await self._owe_rollback(error)
+        elif isinstance(error, GeneratorExit):
+            # The coroutine is being thrown away: nothing may be awaited any more.
+            if owed in (Owed.CANCEL, Owed.DRAIN):
+                self._port.abort()
+        elif owed is Owed.CANCEL:
+            await self._port.owe(self._carry_out_cancel, CANCEL_SECONDS)
+
+    async def _owe_rollback(self, error: BaseException) -> None:
+        """A transaction block is left by a cancellation: whatever is submitted from now on comes after its rollback."""
+        if isinstance(error, GeneratorExit):
+            self._port.abort()
+            return
+        operation = self._frontend.rollback()
+        self._port.flush()
+
+        async def carry_out() -> None:
+            try:
+                await cancelling.cancel_abandoned(self)
+                await self._port.wait(operation)
+                await self._restore_subscriptions(0, ended=True, committed=False)
+            except BaseException:
+                self.terminate()
+                raise
+
+        await self._port.owe(carry_out, CANCEL_SECONDS)
+
+    async def _carry_out_cancel(self) -> None:
+        """Cancel what runs, all of it abandoned; when this fails or is cancelled itself, the connection is given up."""
+        await cancelling.cancel_abandoned(self)
+
+    # helpers
+
+    def _check_open(self) -> None:
+        self._port.guard()
+        if not self._session.is_open:
+            raise self._session.closed_error()
+
+    def _check_alone(self) -> None:
+        """A task whose own group is open would wait for itself."""
+        exclusive = self._session.exclusive
+        if exclusive is not None and exclusive.owner == self._port.task():
+            raise InterfaceError(
+                "cannot perform operation: this task is in the middle of another one on the same connection",
+                hint="An executemany() whose arguments come from an iterator, or a COPY, keeps the connection to itself until it ends.",
+            )
+
+    def _seconds(self, timeout: object) -> float:
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+            raise ValueError("invalid timeout value: expected non-negative float (got {!r})".format(timeout))
+        return float(timeout)
+
+    def _deadline(self, timeout: float | None) -> float | None:
+        """When an operation with this time limit must end."""
+        if timeout is None:
+            timeout = self._command_timeout
+            if timeout is None:
+                return None
+        seconds = self._seconds(timeout)
+        if seconds <= 0:
+            raise OperationTimeoutError(
+                "the time limit of the operation has passed before it began", outcome=Outcome.CANCELLED, connection_usable=True
+            )
+        return self._port.clock() + seconds
+
+    def _may_repeat(self, operation: Operation) -> bool:
+        """The statement was refused before it ran, because what was prepared is outdated or gone."""
+        return (
+            isinstance(operation.error, InvalidCachedStatementError | InvalidSQLStatementNameError)
+            and self._session.transaction_status is TransactionStatus.IDLE
+            and not self._session.in_transaction
+        )
+
+    def _failure(self, operation: Operation, query: str) -> BaseException:
+        """The operation's error as it is raised to the user."""
+        error = operation.error
+        assert error is not None  # noqa: S101 - callers have looked
+        if isinstance(error, PostgresError) and error.sqlstate is not None and error.query is None:
+            error.query = query
+            if error.sqlstate in ("42601", "42P18") and error.hint is None:
+                error.hint = percent_placeholder_hint(query)
+        return error
+
+    # notifications
+
+    async def _listen(self, channel: str, subscriber: Hashable) -> None:
+        action = self._subscriptions.listen(channel, subscriber)
+        if action is not None:
+            try:
+                await self._carry_out(action)
+            except BaseException:
+                self._subscriptions.unlisten(channel, subscriber)
+                raise
+
+    async def _unlisten(self, channel: str, subscriber: Hashable) -> None:
+        action = self._subscriptions.unlisten(channel, subscriber)
+        if action is not None:
+            await self._carry_out(action)
+
+    async def _carry_out(self, action: Listen | Unlisten) -> None:
+        try:
+            await self._script(action.sql)
+        except BaseException:
+            self._subscriptions.failed(action)
+            raise
+        self._subscriptions.confirmed(action, in_transaction=self._session.in_transaction)
+
+    async def _restore_subscriptions(self, mark: int, *, ended: bool, committed: bool) -> None:
+        """A transaction or savepoint is over: LISTEN again for what a rollback has undone."""
+        if ended:
+            due = self._subscriptions.transaction_ended(committed)
+        else:
+            due = [] if committed else self._subscriptions.rolled_back_to(mark)
+        for action in due:
+            await self._carry_out(action)
+
+    def _news(self) -> None:
+        """The engine has something to tell that is no answer."""
+        frontend = self._frontend
+        while (event := frontend.next_event()) is not None:
+            if isinstance(event, NotificationReceived):
+                self._notify(Notification(event.pid, event.channel, event.payload))
+        if not self._session.is_open:
+            for _, subscriber in self._subscriptions.clear():
+                if isinstance(subscriber, ReaderQueue):
+                    subscriber.end(self._session)
+
+    def _notify(self, notification: Notification) -> None:
+        delivery = self._subscriptions.dispatch(notification.channel, notification)
+        if delivery is None:
+            return
+        for queue in delivery.queues:
+            cast(ReaderQueue, queue).wake(self._session)
+        for callback in delivery.callbacks:
+            self._port.deliver(cast(Callback, callback), self, *notification)
+
+
+class TimeLimit:
+    """A block in which everything has to be done by a time.
+
+    Raises:
+        OperationTimeoutError: it was not; what was going on was cancelled.
+    """
+
+    __slots__ = ("_connection", "_inner")
+
+    def __init__(self, connection: Connection, at: float | None) -> None:
+        self._connection = connection
+        self._inner = connection._port.deadline(at)
+
+    async def __aenter__(self) -> None:
+        await self._inner.__aenter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._inner.__aexit__(exc_type, exc, traceback)
+        except TimeoutError as error:
+            raise OperationTimeoutError(
+                "the time limit of the operation has passed",
+                outcome=Outcome.UNKNOWN,
+                connection_usable=not self._connection.is_closed(),
+            ) from error
+
+
+def check_record_class(record_class: object) -> None:
+    """Raises InterfaceError: not a subclass of Record, or one that makes its instances differently."""
+    if not isinstance(record_class, type) or not issubclass(record_class, Record):
+        raise InterfaceError("record_class is expected to be a subclass of asyncpg.Record")
+    if record_class.__new__ is not Record.__new__ or record_class.__init__ is not Record.__init__:
+        raise InterfaceError("record_class must not redefine __new__ or __init__")

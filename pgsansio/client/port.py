@@ -1,0 +1,180 @@
+"""Port: the closed set of things a loop is asked to do for one connection.
+
+The client's coroutines await only these methods, so they do no I/O and know no loop. A blocking port whose methods never
+suspend runs them with a single `send(None)`; a test's port stops them at any await. Each contract says what a cancellation at
+that method (any BaseException raised out of the await) leaves behind.
+
+What an adapter does besides, without being asked, after each feed: calls `on_news` if `engine.news`; takes `engine.completed()` and
+wakes whoever waits for one of these; writes `engine.data_to_send()`; closes the transport when `engine.ended`.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, Self, TypeVar
+
+from pgsansio.engine.operations import Operation
+from pgsansio.frontend import Engine
+from pgsansio.policy.conninfo import TcpAddress, UnixAddress
+
+__all__ = ["Address", "ConcurrentPort", "Port", "TaskHandle"]
+
+T = TypeVar("T")
+Address = TcpAddress | UnixAddress
+
+
+class Port(Protocol):
+    """One connection's way to the outside. Needs no concurrency."""
+
+    #: Called, without arguments and never inside of a feed, when the engine has news; must not wait. None: nobody asks.
+    on_news: Callable[[], None] | None
+    #: Called by whoever can wait, when `engine.cancel_due`: carries the cancellation out. None: nobody does.
+    on_cancel_due: Callable[[], Awaitable[None]] | None
+
+    @property
+    def reads_when_idle(self) -> bool:
+        """Whether somebody reads this connection while no task waits for anything."""
+        ...
+
+    # waiting
+
+    def wait(self, operation: Operation) -> Awaitable[None]:
+        """Until `operation` is settled; what is pending goes out *while* bytes are read.
+
+        Several tasks may wait for one operation. Cancelled: the operation goes on, the caller decides what is owed.
+        """
+        ...
+
+    def progress(self, operation: Operation) -> Awaitable[None]:
+        """Until `operation.attention` is set or it is settled. Cancelled: as `wait`."""
+        ...
+
+    def outbox_low(self) -> Awaitable[None]:
+        """Until little of what was handed over waits to be written (so that a long batch or COPY does not pile up).
+
+        Reads all the while. Cancelled: nothing is lost, and every byte keeps its place.
+        """
+        ...
+
+    def poll(self) -> None:
+        """Look, without waiting, whether the connection has ended, where nobody reads it while it is idle."""
+        ...
+
+    def flush(self) -> None:
+        """Try to write what is pending, without waiting."""
+        ...
+
+    def checkpoint(self) -> Awaitable[None]:
+        """Let others run, and a cancellation come through, where the loop has such a thing. Cancelled: nothing happened."""
+        ...
+
+    def deadline(self, at: float | None) -> AbstractAsyncContextManager[Any]:
+        """A block that is cancelled at this time of `clock` and then raises TimeoutError; None: never."""
+        ...
+
+    def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> Awaitable[None]:
+        """Carry out what a cancelled or failed call still owes the server, protected from cancellation, bounded in time.
+
+        Either in the background, returning at once, or here, before returning. `work` handles its own failures, a
+        cancellation at the bound among them; a port may bound it earlier than `seconds`. Cannot be cancelled.
+        """
+        ...
+
+    # the transport
+
+    def resolve(self, host: str, port: int) -> Awaitable[list[TcpAddress]]:
+        """Addresses of a host name, in the order to try. Raises OSError. Cancelled: nothing remains."""
+        ...
+
+    def open_stream(self, address: Address, engine: Engine) -> Awaitable[None]:
+        """Connect, and drive `engine` from now on. Once per port.
+
+        Raises OSError. Cancelled or failed: nothing remains open.
+        """
+        ...
+
+    def close(self) -> Awaitable[None]:
+        """Write what is pending, close the transport and wait until it is closed. Does nothing a second time.
+
+        Cancelled: the transport is aborted.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Close the transport now; what was not written is lost. Never fails, does nothing a second time."""
+        ...
+
+    def sibling(self) -> Self:
+        """A port of the same kind for another connection."""
+        ...
+
+    # the world
+
+    def guard(self) -> None:
+        """Raises InterfaceError if called from another loop, thread or process than the connection belongs to."""
+        ...
+
+    def task(self) -> object:
+        """Something that stands for the running task, to compare with `==`; None where there is only one."""
+        ...
+
+    def clock(self) -> float:
+        """Monotonic seconds."""
+        ...
+
+    def nonce(self) -> str:
+        """18 random bytes or more, as printable ASCII without a comma."""
+        ...
+
+    def read_file(self, path: str, *, private: bool = False) -> Awaitable[str | None]:
+        """A small text file; None if it cannot be read, or (`private`, with a warning) if others may read it.
+
+        Cancelled: nothing remains.
+        """
+        ...
+
+    def run_elsewhere(self, function: Callable[[], T]) -> Awaitable[T]:
+        """Run slow pure work where it does not hold up the loop. Cancelled: its result is dropped."""
+        ...
+
+    def call_user(self, function: Callable[..., Any], *arguments: object) -> Awaitable[Any]:
+        """Call the user's function, awaiting its result if that is awaitable. Cancelled: as the function decides."""
+        ...
+
+    def deliver(self, callback: Callable[..., Any], *arguments: object) -> None:
+        """Call the user's callback soon, outside of what happens now; if it is a coroutine function, as a task.
+
+        What it raises is reported as the loop reports those things, and harms nobody else.
+        """
+        ...
+
+
+class TaskHandle(Protocol):
+    """A task started by `ConcurrentPort.start_task`."""
+
+    def cancel(self) -> None:
+        """Ask it to end; does not wait."""
+        ...
+
+
+class ConcurrentPort(Port, Protocol):
+    """A port of a loop with tasks. Without one, hosts are tried in order and a pool opens its connections inline."""
+
+    def start_task(self, work: Callable[[], Awaitable[None]]) -> TaskHandle:
+        """Run `work` beside the caller; what it raises is a defect of it, and reported as the loop reports those."""
+        ...
+
+    def event(self) -> "PortEvent":
+        """A new event, not set."""
+        ...
+
+
+class PortEvent(Protocol):
+    """Set once, waited for by any number of tasks."""
+
+    def set(self) -> None: ...
+
+    def is_set(self) -> bool: ...
+
+    def wait(self) -> Awaitable[None]:
+        """Until it is set; a checkpoint. Cancelled: nothing happened."""
+        ...

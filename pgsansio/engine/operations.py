@@ -1,0 +1,199 @@
+"""Operations: what a frontend may ask of a session, each holding its own result.
+
+A finished operation is its own event: nothing else is made for it. An operation belongs to the session from `submit` until
+its `outcome` is final; after that it belongs to whoever asked.
+"""
+
+import enum
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from pgsansio.enums import Format, Outcome
+from pgsansio.kernel.contract import RowPlan
+from pgsansio.messages.backend import FieldDescription
+
+__all__ = ["Batch", "Copy", "CopyDirection", "FunctionCallOperation", "Operation", "Preparation", "SimpleQuery"]
+
+
+# Traits: what the queue has to know of an operation, or-ed. Plain integers, since an IntFlag costs a microsecond for each test.
+#: Nothing is written behind it until it is answered.
+BARRIER: Final = 1
+#: It starts a transaction block.
+BEGINS: Final = 2
+#: It ends its Sync group: a ReadyForQuery answers it.
+SYNC: Final = 4
+#: Its rows are not wanted.
+DISCARDS_ROWS: Final = 8
+#: Its group stays open while user code runs; everybody else waits unsent.
+EXCLUSIVE: Final = 16
+#: A rollback that nobody waits for: what comes behind it is outside of the transaction again.
+ENDS: Final = 64
+#: The library's own: not subject to the rules for concurrent use in transactions.
+INTERNAL: Final = 32
+
+
+class Operation:
+    """Messages to be written, and what came back for them.
+
+    Attributes:
+        outcome: PENDING until the operation is settled.
+        error: why it failed; an operation with an error may still be PENDING until its ReadyForQuery.
+        rows: decoded rows, appended as they arrive.
+        row_plan: how its rows are decoded; None if no rows can come, or until they were described.
+        tag: the last command tag (`b"INSERT 0 1"`), None if there was none ("Message Formats", CommandComplete).
+        suspended: the row limit was reached (PortalSuspended).
+        abandoned: nobody waits for it any more.
+        written: at least one byte of it may have reached the server.
+        attention: something for the owner to look at before it is settled (COPY, start-up); the owner clears it.
+        waiter: the adapter's, for whatever wakes the task that waits.
+    """
+
+    __slots__ = (
+        "abandoned", "attention", "data", "error", "outcome", "row_plan", "rows", "size_bytes", "step", "steps", "suspended",
+        "tag", "traits", "waiter", "written",
+    )  # fmt: skip
+
+    def __init__(self, data: bytes, steps: Sequence[Any], traits: int, row_plan: RowPlan | None = None) -> None:
+        self.data = data
+        self.size_bytes = len(data)
+        self.steps = steps
+        self.step = 0
+        self.traits = traits
+        self.row_plan = row_plan
+        self.rows: list[Any] = []
+        self.tag: bytes | None = None
+        self.error: BaseException | None = None
+        self.outcome = Outcome.PENDING
+        self.suspended = False
+        self.abandoned = False
+        self.written = False
+        self.attention = False
+        self.waiter: Any = None
+
+    @property
+    def settled(self) -> bool:
+        return self.outcome is not Outcome.PENDING
+
+    @property
+    def status(self) -> str | None:
+        """The last command tag as text: 'INSERT 0 1'."""
+        return None if self.tag is None else self.tag.decode("utf-8", "replace")
+
+    def described(self, fields: tuple[FieldDescription, ...]) -> None:
+        """A RowDescription came (engine only)."""
+
+    def parameters_described(self, oids: tuple[int, ...]) -> None:
+        """A ParameterDescription came (engine only)."""
+
+    def parsed(self) -> None:
+        """ParseComplete came (engine only)."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.outcome.value}{' abandoned' if self.abandoned else ''} {id(self):#x}>"
+
+
+class Preparation(Operation):
+    """Parse and Describe of the statement `name`, behind Close of those in `closing`.
+
+    `parameter_oids` and `fields` are the description; `fields` is () for a statement without a result.
+    """
+
+    __slots__ = ("closing", "fields", "is_parsed", "name", "parameter_oids")
+
+    def __init__(
+        self, data: bytes, steps: Sequence[Any], traits: int, name: str = "", closing: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(data, steps, traits)
+        self.name = name
+        self.closing = closing
+        self.parameter_oids: tuple[int, ...] = ()
+        self.fields: tuple[FieldDescription, ...] = ()
+        self.is_parsed = False
+
+    def described(self, fields: tuple[FieldDescription, ...]) -> None:
+        self.fields = fields
+
+    def parameters_described(self, oids: tuple[int, ...]) -> None:
+        self.parameter_oids = oids
+
+    def parsed(self) -> None:
+        self.is_parsed = True
+
+
+class SimpleQuery(Operation):
+    """A Query message; its rows, if wanted, come in text format and are decoded by `plan_rows`."""
+
+    __slots__ = ("_plan_rows",)
+
+    def __init__(
+        self,
+        data: bytes,
+        steps: Sequence[Any],
+        traits: int,
+        plan_rows: Callable[[tuple[FieldDescription, ...]], RowPlan] | None = None,
+    ) -> None:
+        super().__init__(data, steps, traits)
+        self._plan_rows = plan_rows
+
+    def described(self, fields: tuple[FieldDescription, ...]) -> None:
+        if self._plan_rows is not None:
+            self.row_plan = self._plan_rows(fields)
+
+
+class Batch(Operation):
+    """Bind and Execute, many times, under one Sync.
+
+    `submitted` executions have been handed over, `completed` of them were answered. `finished` once Sync was handed over.
+    While it is open it belongs to the task `owner`.
+    """
+
+    __slots__ = ("completed", "finished", "owner", "submitted")
+
+    def __init__(
+        self, data: bytes, steps: Sequence[Any], traits: int, count: int, row_plan: RowPlan | None, owner: object
+    ) -> None:
+        super().__init__(data, steps, traits, row_plan)
+        self.owner = owner
+        self.submitted = count
+        self.completed = 0
+        self.finished = bool(traits & SYNC)
+
+
+class CopyDirection(enum.Enum):
+    IN = "in"
+    OUT = "out"
+    BOTH = "both"
+
+
+class Copy(Operation):
+    """A COPY statement (or START_REPLICATION), in the simple protocol.
+
+    `direction` and `formats` are known once the server has begun; `chunks` are the CopyData bodies that nobody has taken yet, of
+    `pending_bytes` together.
+    """
+
+    __slots__ = ("chunks", "column_formats", "direction", "ended", "format", "owner", "pending_bytes", "sent_end")
+
+    def __init__(self, data: bytes, steps: Sequence[Any], traits: int, owner: object) -> None:
+        super().__init__(data, steps, traits)
+        self.owner = owner
+        self.direction: CopyDirection | None = None
+        self.format: Format | None = None
+        self.column_formats: tuple[Format, ...] = ()
+        self.chunks: deque[bytes] = deque()
+        self.pending_bytes = 0
+        #: The server sent CopyDone.
+        self.ended = False
+        #: We sent CopyDone or CopyFail.
+        self.sent_end = False
+
+
+class FunctionCallOperation(Operation):
+    """A FunctionCall; `result` is the value's bytes, None for NULL."""
+
+    __slots__ = ("result",)
+
+    def __init__(self, data: bytes, steps: Sequence[Any], traits: int) -> None:
+        super().__init__(data, steps, traits)
+        self.result: bytes | None = None

@@ -1,0 +1,801 @@
+"""Phase 3: operations in flight and the messages that answer them.
+
+How this works. `submit` queues an operation; it is written as soon as the rules allow (`_pump`), and stands in `_in_flight`
+until its ReadyForQuery. `process` cuts the received bytes into messages and looks each up in the row of the table for the
+state in which the session is; a state is the answer that the operation at the head awaits. The table is `states.SESSION`,
+compiled once to plain dictionaries, so that the steady state costs a lookup per message.
+
+The rules for writing:
+* at most `WINDOW_OPERATIONS` operations or `WINDOW_BYTES` beyond what is answered;
+* nothing behind a barrier or an exclusive operation until it is answered;
+* nothing while an abandoned operation is in flight, or a CancelRequest under way (it would hit whatever runs).
+"""
+
+import enum
+import struct
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from pgsansio.engine.events import (
+    BackendErrorReceived,
+    Event,
+    NoticeReceived,
+    NotificationReceived,
+    ParameterChanged,
+    StatementsDiscarded,
+)
+from pgsansio.engine.operations import (
+    BARRIER,
+    BEGINS,
+    DISCARDS_ROWS,
+    ENDS,
+    EXCLUSIVE,
+    INTERNAL,
+    SYNC,
+    Batch,
+    Copy,
+    CopyDirection,
+    FunctionCallOperation,
+    Operation,
+    SimpleQuery,
+)
+from pgsansio.engine.states import ANY_TIME, SESSION, Awaiting, Next
+from pgsansio.enums import Outcome, TransactionStatus
+from pgsansio.errors import (
+    ConnectionDoesNotExistError,
+    InterfaceError,
+    PostgresError,
+    ProtocolError,
+    error_from_fields,
+    notice_from_fields,
+)
+from pgsansio.kernel import decode_rows
+from pgsansio.messages.backend import (
+    ErrorResponse,
+    FunctionCallResponse,
+    NoticeResponse,
+    NotificationResponse,
+    ParameterDescription,
+    ParameterStatus,
+    RowDescription,
+)
+from pgsansio.messages.copy import CopyBothResponse, CopyDone, CopyFail, CopyInResponse, CopyOutResponse
+from pgsansio.messages.frontend import Bind, Execute, Parse, Sync
+from pgsansio.messages.tags import BACKEND_LIMITS
+from pgsansio.policy.cancellation import Owed, owed_for
+from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer, frame
+
+__all__ = ["COPY_HIGH_WATER_BYTES", "STEPS", "WINDOW_BYTES", "WINDOW_OPERATIONS", "Condition", "Session"]
+
+#: Design: what is written beyond this waits unsent, where it can still be dropped without a trace.
+WINDOW_OPERATIONS: Final = 32
+WINDOW_BYTES: Final = 65536
+#: COPY data that nobody has taken: above this the transport should stop reading.
+COPY_HIGH_WATER_BYTES: Final = 1 << 20
+_ALL_ROWS: Final = (1 << 63) - 1
+
+Row: TypeAlias = "dict[int, tuple[Callable[[Session, bytearray, int, int], Any] | None, Row | Next]]"
+
+_header: Final = struct.Struct("!BI").unpack_from
+_STATUSES: Final = {ord(status.value): status for status in TransactionStatus}
+_FATAL: Final = ("FATAL", "PANIC")
+#: The step of an operation that the server skipped.
+_SKIPPED: Final = -1
+_DATA_ROW: Final = ord("D")
+_SYNC: Final = Sync().encode()
+_ROLLBACK: Final = Parse("", "ROLLBACK").encode() + Bind("", "").encode() + Execute("").encode()
+_COPY_DONE: Final = CopyDone().encode()
+
+
+class Condition(enum.Enum):
+    """Whether a session can be used."""
+
+    OPEN = "open"
+    #: Terminate was asked for.
+    CLOSED = "closed"
+    #: The server ended the connection, or it was cut.
+    LOST = "lost"
+    #: The server broke the protocol, or a result could not be kept: nothing more can be understood.
+    BROKEN = "broken"
+
+
+class _Farewell(Exception):
+    """A FATAL or PANIC error: the server is closing the connection, and says nothing more."""
+
+    def __init__(self, error: PostgresError) -> None:
+        self.error = error
+
+
+def _loss(cause: BaseException | None, *, safe_to_retry: bool) -> BaseException:
+    """What an operation is told that the connection's end left unanswered."""
+    if isinstance(cause, ProtocolError):
+        error: ProtocolError | ConnectionDoesNotExistError = ProtocolError(str(cause))
+        error.__cause__ = cause.__cause__
+    else:
+        text = "connection was closed in the middle of operation"
+        error = ConnectionDoesNotExistError(f"{text}: {cause}" if isinstance(cause, PostgresError) else text)
+        error.__cause__ = cause
+    error.connection_usable = False
+    error.safe_to_retry = safe_to_retry
+    return error
+
+
+class Session:
+    """The client's end of one connection after start-up: bytes in, operations settled, bytes out.
+
+    Attributes:
+        transaction_status: of the last ReadyForQuery.
+        parameters: what the server reported by ParameterStatus.
+        woken: operations settled, or with news for their owner, since somebody took this list.
+        events: rare events since somebody took them.
+        condition, failure: whether the session is usable, and what ended it.
+        pipelining: False lets only one operation at a time in, as asyncpg does.
+        shared_transaction: concurrent operations are allowed in the present transaction.
+    """
+
+    def __init__(self, buffer: ReceiveBuffer) -> None:
+        self.buffer = buffer
+        self.transaction_status = TransactionStatus.IDLE
+        self.parameters: dict[str, str] = {}
+        self.woken: list[Operation] = []
+        self.events: deque[Event] = deque()
+        self.condition = Condition.OPEN
+        self.failure: BaseException | None = None
+        #: Events wait, the connection has ended, or a cancellation is due.
+        self.news = False
+        self.pipelining = True
+        self.shared_transaction = False
+        #: Bytes to be written, oldest first.
+        self.outbox: list[bytes] = []
+        self._in_flight: deque[Operation] = deque()
+        self._in_flight_bytes = 0
+        self._unsent: deque[Operation] = deque()
+        #: Operations that somebody waits for.
+        self._active = 0
+        self._begins: Operation | None = None
+        #: A rollback that nobody waits for, of a transaction that was left by a cancellation.
+        self._ends: Operation | None = None
+        #: Why nothing may be written at present: a barrier or an exclusive operation in flight.
+        self._barrier: Operation | None = None
+        self._abandoned = 0
+        self._cancel_under_way = False
+        self._row: Row = _IDLE
+        self._processing = False
+
+    # what the user's side asks
+
+    @property
+    def is_open(self) -> bool:
+        return self.condition is Condition.OPEN
+
+    @property
+    def in_transaction(self) -> bool:
+        """In a transaction block for whoever submits now: by the last ReadyForQuery and what is queued."""
+        if self._begins is not None:
+            return True
+        return self.transaction_status is not TransactionStatus.IDLE and self._ends is None
+
+    @property
+    def predicted_status(self) -> TransactionStatus:
+        """`transaction_status` as it will be when a rollback that is owed has been carried out."""
+        return TransactionStatus.IDLE if self._ends is not None else self.transaction_status
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in flight and nothing waits."""
+        return not self._in_flight and not self._unsent
+
+    @property
+    def busy(self) -> bool:
+        """More than one operation is in flight."""
+        return len(self._in_flight) > 1
+
+    @property
+    def exclusive(self) -> Batch | Copy | None:
+        """The operation whose group is open while user code runs."""
+        barrier = self._barrier
+        return barrier if isinstance(barrier, Batch | Copy) and barrier.traits & EXCLUSIVE else None
+
+    @property
+    def in_flight(self) -> tuple[Operation, ...]:
+        return tuple(self._in_flight)
+
+    @property
+    def cancel_due(self) -> bool:
+        """Only abandoned operations are in flight, and no CancelRequest is under way."""
+        return (
+            self._abandoned > 0
+            and self._abandoned == len(self._in_flight)
+            and not self._cancel_under_way
+            and self.condition is Condition.OPEN
+        )
+
+    @property
+    def cancel_under_way(self) -> bool:
+        """A CancelRequest was sent, and its connection's end not seen yet."""
+        return self._cancel_under_way
+
+    @property
+    def draining(self) -> bool:
+        """Something abandoned, or its cancellation, is under way: what is submitted now waits unsent."""
+        return self._abandoned > 0 or self._cancel_under_way
+
+    def submit(self, operation: Operation) -> None:
+        """Queue an operation and write it if the rules allow.
+
+        Raises:
+            InterfaceError: the session is closed; or in a transaction (or without pipelining) another operation is in
+                progress; or a codec that decodes a result tries to use its connection.
+        """
+        traits = operation.traits
+        if self.condition is not Condition.OPEN:
+            raise self.closed_error()
+        if self._processing:
+            raise InterfaceError("cannot perform operation: a type codec may not use the connection that it decodes for")
+        if (
+            self._active
+            and not traits & INTERNAL
+            and (not self.pipelining or (self.in_transaction and not self.shared_transaction))
+        ):
+            raise InterfaceError(
+                "cannot perform operation: another operation is in progress",
+                hint="In a transaction a connection serves one task at a time; use a connection for each task, "
+                "or transaction(shared=True)."
+                if self.pipelining
+                else None,
+            )
+        if not traits & INTERNAL:
+            self._active += 1
+        if traits & (BEGINS | ENDS):
+            if traits & BEGINS:
+                self._begins = operation
+            else:
+                self._ends = operation
+        if self._unsent or not self._may_write(operation):
+            self._unsent.append(operation)
+        else:
+            self._write(operation)
+
+    def submit_group(self, operations: Sequence[Operation]) -> None:
+        """Queue operations that share one Sync group; only the last has SYNC. They are written together.
+
+        Raises:
+            InterfaceError: as `submit`, before any of them is queued.
+        """
+        first, *others = operations
+        self.submit(first)
+        for operation in others:
+            self._active += 1
+            if operation.traits & BEGINS:
+                self._begins = operation
+            self._unsent.append(operation)
+        self._pump()
+
+    def extend(self, operation: Batch, data: bytes, count: int) -> None:
+        """Write more of an open batch: `count` executions."""
+        if operation.outcome is Outcome.PENDING and operation.error is None:
+            operation.submitted += count
+            if operation.written:
+                self.outbox.append(data)
+            else:
+                operation.data += data
+
+    def finish(self, operation: Batch, trailer: bytes = b"") -> None:
+        """End an open batch with `trailer` and Sync; its ReadyForQuery settles it."""
+        if operation.outcome is not Outcome.PENDING or operation.finished:
+            return
+        operation.finished = True
+        operation.traits |= SYNC
+        if operation.written:
+            self.outbox.append(trailer + _SYNC)
+        else:
+            operation.data += trailer + _SYNC
+
+    def give_up(self, operation: Batch) -> None:
+        """End an open batch early: outside a transaction block nothing of it is kept, inside one what was sent so far."""
+        if self.in_transaction:
+            self.finish(operation)
+        elif not operation.finished and operation.error is None:
+            # Without a block, Sync would commit what has run; ROLLBACK aborts the group's implicit transaction.
+            operation.submitted += 1
+            self.finish(operation, _ROLLBACK)
+        else:
+            self.finish(operation)
+
+    def copy_data(self, operation: Copy, data: bytes) -> None:
+        """Send CopyData, if the COPY still runs."""
+        if operation.outcome is Outcome.PENDING and operation.error is None and not operation.sent_end:
+            self.outbox.append(frame(b"d", data))
+
+    def copy_done(self, operation: Copy) -> None:
+        """End a COPY IN (or our half of a COPY BOTH) with success."""
+        if operation.outcome is Outcome.PENDING and operation.error is None and not operation.sent_end:
+            operation.sent_end = True
+            self.outbox.append(_COPY_DONE)
+
+    def copy_fail(self, operation: Copy, reason: str) -> None:
+        """End a COPY IN with failure; the server answers with an error that holds `reason`."""
+        if operation.outcome is Outcome.PENDING and operation.error is None and not operation.sent_end:
+            operation.sent_end = True
+            self.outbox.append(CopyFail(reason).encode())
+
+    def take_chunk(self, operation: Copy) -> bytes:
+        """The oldest CopyData body that was not taken."""
+        chunk = operation.chunks.popleft()
+        operation.pending_bytes -= len(chunk)
+        return chunk
+
+    @property
+    def reading_paused(self) -> bool:
+        """Somebody has to take COPY data before more is read."""
+        head = self._in_flight[0] if self._in_flight else None
+        return isinstance(head, Copy) and head.pending_bytes > COPY_HIGH_WATER_BYTES and not head.abandoned
+
+    def abandon(self, operation: Operation) -> Owed:
+        """Nobody waits for this operation any more; what has to be done about it."""
+        if operation.abandoned or operation.outcome is not Outcome.PENDING:
+            return Owed.NOTHING
+        owed = owed_for(
+            settled=False,
+            written=operation.written,
+            in_flight_abandoned=(other.abandoned or other is operation for other in self._in_flight),
+            cancel_under_way=self._cancel_under_way,
+        )
+        if not operation.traits & INTERNAL:
+            self._active -= 1
+        operation.abandoned = True
+        if owed is Owed.DROP:
+            self._unsent.remove(operation)
+            self._settle(operation, Outcome.CANCELLED)
+            self._pump()
+            return owed
+        self._abandoned += 1
+        operation.traits |= DISCARDS_ROWS
+        operation.rows = []
+        if isinstance(operation, Batch):
+            self.give_up(operation)
+        elif isinstance(operation, Copy):
+            operation.chunks.clear()
+            operation.pending_bytes = 0
+            if operation.direction in (CopyDirection.IN, CopyDirection.BOTH):
+                self.copy_fail(operation, "the client has given up the COPY")
+        return owed
+
+    def cancel_began(self) -> None:
+        """A CancelRequest is about to be sent: nothing is written until its connection is seen closed."""
+        self._cancel_under_way = True
+
+    def cancel_ended(self) -> None:
+        """The server closed the connection that carried the CancelRequest, so it has been handed on."""
+        self._cancel_under_way = False
+        self._pump()
+
+    def close(self, data: bytes) -> None:
+        """Ask for the end with these last bytes (Terminate); what is not settled ends as lost."""
+        if self.condition is Condition.OPEN:
+            self.condition = Condition.CLOSED
+            self.outbox.append(data)
+            self._settle_all(None)
+
+    def closed_error(self) -> InterfaceError:
+        error = InterfaceError("connection is closed")
+        if self.failure is not None:
+            error.__cause__ = self.failure
+        return error
+
+    # what the transport's side tells
+
+    def lost(self, cause: BaseException | None = None) -> None:
+        """The connection ended: end of stream, or an error of the transport."""
+        if self.condition in (Condition.LOST, Condition.BROKEN):
+            return
+        if self.condition is Condition.OPEN:
+            self.failure = cause
+        self.condition = Condition.LOST
+        self.buffer.start = self.buffer.end
+        self._settle_all(cause)
+
+    def process(self) -> None:
+        """Take all complete messages out of the buffer. Never raises for what the server sent."""
+        if self.condition is not Condition.OPEN:
+            self.buffer.start = self.buffer.end
+            return
+        self._processing = True
+        try:
+            self._process()
+        except _Farewell as farewell:
+            self.lost(farewell.error)
+        except ProtocolError as error:
+            self._break(error)
+        except Exception as error:
+            # A bug of ours or of something we call; what it left half done cannot be trusted.
+            wrapped = ProtocolError(f"internal error while reading the server's answer: {error!r}")
+            wrapped.__cause__ = error
+            self._break(wrapped)
+        except BaseException as error:
+            self._break(error)
+            raise
+        finally:
+            self._processing = False
+        if self._unsent:
+            self._pump()
+
+    def _process(self) -> None:
+        buffer = self.buffer
+        data, position, end = buffer.data, buffer.start, buffer.end
+        row = self._row
+        in_flight = self._in_flight
+        buffer.expected = 0
+        while end - position >= HEADER_BYTES:
+            tag, length = _header(data, position)
+            after = position + 1 + length
+            if after > end or length < 4:
+                self._check_incomplete(tag, length, row)
+                buffer.expected = length + 1
+                break
+            entry = row.get(tag)
+            if entry is None:
+                raise self._unexpected(tag, row)
+            action, following = entry
+            if tag == _DATA_ROW and action is not None:
+                position = self._rows(data, position, end)
+                continue
+            if action is not None:
+                action(self, data, position + HEADER_BYTES, after)
+            elif length != 4:
+                raise ProtocolError(f"{_name(tag, row)} of {length - 4} bytes, expected none")
+            position = after
+            if following is _STEP:
+                operation = in_flight[0]
+                operation.step += 1
+                row = operation.steps[operation.step]
+            elif following is _END:
+                row = self._row
+            elif following is _SAME:
+                continue
+            elif following is _AFTER_COPY:
+                row = self._after_copy(in_flight[0])
+            else:
+                row = following  # type: ignore[assignment]
+        buffer.start = position
+        self._row = row
+
+    def _check_incomplete(self, tag: int, length: int, row: Row) -> None:
+        """An incomplete message is worth waiting for only if it may come, and may be that long."""
+        if tag not in row:
+            raise self._unexpected(tag, row)
+        if length < 4 or length - 4 > BACKEND_LIMITS.get(tag, -1):
+            raise ProtocolError(f"{_name(tag, row)} claims a length of {length} bytes, which no such message can have")
+
+    def _unexpected(self, tag: int, row: Row) -> ProtocolError:
+        state = _NAMES.get(id(row), "an unknown state")
+        known = _TAG_NAMES.get(tag)
+        what = known if known is not None else f"a message of unknown type {chr(tag)!r}"
+        return ProtocolError(f"unexpected {what} while the answer due was: {state}")
+
+    # actions; each is given the body as data[start:after]
+
+    def _rows(self, data: bytearray, position: int, end: int) -> int:
+        operation = self._in_flight[0]
+        if operation.traits & DISCARDS_ROWS or operation.error is not None:
+            return self._skip_rows(data, position, end)
+        plan = operation.row_plan
+        if plan is None:
+            raise ProtocolError("DataRow before RowDescription")
+        position, error = decode_rows(plan, data, position, end, operation.rows, _ALL_ROWS)
+        if error is not None:
+            operation.error = error
+            operation.rows = []
+        return position
+
+    def _skip_rows(self, data: bytearray, position: int, end: int) -> int:
+        while end - position >= HEADER_BYTES:
+            tag, length = _header(data, position)
+            after = position + 1 + length
+            if tag != _DATA_ROW or after > end:
+                break
+            if length < 6:
+                raise ProtocolError("DataRow without a column count")
+            position = after
+        return position
+
+    def _parsed(self, data: bytearray, start: int, after: int) -> None:
+        if after != start:
+            raise ProtocolError("ParseComplete with a body")
+        self._in_flight[0].parsed()
+
+    def _parameter_description(self, data: bytearray, start: int, after: int) -> None:
+        self._in_flight[0].parameters_described(ParameterDescription.decode(bytes(data[start:after])).type_oids)
+
+    def _row_description(self, data: bytearray, start: int, after: int) -> None:
+        self._in_flight[0].described(RowDescription.decode(bytes(data[start:after])).fields)
+
+    def _no_data(self, data: bytearray, start: int, after: int) -> None:
+        if after != start:
+            raise ProtocolError("NoData with a body")
+        self._in_flight[0].described(())
+
+    def _portal_suspended(self, data: bytearray, start: int, after: int) -> None:
+        if after != start:
+            raise ProtocolError("PortalSuspended with a body")
+        self._in_flight[0].suspended = True
+
+    def _command_complete(self, data: bytearray, start: int, after: int) -> None:
+        tag = bytes(data[start : after - 1])
+        if after == start or data[after - 1] or 0 in tag:
+            raise ProtocolError("CommandComplete: the command tag is not one terminated string")
+        self._in_flight[0].tag = tag
+        if tag[:1] == b"D" and tag.startswith((b"DISCARD ALL", b"DEALLOCATE")):
+            self._tell(StatementsDiscarded())
+
+    def _batch_complete(self, data: bytearray, start: int, after: int) -> None:
+        if after != start:  # not an EmptyQueryResponse
+            self._command_complete(data, start, after)
+        operation = self._in_flight[0]
+        assert isinstance(operation, Batch)  # noqa: S101 - the table leads only batches here
+        operation.completed += 1
+
+    def _batch_ready(self, data: bytearray, start: int, after: int) -> None:
+        operation = self._in_flight[0]
+        assert isinstance(operation, Batch)  # noqa: S101
+        if not operation.finished or operation.completed != operation.submitted:
+            raise ProtocolError(
+                f"ReadyForQuery after {operation.completed} of {operation.submitted} executions"
+                + ("" if operation.finished else ", before Sync")
+            )
+        self._ready(data, start, after)
+
+    def _error(self, data: bytearray, start: int, after: int) -> None:
+        error = error_from_fields(ErrorResponse.decode(bytes(data[start:after])).fields)
+        if error.severity_en in _FATAL or error.severity in _FATAL:
+            raise _Farewell(error)
+        in_flight = self._in_flight
+        operation = in_flight[0]
+        if operation.error is None:
+            operation.error = error
+        # The server skips to the next Sync, so what has none of its own is answered by nothing.
+        while not operation.traits & (SYNC | EXCLUSIVE):
+            self._pop()
+            self._settle(operation, Outcome.SKIPPED if operation.step < 0 else Outcome.FAILED)
+            operation = in_flight[0]
+            operation.error = error
+            operation.step = _SKIPPED
+        if isinstance(operation, Copy | Batch):
+            self._wake(operation)
+
+    def _idle_error(self, data: bytearray, start: int, after: int) -> None:
+        error = error_from_fields(ErrorResponse.decode(bytes(data[start:after])).fields)
+        self._tell(BackendErrorReceived(error))
+        if error.severity_en in _FATAL or error.severity in _FATAL:
+            raise _Farewell(error)
+
+    def _ready(self, data: bytearray, start: int, after: int) -> None:
+        status = _STATUSES.get(data[start]) if after - start == 1 else None
+        if status is None:
+            raise ProtocolError(f"ReadyForQuery with the status {bytes(data[start:after])!r}")
+        operation = self._in_flight[0]
+        if isinstance(operation, Batch) and not operation.finished:
+            raise ProtocolError("ReadyForQuery before Sync")
+        self.transaction_status = status
+        self._pop()
+        if operation.error is None:
+            self._settle(operation, Outcome.COMPLETED)
+        else:
+            self._settle(operation, Outcome.SKIPPED if operation.step < 0 else Outcome.FAILED)
+
+    def _notice(self, data: bytearray, start: int, after: int) -> None:
+        self._tell(NoticeReceived(notice_from_fields(NoticeResponse.decode(bytes(data[start:after])).fields)))
+
+    def _notification(self, data: bytearray, start: int, after: int) -> None:
+        message = NotificationResponse.decode(bytes(data[start:after]))
+        self._tell(NotificationReceived(message.process_id, message.channel, message.payload))
+
+    def _parameter_status(self, data: bytearray, start: int, after: int) -> None:
+        message = ParameterStatus.decode(bytes(data[start:after]))
+        if message.name == "client_encoding" and message.value.upper().replace("-", "") not in ("UTF8", "UNICODE"):
+            # Rows that came before this message may already be in the other encoding: there is no way back.
+            raise ProtocolError(
+                f"client_encoding was changed to {message.value!r}; this client understands UTF8 only, "
+                "and the values that were sent since cannot be told apart"
+            )
+        self.parameters[message.name] = message.value
+        self._tell(ParameterChanged(message.name, message.value))
+
+    def _function_result(self, data: bytearray, start: int, after: int) -> None:
+        operation = self._in_flight[0]
+        assert isinstance(operation, FunctionCallOperation)  # noqa: S101
+        operation.result = FunctionCallResponse.decode(bytes(data[start:after])).value
+
+    # COPY
+
+    def _copy_in(self, data: bytearray, start: int, after: int) -> None:
+        message = CopyInResponse.decode(bytes(data[start:after]))
+        self._copy_began(CopyDirection.IN, message)
+
+    def _copy_out(self, data: bytearray, start: int, after: int) -> None:
+        message = CopyOutResponse.decode(bytes(data[start:after]))
+        self._copy_began(CopyDirection.OUT, message)
+
+    def _copy_both(self, data: bytearray, start: int, after: int) -> None:
+        message = CopyBothResponse.decode(bytes(data[start:after]))
+        self._copy_began(CopyDirection.BOTH, message)
+
+    def _copy_began(
+        self, direction: CopyDirection, message: CopyInResponse | CopyOutResponse | CopyBothResponse
+    ) -> None:
+        operation = self._in_flight[0]
+        if isinstance(operation, Copy) and operation.direction is None:
+            operation.direction = direction
+            operation.format = message.format
+            operation.column_formats = message.column_formats
+            if not operation.abandoned:
+                self._wake(operation)
+                return
+        # Nobody gives or takes its data: a COPY in a query, a second one in a script, or one that was abandoned.
+        if operation.error is None and not operation.abandoned:
+            operation.error = InterfaceError(
+                f"COPY {'TO STDOUT' if direction is CopyDirection.OUT else 'FROM STDIN'} in a query",
+                hint="Use copy_from_query(), copy_from_table(), copy_to_table() or copy_records_to_table().",
+            )
+        if isinstance(operation, Copy):
+            operation.sent_end = True
+        if direction is not CopyDirection.OUT:
+            # In the extended protocol the Sync behind Execute was swallowed by the copy-in mode.
+            extended = not isinstance(operation, SimpleQuery | Copy)
+            self.outbox.append(CopyFail("COPY FROM STDIN needs data").encode() + (_SYNC if extended else b""))
+
+    def _copy_data(self, data: bytearray, start: int, after: int) -> None:
+        operation = self._in_flight[0]
+        if isinstance(operation, Copy) and operation.error is None and not operation.abandoned and not operation.sent_end:
+            operation.chunks.append(bytes(data[start:after]))
+            operation.pending_bytes += after - start
+            self._wake(operation)
+            if operation.pending_bytes > COPY_HIGH_WATER_BYTES:
+                self.news = True
+
+    def _copy_done(self, data: bytearray, start: int, after: int) -> None:
+        if after != start:
+            raise ProtocolError("CopyDone with a body")
+        operation = self._in_flight[0]
+        if isinstance(operation, Copy):
+            operation.ended = True
+            if operation.direction is CopyDirection.BOTH:
+                self.copy_done(operation)
+            self._wake(operation)
+
+    def _after_copy(self, operation: Operation) -> Row:
+        if isinstance(operation, SimpleQuery | Copy):
+            return ROWS[Awaiting.SIMPLE_QUERY]
+        if isinstance(operation, Batch):
+            return ROWS[Awaiting.BATCH_BIND]
+        operation.step += 1
+        row: Row = operation.steps[operation.step]
+        return row
+
+    # the queue
+
+    def _may_write(self, operation: Operation) -> bool:
+        in_flight = self._in_flight
+        if not in_flight:
+            return not self._cancel_under_way
+        if not in_flight[-1].traits & (SYNC | EXCLUSIVE):
+            return True  # the rest of a group: without its Sync nothing would ever be answered
+        return (
+            self._barrier is None
+            and not self._abandoned
+            and not self._cancel_under_way
+            and len(in_flight) < WINDOW_OPERATIONS
+            and self._in_flight_bytes + operation.size_bytes <= WINDOW_BYTES
+        )
+
+    def _write(self, operation: Operation) -> None:
+        in_flight = self._in_flight
+        if not in_flight:
+            self._row = operation.steps[0]
+        in_flight.append(operation)
+        self._in_flight_bytes += operation.size_bytes
+        operation.written = True
+        if operation.traits & (BARRIER | EXCLUSIVE):
+            self._barrier = operation
+            if operation.traits & EXCLUSIVE:
+                self._wake(operation)
+        self.outbox.append(operation.data)
+        operation.data = b""
+
+    def _pump(self) -> None:
+        """Write what waits, as far as the rules allow."""
+        unsent = self._unsent
+        while unsent and self.condition is Condition.OPEN and self._may_write(unsent[0]):
+            self._write(unsent.popleft())
+
+    def _pop(self) -> None:
+        """The head leaves the queue; the next operation's first answer is due."""
+        in_flight = self._in_flight
+        operation = in_flight.popleft()
+        self._in_flight_bytes -= operation.size_bytes
+        if operation is self._barrier:
+            self._barrier = None
+        if operation.abandoned:
+            self._abandoned -= 1
+        if self._abandoned and self.cancel_due:
+            self.news = True
+        self._row = in_flight[0].steps[0] if in_flight else _IDLE
+
+    def _settle(self, operation: Operation, outcome: Outcome) -> None:
+        operation.outcome = outcome
+        if not operation.abandoned and not operation.traits & INTERNAL:
+            self._active -= 1
+        if operation is self._begins:
+            self._begins = None
+        elif operation is self._ends:
+            self._ends = None
+        self.woken.append(operation)
+
+    def _wake(self, operation: Operation) -> None:
+        operation.attention = True
+        self.woken.append(operation)
+
+    def _settle_all(self, cause: BaseException | None) -> None:
+        """The connection is gone: every operation ends, and knows whether the server may have seen it."""
+        self.news = True
+        for operation in self._in_flight:
+            answered = isinstance(operation.error, PostgresError)
+            if not answered:
+                operation.error = _loss(cause, safe_to_retry=False)
+            operation.rows = []
+            self._settle(operation, Outcome.FAILED if answered else Outcome.UNKNOWN)
+        for operation in self._unsent:
+            operation.error = _loss(cause, safe_to_retry=True)
+            self._settle(operation, Outcome.CANCELLED)
+        self._in_flight.clear()
+        self._unsent.clear()
+        self._in_flight_bytes = 0
+        self._abandoned = 0
+        self._barrier = None
+        self._row = _IDLE
+
+    def _tell(self, event: Event) -> None:
+        self.events.append(event)
+        self.news = True
+
+    def _break(self, error: BaseException) -> None:
+        self.condition = Condition.BROKEN
+        self.failure = error
+        self.buffer.start = self.buffer.end
+        self._settle_all(error)
+
+
+# The tables as the loop wants them: plain dictionaries from tag to (function, row that follows).
+
+_STEP: Final = Next.STEP
+_SAME: Final = Next.SAME
+_END: Final = Next.END
+_AFTER_COPY: Final = Next.AFTER_COPY
+
+
+def _compile() -> dict[Awaiting, Row]:
+    rows: dict[Awaiting, Row] = {state: {} for state in SESSION}
+    for state, entries in SESSION.items():
+        for message, transition in {**ANY_TIME, **entries}.items():
+            action = getattr(Session, f"_{transition.action}") if transition.action is not None else None
+            following = transition.following
+            rows[state][message.TAG[0]] = (action, rows[following] if isinstance(following, Awaiting) else following)
+    return rows
+
+
+ROWS: Final = _compile()
+_IDLE: Final = ROWS[Awaiting.NOTHING]
+_NAMES: Final = {id(row): state.value for state, row in ROWS.items()}
+_TAG_NAMES: Final = {
+    message.TAG[0]: message.__name__ for entries in [*SESSION.values(), ANY_TIME] for message in entries
+}
+
+
+def _name(tag: int, row: Row) -> str:
+    return _TAG_NAMES.get(tag, repr(chr(tag)))
+
+
+def STEPS(*states: Awaiting) -> tuple[Row, ...]:  # noqa: N802 - it makes constants
+    """A route: the answers that an operation awaits, in order."""
+    return tuple(ROWS[state] for state in states)

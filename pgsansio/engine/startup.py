@@ -1,0 +1,221 @@
+"""Phase 2: from StartupMessage to the first ReadyForQuery ("Message Flow", Start-up).
+
+The machine answers every request for authentication by itself, except that deriving a key from a SCRAM password is left to the
+caller, who may do it off the loop: `work` says what to compute.
+"""
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from pgsansio.authentication.md5 import md5_response
+from pgsansio.authentication.scram import PasswordWork, ScramClient, choose_mechanism
+from pgsansio.engine.events import Event, NoticeReceived
+from pgsansio.engine.operations import SYNC, Operation
+from pgsansio.engine.states import STARTUP, Startup
+from pgsansio.enums import Outcome
+from pgsansio.errors import (
+    ConnectionDoesNotExistError,
+    InterfaceError,
+    InternalClientError,
+    PostgresError,
+    ProtocolError,
+    error_from_fields,
+    notice_from_fields,
+)
+from pgsansio.messages.authentication import (
+    AuthenticationMD5Password,
+    AuthenticationSASL,
+    AuthenticationSASLContinue,
+    AuthenticationSASLFinal,
+    PasswordMessage,
+    SASLInitialResponse,
+    SASLResponse,
+)
+from pgsansio.messages.backend import ErrorResponse, NoticeResponse, ParameterStatus, ReadyForQuery
+from pgsansio.messages.startup import PROTOCOL_3_0, BackendKeyData, NegotiateProtocolVersion, StartupMessage
+from pgsansio.messages.tags import BACKEND_STARTUP_LIMITS, BackendMessage, decode_backend
+from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer
+
+__all__ = ["MAX_NOTICES", "StartupMachine"]
+
+#: A server that sends more notices than this instead of letting us in is not one to wait for.
+MAX_NOTICES: Final = 100
+
+_header: Final = struct.Struct("!BI").unpack_from
+
+class StartupMachine:
+    """The client's end of the start-up phase.
+
+    Attributes:
+        state: where the conversation is.
+        operation: settled when the session is ready, or with the error that prevents it; it has attention while `work` is set.
+        work: what the caller must call, wherever it likes, and give the result of to `work_done`.
+        parameters: what the server reported (ParameterStatus).
+        process_id, secret_key: for CancelRequest; None if the server gave none (some poolers do not).
+        protocol_version: asked for, or what the server made of it.
+    """
+
+    def __init__(
+        self,
+        buffer: ReceiveBuffer,
+        parameters: Sequence[tuple[str, str]],
+        *,
+        user: str,
+        password: str | None,
+        nonce: str,
+        protocol_version: int = PROTOCOL_3_0,
+    ) -> None:
+        """
+        Args:
+            parameters: of StartupMessage, `user` among them.
+            password: for the methods that need one; None is sent as the empty string.
+            nonce: fresh and random, printable ASCII without a comma; for SCRAM.
+        Raises:
+            InterfaceError: a parameter holds a zero byte.
+        """
+        self.buffer = buffer
+        self.state = Startup.AUTHENTICATION
+        self.operation = Operation(b"", (), SYNC)
+        self.operation.written = True
+        self.work: PasswordWork | None = None
+        self.parameters: dict[str, str] = {}
+        self.process_id: int | None = None
+        self.secret_key: bytes | None = None
+        self.protocol_version = protocol_version
+        self.outbox = [StartupMessage(tuple(parameters), protocol_version).encode()]
+        self.events: list[Event] = []
+        self.woken: list[Operation] = []
+        self._user = user
+        self._password = password or ""
+        self._nonce = nonce
+        self._scram: ScramClient | None = None
+        self._negotiated = False
+        self._notices = 0
+
+    def __repr__(self) -> str:
+        return f"<StartupMachine {self.state.value}>"
+
+    def process(self) -> None:
+        """Take messages out of the buffer until the session is ready. Never raises for what the server sent."""
+        buffer = self.buffer
+        try:
+            while not self.operation.settled and self.work is None and buffer.end - buffer.start >= HEADER_BYTES:
+                tag, length = _header(buffer.data, buffer.start)
+                if length < 4 or length - 4 > BACKEND_STARTUP_LIMITS.get(tag, -1):
+                    raise ProtocolError(
+                        f"no answer to a start-up message, but a type of {chr(tag)!r} and a length of {length} bytes"
+                    )
+                after = buffer.start + 1 + length
+                if after > buffer.end:
+                    buffer.expected = length + 1
+                    break
+                body = bytes(buffer.data[buffer.start + HEADER_BYTES : after])
+                buffer.start = after
+                self._handle(decode_backend(tag, body))
+        except (InternalClientError, InterfaceError, PostgresError) as error:
+            self._fail(error)
+
+    def work_done(self, result: bytes) -> None:
+        """The result of `work`."""
+        scram = self._scram
+        assert scram is not None  # noqa: S101 - there is no work without it
+        self.work = None
+        self.outbox.append(SASLResponse(scram.client_final(result)).encode())
+        self.process()
+
+    def lost(self, cause: BaseException | None = None) -> None:
+        """The connection ended."""
+        error = ConnectionDoesNotExistError("connection was closed before the session was ready")
+        error.connection_usable = False
+        error.__cause__ = cause
+        self._fail(error)
+
+    def _handle(self, message: BackendMessage) -> None:
+        transition = STARTUP[self.state].get(type(message))
+        if transition is None:
+            raise ProtocolError(f"unexpected {type(message).__name__} in the state: {self.state.value}")
+        state, action = transition
+        if action is not None:
+            getattr(self, f"_{action}")(message)
+        if not self.operation.settled or state is Startup.READY:
+            self.state = state
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.operation.settled:
+            self.state = Startup.FAILED
+            self.work = None
+            self.operation.error = error
+            self.operation.outcome = Outcome.FAILED
+            self.woken.append(self.operation)
+
+    # actions
+
+    def _authenticated(self, message: BackendMessage) -> None:
+        """Nothing more to check: the table lets this in only where no proof of the server's is missing."""
+
+    def _cleartext_password(self, message: BackendMessage) -> None:
+        self.outbox.append(PasswordMessage(self._password).encode())
+
+    def _md5_password(self, message: AuthenticationMD5Password) -> None:
+        try:
+            answer = md5_response(self._user, self._password, message.salt).decode()
+        except ValueError as error:  # hashlib without MD5 (FIPS)
+            raise InternalClientError(f"unexpected error while performing authentication: {error}") from error
+        self.outbox.append(PasswordMessage(answer).encode())
+
+    def _sasl(self, message: AuthenticationSASL) -> None:
+        choice = choose_mechanism(message.mechanisms, can_bind=False)
+        self._scram = ScramClient(self._password, self._nonce, gs2_flag=choice.gs2_flag)
+        self.outbox.append(SASLInitialResponse(choice.mechanism, self._scram.client_first()).encode())
+
+    def _sasl_continue(self, message: AuthenticationSASLContinue) -> None:
+        scram = self._scram
+        assert scram is not None  # noqa: S101
+        scram.server_first(message.data)
+        self.work = scram.work()
+        self.operation.attention = True
+        self.woken.append(self.operation)
+
+    def _sasl_final(self, message: AuthenticationSASLFinal) -> None:
+        scram = self._scram
+        assert scram is not None  # noqa: S101
+        scram.server_final(message.data)
+
+    def _unsupported_authentication(self, message: BackendMessage) -> None:
+        name = type(message).__name__.removeprefix("Authentication")
+        raise InterfaceError(f"unsupported authentication method requested by the server: {name}")
+
+    def _negotiate_protocol_version(self, message: NegotiateProtocolVersion) -> None:
+        if self._negotiated:
+            raise ProtocolError("duplicate NegotiateProtocolVersion")
+        self._negotiated = True
+        offered = message.protocol_version
+        if offered > self.protocol_version or offered < PROTOCOL_3_0 or offered == PROTOCOL_3_0 + 1:
+            raise ProtocolError(f"the server offers protocol {offered >> 16}.{offered & 0xFFFF}, which was not asked for")
+        self.protocol_version = offered
+
+    def _backend_key_data(self, message: BackendKeyData) -> None:
+        self.process_id, self.secret_key = message.process_id, message.secret_key
+
+    def _parameter_status(self, message: ParameterStatus) -> None:
+        self.parameters[message.name] = message.value
+        if len(self.parameters) > MAX_NOTICES:
+            raise ProtocolError("too many parameters reported during start-up")
+
+    def _notice(self, message: NoticeResponse) -> None:
+        self._notices += 1
+        if self._notices > MAX_NOTICES:
+            raise ProtocolError("too many notices during start-up")
+        self.events.append(NoticeReceived(notice_from_fields(message.fields)))
+
+    def _error(self, message: ErrorResponse) -> None:
+        error = error_from_fields(message.fields)
+        error.connection_usable = False
+        self._fail(error)
+
+    def _ready(self, message: ReadyForQuery) -> None:
+        if message.status.value != "I":
+            raise ProtocolError(f"a new session begins with the transaction status {message.status.value!r}")
+        self.operation.outcome = Outcome.COMPLETED
+        self.woken.append(self.operation)

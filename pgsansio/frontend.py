@@ -1,0 +1,590 @@
+"""Frontend: the client's end of one connection, still without any I/O.
+
+It joins the two machines (start-up, session), the statement cache and the codecs. A transport drives it through `Engine`; the
+client asks it for operations. Nothing in it waits: what needs several answers in turn is a conversation in `client/`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from pgsansio.codecs.parameter_plan import plan_parameters
+from pgsansio.codecs.registry import Registry
+from pgsansio.codecs.row_plan import plan_rows, result_formats
+from pgsansio.engine.events import Event, StatementsDiscarded
+from pgsansio.engine.operations import (
+    BARRIER,
+    BEGINS,
+    DISCARDS_ROWS,
+    ENDS,
+    EXCLUSIVE,
+    INTERNAL,
+    SYNC,
+    Batch,
+    Copy,
+    FunctionCallOperation,
+    Operation,
+    Preparation,
+    SimpleQuery,
+)
+from pgsansio.engine.session import STEPS, Condition, Session
+from pgsansio.engine.startup import StartupMachine
+from pgsansio.engine.states import Awaiting
+from pgsansio.enums import Format, Outcome, TransactionStatus
+from pgsansio.errors import InterfaceError
+from pgsansio.kernel import Record, encode_bind, encode_many
+from pgsansio.kernel.contract import Arguments, ParameterPlan, RowPlan
+from pgsansio.messages.backend import FieldDescription
+from pgsansio.messages.frontend import (
+    Close,
+    Describe,
+    Execute,
+    FunctionCall,
+    Parse,
+    Query,
+    Sync,
+    Target,
+    Terminate,
+)
+from pgsansio.messages.startup import PROTOCOL_3_0, CancelRequest
+from pgsansio.policy.cancellation import Owed
+from pgsansio.policy.keywords import StatementKind, classify
+from pgsansio.policy.statement_cache import StatementCache
+from pgsansio.wire.framing import ReceiveBuffer
+
+__all__ = ["BATCH_BYTES", "MAX_ARGUMENTS", "CancelExchange", "Engine", "Frontend", "Statement"]
+
+#: executemany() hands over about this much at a time.
+BATCH_BYTES: Final = 65536
+#: Bind counts its parameters with an unsigned Int16.
+MAX_ARGUMENTS: Final = 65535
+
+_SYNC: Final = Sync().encode()
+_EXECUTE_ALL: Final = Execute("", 0).encode()
+_TERMINATE: Final = Terminate().encode()
+
+_EXECUTE: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
+_PARSE_AND_EXECUTE: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
+_PREPARE: Final = (
+    Awaiting.PARSE_COMPLETE,
+    Awaiting.PARAMETER_DESCRIPTION,
+    Awaiting.ROW_DESCRIPTION,
+    Awaiting.READY,
+)
+_SIMPLE: Final = STEPS(Awaiting.SIMPLE_QUERY)
+_BATCH: Final = STEPS(Awaiting.BATCH_BIND)
+_FUNCTION: Final = STEPS(Awaiting.FUNCTION_RESULT, Awaiting.READY)
+
+
+class Engine(Protocol):
+    """What a transport drives: a `Frontend`, or a `CancelExchange`. Feeding never raises for what the server sent."""
+
+    def get_buffer(self, size_hint: int = -1) -> memoryview:
+        """Room for received bytes, to be filled from its beginning."""
+        ...
+
+    def bytes_received(self, size_bytes: int) -> None:
+        """So many bytes were written to what `get_buffer` gave: parse them and settle what they answer."""
+        ...
+
+    def receive_eof(self) -> None:
+        """The server closed its side."""
+        ...
+
+    def connection_lost(self, cause: BaseException | None) -> None:
+        """The transport failed with this error (None: it was closed)."""
+        ...
+
+    def data_to_send(self) -> bytes:
+        """What has to be written now; it belongs to the caller, and is b"" if there is nothing."""
+        ...
+
+    def completed(self) -> list[Operation]:
+        """Operations that were settled, or have news for their owner, since the last call; one may be there twice."""
+        ...
+
+    @property
+    def news(self) -> bool:
+        """Events wait, the connection has ended, or a cancellation is due: tell whoever owns the connection."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will be read or understood: write what is left, then close the transport."""
+        ...
+
+    @property
+    def cancel_due(self) -> bool:
+        """Only abandoned operations are in flight: call `on_cancel_due`."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Several operations are in flight, so that writing may wait for more without delaying anybody."""
+        ...
+
+    @property
+    def reading_paused(self) -> bool:
+        """Nothing should be read until somebody has taken what is there."""
+        ...
+
+
+class Statement:
+    """A statement as the server described it.
+
+    Attributes:
+        query: its text.
+        name: on the server; "" for one that is parsed again with each execution.
+        parameter_oids, fields: its description.
+        kind: what its first words say.
+    """
+
+    __slots__ = (
+        "_constant", "_names", "_parse", "_result_formats", "_row_plans", "_steps", "_traits", "fields", "kind", "name",
+        "parameter_count", "parameter_oids", "parameter_plan", "query", "row_plan",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        query: str,
+        name: str,
+        parameter_oids: tuple[int, ...],
+        fields: tuple[FieldDescription, ...],
+        registry: Registry,
+        record_class: type[Any],
+        kind: StatementKind,
+    ) -> None:
+        self.query = query
+        self.name = name
+        self.parameter_oids = parameter_oids
+        self.parameter_count = len(parameter_oids)
+        self.kind = kind
+        self.parameter_plan: ParameterPlan = plan_parameters(registry, parameter_oids)
+        self._result_formats, self.fields = _formats(registry, fields)
+        self.row_plan: RowPlan = plan_rows(registry, self.fields, record_class)
+        self._row_plans: dict[type[Any], RowPlan] = {record_class: self.row_plan}
+        self._names = b"\0" + name.encode() + b"\0"
+        # A statement without a name goes with its own Parse, in one Sync group, and names its parameter types: another
+        # task's statement, or a pooler's other backend, cannot come between.
+        self._parse = b"" if name else Parse("", query, parameter_oids).encode()
+        self._steps = _EXECUTE if name else _PARSE_AND_EXECUTE
+        self._traits = SYNC | (BARRIER if kind.barrier else 0) | (BEGINS if kind.begins_transaction else 0)
+        self._constant: dict[int, bytes] = {}
+
+    def rows_as(self, registry: Registry, record_class: type[Any]) -> RowPlan:
+        plan = self._row_plans.get(record_class)
+        if plan is None:
+            plan = self._row_plans[record_class] = plan_rows(registry, self.fields, record_class)
+        return plan
+
+    def operation(self, arguments: Arguments, max_rows: int, row_plan: RowPlan) -> Operation:
+        """Bind and Execute with these arguments.
+
+        Raises:
+            InterfaceError: the number of arguments is wrong.
+            DataError: an argument cannot be encoded.
+        """
+        if self.parameter_count == len(arguments) == 0:
+            data = self._constant.get(max_rows)
+            if data is None:
+                data = self._constant[max_rows] = self._bind((), max_rows)
+        elif self.parameter_count == len(arguments):
+            data = self._bind(arguments, max_rows)
+        else:
+            raise argument_count_error(self.parameter_count, len(arguments))
+        return Operation(data, self._steps, self._traits, row_plan)
+
+    def _bind(self, arguments: Arguments, max_rows: int) -> bytes:
+        trailer = _EXECUTE_ALL + _SYNC if max_rows == 0 else Execute("", max_rows).encode() + _SYNC
+        return self._parse + encode_bind(self.parameter_plan, self._names, arguments, self._result_formats, trailer)
+
+    def many(self, elements: Iterator[object], index: int, *, first: bool) -> tuple[bytes, int, bool]:
+        """Bind and Execute for as many elements as make a batch: bytes, number of elements, whether that were all.
+
+        Raises:
+            DataError: an element is no sequence, or an argument cannot be encoded.
+            InterfaceError: an element has the wrong number of arguments.
+        """
+        data, count, exhausted = encode_many(
+            self.parameter_plan, self._names, elements, self._result_formats, _EXECUTE_ALL, BATCH_BYTES, index
+        )
+        return (self._parse + data if first else data), count, exhausted
+
+
+def _formats(
+    registry: Registry, fields: tuple[FieldDescription, ...]
+) -> tuple[bytes, tuple[FieldDescription, ...]]:
+    """The end of Bind, and the fields as rows will have them: Describe of a statement reports every format as 0."""
+    formats = tuple(Format.TEXT if registry.codec(field.type_oid) is None else Format.BINARY for field in fields)
+    described = tuple(
+        FieldDescription(
+            field.name, field.table_oid, field.column_number, field.type_oid, field.type_size, field.type_modifier, format_
+        )
+        for field, format_ in zip(fields, formats, strict=True)
+    )
+    return result_formats(registry, fields), described
+
+
+def argument_count_error(expected: int, given: int) -> InterfaceError:
+    return InterfaceError(
+        f"the server expects {expected} argument{'' if expected == 1 else 's'} for this query, "
+        f"{given} {'was' if given == 1 else 'were'} passed",
+        hint="Check the query against the passed list of arguments." if expected or given else None,
+    )
+
+
+class Frontend:
+    """The client's end of one connection.
+
+    Attributes:
+        registry: codecs of this connection.
+        statements: its statement cache.
+        session: the machine of phase 3.
+        process_id, secret_key: of the backend; None before start-up, or if the server gave none.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry | None = None,
+        statement_cache_size: int = 100,
+        max_cached_statement_lifetime: float = 300.0,
+        max_cacheable_statement_size: int = 15360,
+        record_class: type[Any] = Record,
+    ) -> None:
+        self.registry = registry if registry is not None else Registry()
+        self.record_class = record_class
+        self.statements: StatementCache[Statement] = StatementCache(
+            size=statement_cache_size,
+            max_statement_size=max_cacheable_statement_size,
+            lifetime=max_cached_statement_lifetime,
+        )
+        self.buffer = ReceiveBuffer()
+        self.session = Session(self.buffer)
+        self.process_id: int | None = None
+        self.secret_key: bytes | None = None
+        self.protocol_version = PROTOCOL_3_0
+        self._startup: StartupMachine | None = None
+        self._names = 0
+        #: Names of statements that the server still has and nobody needs.
+        self._to_close: list[str] = []
+
+    # the transport's side
+
+    def get_buffer(self, size_hint: int = -1) -> memoryview:
+        return self.buffer.writable()
+
+    def bytes_received(self, size_bytes: int) -> None:
+        self.buffer.end += size_bytes
+        if self._startup is None:
+            self.session.process()
+        else:
+            self._start_up_proceeds()
+
+    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
+        """Feed these bytes, as `get_buffer` and `bytes_received` would."""
+        view = memoryview(data)
+        while view:
+            size = self.buffer.feed(view)
+            view = view[size:]
+            self.bytes_received(0)
+
+    def receive_eof(self) -> None:
+        self.connection_lost(None)
+
+    def connection_lost(self, cause: BaseException | None) -> None:
+        if self._startup is not None:
+            self._startup.lost(cause)
+            self.session.woken += self._startup.woken
+            self._startup.woken = []
+        self.session.lost(cause)
+
+    def data_to_send(self) -> bytes:
+        outbox = self.session.outbox
+        if not outbox:
+            return b""
+        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
+        self.session.outbox = []
+        return data
+
+    def completed(self) -> list[Operation]:
+        woken = self.session.woken
+        if woken:
+            self.session.woken = []
+        return woken
+
+    @property
+    def news(self) -> bool:
+        return self.session.news
+
+    @property
+    def ended(self) -> bool:
+        return self.session.condition is not Condition.OPEN
+
+    @property
+    def cancel_due(self) -> bool:
+        return self.session.cancel_due
+
+    @property
+    def busy(self) -> bool:
+        return self.session.busy
+
+    @property
+    def reading_paused(self) -> bool:
+        return self.session.reading_paused
+
+    def next_event(self) -> Event | None:
+        """The oldest event that nobody has taken."""
+        session = self.session
+        while session.events:
+            event = session.events.popleft()
+            if not isinstance(event, StatementsDiscarded):
+                return event
+            # One of them, or all: closing a name that the server does not know does no harm.
+            self._to_close += [statement.name for statement in self.statements.clear() if statement.name]
+        session.news = session.cancel_due or not session.is_open
+        return None
+
+    # start-up
+
+    def start_up(
+        self, parameters: Sequence[tuple[str, str]], *, user: str, password: str | None, nonce: str
+    ) -> StartupMachine:
+        """Begin: StartupMessage goes out. `operation` of what is returned settles when the session is ready."""
+        startup = StartupMachine(self.buffer, parameters, user=user, password=password, nonce=nonce)
+        self._startup = startup
+        self._start_up_proceeds()
+        return startup
+
+    def start_up_work_done(self, result: bytes) -> None:
+        """The result of the start-up machine's `work`."""
+        startup = self._startup
+        if startup is not None and startup.work is not None:
+            startup.work_done(result)
+            self._start_up_proceeds()
+
+    def _start_up_proceeds(self) -> None:
+        startup = self._startup
+        assert startup is not None  # noqa: S101 - callers have looked
+        startup.process()
+        session = self.session
+        session.outbox += startup.outbox
+        startup.outbox.clear()
+        session.woken += startup.woken
+        startup.woken.clear()
+        operation = startup.operation
+        if operation.outcome is Outcome.COMPLETED:
+            self._startup = None
+            self.process_id, self.secret_key = startup.process_id, startup.secret_key
+            self.protocol_version = startup.protocol_version
+            session.parameters.update(startup.parameters)
+            session.events.extend(startup.events)
+            session.news = bool(session.events)
+            session.process()
+        elif operation.settled:
+            self._startup = None
+            session.lost(operation.error)
+
+    # operations
+
+    def cached(self, query: str, now: float) -> Statement | None:
+        """The statement for this text, if it is prepared and not too old."""
+        return self.statements.get(query, now)
+
+    def execute(
+        self, statement: Statement, arguments: Arguments, max_rows: int = 0, record_class: type[Any] | None = None
+    ) -> Operation:
+        """Bind and Execute.
+
+        Args:
+            max_rows: stop after so many rows; 0: all.
+        Raises:
+            InterfaceError, DataError: as `Statement.operation` and `Session.submit`; nothing was sent.
+        """
+        operation = statement.operation(
+            arguments,
+            max_rows,
+            statement.row_plan if record_class is None else statement.rows_as(self.registry, record_class),
+        )
+        self.session.submit(operation)
+        return operation
+
+    def prepare(self, query: str, *, named: bool) -> Preparation:
+        """Parse and Describe, and Close of what was evicted.
+
+        Raises:
+            InterfaceError: the text holds a zero byte; or as `Session.submit`.
+        """
+        name = ""
+        if named:
+            self._names += 1
+            name = f"__pgsansio_stmt_{self._names:x}__"
+        parts = [Parse(name, query).encode(), Describe(Target.STATEMENT, name).encode(), _SYNC]
+        closing = self._to_close
+        operation = Preparation(
+            b"".join([*(Close(Target.STATEMENT, old).encode() for old in closing), *parts]),
+            STEPS(*[Awaiting.CLOSE_COMPLETE] * len(closing), *_PREPARE),
+            SYNC,
+            name,
+            tuple(closing),
+        )
+        self.session.submit(operation)
+        self._to_close = []
+        return operation
+
+    def prepared(self, query: str, operation: Preparation, now: float) -> Statement:
+        """The statement that a completed `prepare` has made, kept in the cache if it has a name."""
+        name = operation.name
+        statement = Statement(
+            query,
+            name,
+            operation.parameter_oids,
+            operation.fields,
+            self.registry,
+            self.record_class,
+            classify(query),
+        )
+        if name:
+            self._to_close += [evicted.name for evicted in self.statements.put(query, statement, now) if evicted.name]
+        return statement
+
+    def forget(self, statement: Statement) -> None:
+        """Do not use this statement again; it is closed on the server when there is an occasion."""
+        if self.statements.discard(statement.query) is not None:
+            self._to_close.append(statement.name)
+
+    def simple_query(
+        self,
+        query: str,
+        *,
+        discard_rows: bool = True,
+        internal: bool = False,
+        begins: bool | None = None,
+    ) -> SimpleQuery:
+        """A simple Query; its rows are discarded or decoded from text.
+
+        Args:
+            internal: the library's own: no barrier, and legal beside others in a transaction.
+            begins: whether it begins a transaction; None: its text tells.
+        Raises:
+            InterfaceError: the text holds a zero byte; or as `Session.submit`.
+        """
+        data = Query(query).encode()
+        traits = SYNC
+        if internal:
+            traits |= INTERNAL
+        else:
+            kind = classify(query)
+            traits |= (BARRIER if kind.simple_barrier else 0) | (BEGINS if kind.begins_transaction else 0)
+        if begins is not None:
+            traits = (traits & ~BEGINS) | (BEGINS | BARRIER if begins else 0)
+        if discard_rows:
+            traits |= DISCARDS_ROWS
+        operation = SimpleQuery(data, _SIMPLE, traits, None if discard_rows else self._plan_text_rows)
+        self.session.submit(operation)
+        return operation
+
+    def rollback(self) -> SimpleQuery:
+        """ROLLBACK of a transaction that was left by a cancellation; what is submitted from now on is outside of it."""
+        operation = SimpleQuery(Query("ROLLBACK").encode(), _SIMPLE, SYNC | INTERNAL | ENDS | DISCARDS_ROWS)
+        self.session.submit(operation)
+        return operation
+
+    def _plan_text_rows(self, fields: tuple[FieldDescription, ...]) -> RowPlan:
+        return plan_rows(self.registry, fields, self.record_class)
+
+    def batch(self, statement: Statement, data: bytes, count: int, *, complete: bool, owner: object) -> Batch:
+        """Many executions under one Sync; if not complete, more follow by `Session.extend` and nobody else's is written."""
+        traits = (SYNC if complete else EXCLUSIVE) | (BARRIER if statement.kind.barrier else 0) | DISCARDS_ROWS
+        operation = Batch(data + _SYNC if complete else data, _BATCH, traits, count, None, owner)
+        self.session.submit(operation)
+        return operation
+
+    def copy(self, query: str, *, owner: object) -> Copy:
+        """A COPY statement with data to give or to take."""
+        operation = Copy(Query(query).encode(), _SIMPLE, SYNC | BARRIER | EXCLUSIVE, owner)
+        self.session.submit(operation)
+        return operation
+
+    def function_call(self, message: FunctionCall) -> FunctionCallOperation:
+        """A FunctionCall (legacy; large objects)."""
+        operation = FunctionCallOperation(message.encode(), _FUNCTION, SYNC)
+        self.session.submit(operation)
+        return operation
+
+    def abandon(self, operation: Operation) -> Owed:
+        """Nobody waits for this operation any more; what has to be done about it (`policy.cancellation`)."""
+        owed = self.session.abandon(operation)
+        if isinstance(operation, Preparation):
+            if owed is Owed.DROP:
+                self._to_close += operation.closing
+            elif operation.name:  # whether it gets prepared or not: closing an unknown name does no harm
+                self._to_close.append(operation.name)
+        return owed
+
+    def cancel_exchange(self) -> "CancelExchange | None":
+        """The exchange that cancels what runs, to be driven over a connection of its own; None: the server gave no key."""
+        if self.process_id is None or self.secret_key is None:
+            return None
+        return CancelExchange(CancelRequest(self.process_id, self.secret_key).encode())
+
+    def terminate(self) -> None:
+        """Terminate goes out; everything that is not settled ends as lost."""
+        self.session.close(_TERMINATE)
+
+    @property
+    def transaction_status(self) -> TransactionStatus:
+        return self.session.transaction_status
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """What the server reported by ParameterStatus, live."""
+        return self.session.parameters
+
+
+class CancelExchange:
+    """The whole of a cancel connection: CancelRequest goes out, and the server closes. An `Engine`.
+
+    `operation` is settled when the end was seen: from then on no later statement can be hit.
+    """
+
+    news = False
+    cancel_due = False
+    busy = False
+    reading_paused = False
+
+    def __init__(self, request: bytes) -> None:
+        self.operation = Operation(b"", (), SYNC)
+        self.operation.written = True
+        self._outbox = request
+        self._room = memoryview(bytearray(64))
+        self._woken: list[Operation] = []
+
+    def get_buffer(self, size_hint: int = -1) -> memoryview:
+        return self._room
+
+    def bytes_received(self, size_bytes: int) -> None:
+        """Nothing is ever sent; what comes all the same says nothing."""
+
+    def receive_eof(self) -> None:
+        self._end()
+
+    def connection_lost(self, cause: BaseException | None) -> None:
+        self._end()  # some servers reset instead of closing
+
+    def data_to_send(self) -> bytes:
+        data, self._outbox = self._outbox, b""
+        return data
+
+    def completed(self) -> list[Operation]:
+        woken, self._woken = self._woken, []
+        return woken
+
+    @property
+    def ended(self) -> bool:
+        return self.operation.settled
+
+    def _end(self) -> None:
+        if not self.operation.settled:
+            self.operation.outcome = Outcome.COMPLETED
+            self._woken.append(self.operation)
+

@@ -1,0 +1,49 @@
+"""Which of several hosts will do, and whether another one is worth trying (libpq, "Specifying Multiple Hosts")."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from pgsansio.errors import (
+    CannotConnectNowError,
+    ConnectionDoesNotExistError,
+    TooManyConnectionsError,
+)
+from pgsansio.policy.conninfo import SessionAttribute
+
+__all__ = ["accepts", "another_host_may_do", "needs_query"]
+
+#: What a host says for itself alone; another one may be up, or have room.
+_OF_THIS_HOST: Final = (OSError, CannotConnectNowError, TooManyConnectionsError, ConnectionDoesNotExistError)
+
+
+def another_host_may_do(error: BaseException) -> bool:
+    """Whether this failure to connect says nothing about the other hosts (a wrong password, for example, does)."""
+    return isinstance(error, _OF_THIS_HOST)
+
+
+def needs_query(attribute: SessionAttribute, parameters: Mapping[str, str]) -> bool:
+    """Whether the server (before 14) has to be asked, since it does not report what decides."""
+    if attribute is SessionAttribute.any:
+        return False
+    return not {"in_hot_standby", "default_transaction_read_only"} <= parameters.keys()
+
+
+def accepts(attribute: SessionAttribute, parameters: Mapping[str, str]) -> bool:
+    """Whether a server with these reported parameters is what `target_session_attrs` asks for.
+
+    Args:
+        parameters: `in_hot_standby` and `default_transaction_read_only`, 'on' or 'off'.
+    """
+    standby = parameters.get("in_hot_standby") == "on"
+    read_only = standby or parameters.get("default_transaction_read_only") == "on"
+    match attribute:
+        case SessionAttribute.any:
+            return True
+        case SessionAttribute.primary:
+            return not standby
+        case SessionAttribute.standby | SessionAttribute.prefer_standby:
+            return standby
+        case SessionAttribute.read_write:
+            return not read_only
+        case SessionAttribute.read_only:
+            return read_only

@@ -1,0 +1,96 @@
+"""Received bytes and bytes to send, between a transport and an engine.
+
+How this works: a transport asks for room (`ReceiveBuffer.writable`), writes into it and says how much it wrote. The engine
+reads complete messages from `data[start:end]` and moves `start`. The block of memory is fixed, so a transport may hold a view
+of it; only a message that is larger than the block gets a block of its own, which grows as its bytes arrive, so that a length
+that is only claimed costs nothing.
+"""
+
+from typing import Final
+
+__all__ = ["BLOCK_BYTES", "HEADER_BYTES", "ReceiveBuffer", "frame"]
+
+#: Reads of this size stay below the threshold at which glibc's malloc maps and unmaps memory for every read.
+BLOCK_BYTES: Final = 65536
+#: Type byte and length ("Message Formats").
+HEADER_BYTES: Final = 5
+#: Below this much free room the unread rest is moved to the front, so that reads do not become small.
+_ROOM_BYTES: Final = 16384
+
+
+def frame(tag: bytes, body: bytes) -> bytes:
+    """A message: type byte, length (which counts itself), body."""
+    return tag + (len(body) + 4).to_bytes(4, "big") + body
+
+
+class ReceiveBuffer:
+    """Bytes that were received and not yet consumed: `data[start:end]`.
+
+    Whoever consumes moves `start`; whoever writes calls `writable`, then `written`. `data` may be replaced by `writable`.
+    """
+
+    __slots__ = ("_block", "_view", "data", "end", "expected", "start")
+
+    def __init__(self, block_bytes: int = BLOCK_BYTES) -> None:
+        self._block = bytearray(block_bytes)
+        self.data = self._block
+        self._view = memoryview(self._block)
+        self.start = 0
+        self.end = 0
+        #: Size in bytes of the incomplete message at `start`, checked against its limit; 0 where it is not known.
+        self.expected = 0
+
+    def writable(self) -> memoryview:
+        """Room for at least one byte, to be filled from its beginning; valid until the next call."""
+        start, end = self.start, self.end
+        if start == end:
+            if self.data is not self._block:
+                self._use(self._block)
+            self.start = self.end = 0
+            return self._view
+        capacity = len(self.data)
+        if self.expected > capacity - start:
+            # A message that will not fit here. What room is left is used first; then it gets memory of its own, at most
+            # doubled each time, so that a claimed length costs nothing.
+            if end == capacity:
+                self._replace(min(self.expected, max(2 * capacity, len(self._block))))
+        elif self.data is not self._block and end - start < len(self._block) // 2 and self.expected <= len(self._block):
+            self._return_to_block()
+        elif capacity - end < _ROOM_BYTES:
+            if start:
+                rest = end - start
+                self.data[:rest] = self.data[start:end]
+                self.start, self.end = 0, rest
+            if self.end == capacity:  # whole messages that nobody has consumed: a paused reader was fed all the same
+                self._replace(2 * capacity)
+        return self._view[self.end :]
+
+    def written(self, size_bytes: int) -> None:
+        """`size_bytes` were written to what `writable` gave."""
+        self.end += size_bytes
+
+    def feed(self, data: bytes | bytearray | memoryview) -> int:
+        """Copy as much of `data` as there is room for; returns how much that was."""
+        room = self.writable()
+        size = min(len(room), len(data))
+        room[:size] = data[:size]
+        self.end += size
+        return size
+
+    def _use(self, block: bytearray) -> None:
+        self.data = block
+        self._view = memoryview(block)
+
+    def _replace(self, capacity: int) -> None:
+        """Go on in a new block with the unread rest at its front."""
+        rest = self.end - self.start
+        block = bytearray(max(capacity, rest + 1))
+        block[:rest] = self.data[self.start : self.end]
+        self._use(block)
+        self.start, self.end = 0, rest
+
+    def _return_to_block(self) -> None:
+        rest = self.end - self.start
+        self._block[:rest] = self.data[self.start : self.end]
+        self._use(self._block)
+        self.start, self.end = 0, rest

@@ -1,0 +1,359 @@
+"""asyncio's port: one connection's transport, and what its tasks wait for.
+
+How this works. The transport pushes received bytes into the engine's buffer (`BufferedProtocol`, so that nothing is copied or
+allocated for a read) and `buffer_updated` resolves the future of each operation that this settled. One future per operation, and
+a timer only where there is a time limit. Writing goes to the transport at once; only when other operations are in flight
+already does it wait for the end of this turn of the loop, so that what many tasks submit together goes out in one write.
+"""
+
+import asyncio
+import base64
+import contextlib
+import inspect
+import os
+import secrets
+import socket
+import stat
+import warnings
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, TypeVar, cast
+
+from pgsansio.client.port import Address, PortEvent, TaskHandle
+from pgsansio.engine.operations import Operation
+from pgsansio.enums import Outcome
+from pgsansio.errors import InterfaceError
+from pgsansio.frontend import Engine
+from pgsansio.policy.conninfo import TcpAddress, UnixAddress
+
+__all__ = ["AsyncioPort"]
+
+T = TypeVar("T")
+
+#: Below this much unwritten, `outbox_low` returns.
+_LOW_WATER_BYTES: Final = 65536
+_MAX_FILE_BYTES: Final = 1 << 20
+
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603 - one process, one number
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+class AsyncioPort(asyncio.BufferedProtocol):
+    """A connection's port on the running asyncio loop (uvloop's, too). Contracts: `pgsansio.client.port`."""
+
+    reads_when_idle = True
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._create_future = self._loop.create_future
+        self._forks = _forks
+        self._engine: Engine = cast(Engine, None)
+        self._transport: asyncio.Transport | None = None
+        self._closed: asyncio.Future[None] | None = None
+        self._connected = False
+        self._flush_scheduled = False
+        self._low_waiters: list[asyncio.Future[None]] = []
+        self._reading_paused = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.on_news: Callable[[], None] | None = None
+        self.on_cancel_due: Callable[[], Awaitable[None]] | None = None
+
+    # BufferedProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._connected = True
+        self._transport.set_write_buffer_limits(high=_LOW_WATER_BYTES)
+        self.get_buffer = self._engine.get_buffer  # type: ignore[method-assign]
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._engine.get_buffer(sizehint)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        engine = self._engine
+        engine.bytes_received(nbytes)
+        if engine.news:
+            self._tell()
+        for operation in engine.completed():
+            waiter = operation.waiter
+            if waiter is not None:
+                operation.waiter = None
+                _wake(waiter)
+        if self._flush_scheduled:
+            return
+        data = engine.data_to_send()
+        if data:
+            self._write(data)
+
+    def eof_received(self) -> bool:
+        self._engine.receive_eof()
+        self._fed()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connected = False
+        self._engine.connection_lost(exc)
+        self._fed()
+        self._resume()
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        """`outbox_low` asks the transport; nothing to remember."""
+
+    def resume_writing(self) -> None:
+        self._resume()
+
+    def _resume(self) -> None:
+        waiters, self._low_waiters = self._low_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _fed(self) -> None:
+        """What `buffer_updated` does, when there were no bytes."""
+        if self._engine.news:
+            self._tell()
+        for operation in self._engine.completed():
+            waiter, operation.waiter = operation.waiter, None
+            if waiter is not None:
+                _wake(waiter)
+
+    def _tell(self) -> None:
+        if self.on_news is not None:
+            self.on_news()
+        engine = self._engine
+        if engine.ended:
+            transport = self._transport
+            if transport is not None and not transport.is_closing():
+                data = engine.data_to_send()
+                if data:
+                    transport.write(data)
+                transport.close()
+        elif engine.cancel_due:
+            if self.on_cancel_due is not None:
+                self._start(self.on_cancel_due)
+        elif engine.reading_paused and not self._reading_paused and self._transport is not None:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _write(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is not None and self._connected:
+            transport.write(data)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        data = self._engine.data_to_send()
+        if data:
+            self._write(data)
+
+    # waiting
+
+    def wait(self, operation: Operation) -> Awaitable[None]:
+        future = self._create_future()
+        if operation.outcome is not Outcome.PENDING:
+            future.set_result(None)
+            return future
+        waiter = operation.waiter
+        if waiter is None:
+            operation.waiter = future
+        elif isinstance(waiter, list):
+            waiter.append(future)
+        else:
+            operation.waiter = [waiter, future]
+        if not self._flush_scheduled:
+            engine = self._engine
+            if engine.busy:
+                self._flush_scheduled = True
+                self._loop.call_soon(self._flush)
+            else:
+                data = engine.data_to_send()
+                if data:
+                    self._transport.write(data)  # type: ignore[union-attr]
+        return future
+
+    async def progress(self, operation: Operation) -> None:
+        while not operation.attention and operation.outcome is Outcome.PENDING:
+            if self._reading_paused and not self._engine.reading_paused:
+                self._reading_paused = False
+                if self._transport is not None and self._connected:
+                    self._transport.resume_reading()
+            await self.wait(operation)
+
+    async def outbox_low(self) -> None:
+        self._flush()
+        transport = self._transport
+        if transport is None or not self._connected or transport.get_write_buffer_size() <= _LOW_WATER_BYTES:
+            await asyncio.sleep(0)
+            return
+        waiter = self._create_future()
+        self._low_waiters.append(waiter)
+        await waiter
+
+    def poll(self) -> None:
+        """The transport reads all the time."""
+
+    def flush(self) -> None:
+        self._flush()
+
+    async def checkpoint(self) -> None:
+        await asyncio.sleep(0)
+
+    def deadline(self, at: float | None) -> AbstractAsyncContextManager[Any]:
+        return asyncio.timeout_at(at)
+
+    async def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(seconds):
+                await work()
+
+        self._start(bounded)
+
+    def _start(self, work: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
+        async def supervised() -> None:
+            # What `work` could not do it has answered by closing the connection: there is nobody to tell more.
+            with contextlib.suppress(OSError, TimeoutError):
+                await work()
+
+        task = self._loop.create_task(supervised())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # the transport
+
+    async def resolve(self, host: str, port: int) -> list[TcpAddress]:
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [TcpAddress(entry[4][0], port) for entry in dict.fromkeys(found)]
+
+    async def open_stream(self, address: Address, engine: Engine) -> None:
+        self._engine = engine
+        self._closed = self._create_future()
+        if isinstance(address, UnixAddress):
+            await self._loop.create_unix_connection(lambda: self, address.path)
+        else:
+            transport, _ = await self._loop.create_connection(lambda: self, address.host, address.port)
+            sock = transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._flush()
+
+    async def close(self) -> None:
+        transport = self._transport
+        if transport is None or self._closed is None:
+            return
+        if self._connected:
+            self._flush()
+            transport.close()
+        try:
+            # shielded: several tasks may wait for the end
+            await asyncio.shield(self._closed)
+        except BaseException:
+            transport.abort()
+            raise
+
+    def abort(self) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if self._forks != _forks:
+            # Here in the child the connection is the parent's: not a byte may be sent on it.
+            with contextlib.suppress(OSError):
+                sock = transport.get_extra_info("socket")
+                if sock is not None:
+                    os.close(sock.fileno())
+            return
+        if not self._loop.is_closed():
+            transport.abort()
+
+    def sibling(self) -> "AsyncioPort":
+        return type(self)()
+
+    # the world
+
+    def guard(self) -> None:
+        if self._forks != _forks:
+            raise InterfaceError(
+                f"cannot use a connection of process {os.getppid()} in its forked child {os.getpid()}",
+                hint="Connect after the fork.",
+            )
+        running = asyncio._get_running_loop()
+        if running is not self._loop:
+            raise InterfaceError(
+                f"cannot use a connection of the event loop {self._loop!r} "
+                + (f"in {running!r}" if running is not None else "outside of it, or in another thread"),
+                hint="A connection belongs to the loop and the thread that it was made in.",
+            )
+
+    def task(self) -> object:
+        return asyncio.current_task()
+
+    def clock(self) -> float:
+        return self._loop.time()
+
+    def nonce(self) -> str:
+        return base64.b64encode(secrets.token_bytes(18)).decode()
+
+    async def read_file(self, path: str, *, private: bool = False) -> str | None:
+        return await asyncio.to_thread(_read_small, path, private)
+
+    async def run_elsewhere(self, function: Callable[[], T]) -> T:
+        return await asyncio.to_thread(function)
+
+    async def call_user(self, function: Callable[..., Any], *arguments: object) -> Any:
+        result = function(*arguments)
+        return await result if inspect.isawaitable(result) else result
+
+    def deliver(self, callback: Callable[..., Any], *arguments: object) -> None:
+        if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None)):  # noqa: B004
+            task = self._loop.create_task(callback(*arguments))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            self._loop.call_soon(callback, *arguments)
+
+    # ConcurrentPort
+
+    def start_task(self, work: Callable[[], Awaitable[None]]) -> TaskHandle:
+        async def run() -> None:
+            await work()
+
+        task = self._loop.create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return cast(TaskHandle, task)
+
+    def event(self) -> PortEvent:
+        return cast(PortEvent, asyncio.Event())
+
+
+def _wake(waiter: Any) -> None:
+    """Resolve one future, or each of a list; a cancelled task has cancelled the one it awaited."""
+    if isinstance(waiter, list):
+        for future in cast("list[asyncio.Future[None]]", waiter):
+            _wake(future)
+    elif not waiter.done():
+        waiter.set_result(None)
+
+
+def _read_small(path: str, private: bool) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode) or (private and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO)):
+                warnings.warn(
+                    f"{path} is ignored: it is expected to be a plain file that nobody else can access", stacklevel=2
+                )
+                return None
+            return file.read(_MAX_FILE_BYTES)
+    except OSError:
+        return None

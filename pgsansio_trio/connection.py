@@ -1,0 +1,201 @@
+"""connect(): trio's way to a `Connection`."""
+
+import getpass
+import os
+import sys
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast
+
+import trio
+
+from pgsansio import client
+from pgsansio.client import connecting
+from pgsansio.client.connection import check_record_class
+from pgsansio.client.port import Address, Port
+from pgsansio.errors import InterfaceError
+from pgsansio.frontend import Frontend
+from pgsansio.kernel import Record
+from pgsansio.policy.conninfo import UNSET, PasswordSource, PathLike, SessionAttribute, Settings, Unset, resolve_settings
+from pgsansio_trio.port import TrioPort
+
+__all__ = ["Connection", "ConnectRequest", "connect", "settings_of_this_process"]
+
+
+class Connection(client.Connection):
+    """A connection to a PostgreSQL server, for trio. Use `connect()` to make one."""
+
+    __slots__ = ()
+
+
+ConnectionT = TypeVar("ConnectionT", bound=client.Connection)
+
+
+class ConnectRequest(Coroutine[Any, Any, ConnectionT], Generic[ConnectionT]):
+    """What `connect()` returns: a coroutine that makes a connection, and an `async with` block that closes it again.
+
+    In the block the connection has a nursery: it is read while idle, so callbacks are called and its loss is noticed.
+    """
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, ConnectionT]]) -> None:
+        self._make = make
+        self._coroutine: Coroutine[Any, Any, ConnectionT] | None = None
+        self._connection: ConnectionT | None = None
+        self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
+        self._nursery: trio.Nursery | None = None
+
+    def _begun(self) -> Coroutine[Any, Any, ConnectionT]:
+        if self._coroutine is None:
+            self._coroutine = self._make()
+        return self._coroutine
+
+    def send(self, value: Any) -> Any:
+        return self._begun().send(value)
+
+    def throw(self, *args: Any) -> Any:
+        return self._begun().throw(*args)
+
+    def close(self) -> None:
+        if self._coroutine is not None:
+            self._coroutine.close()
+
+    def __await__(self) -> Generator[Any, Any, ConnectionT]:
+        return self._begun().__await__()
+
+    async def __aenter__(self) -> ConnectionT:
+        connection = await self._begun()
+        port = cast(TrioPort, connection._port)
+        self._manager = trio.open_nursery()
+        self._nursery = await self._manager.__aenter__()
+        port.use_nursery(self._nursery)
+        self._nursery.start_soon(port.read_when_idle)
+        self._connection = connection
+        return connection
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        connection, nursery, manager = self._connection, self._nursery, self._manager
+        assert connection is not None and nursery is not None and manager is not None  # noqa: S101, PT018
+        try:
+            if exc is not None and not isinstance(exc, Exception):
+                connection.terminate()
+            else:
+                await connection.close()
+        finally:
+            nursery.cancel_scope.cancel()
+            try:
+                swallowed = await manager.__aexit__(exc_type, exc, traceback)
+            except BaseExceptionGroup as group:
+                # The nursery is a detail of ours: one error goes on as it is.
+                inner: BaseException = group
+                while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+                    inner = inner.exceptions[0]
+                if inner is exc:
+                    swallowed = False
+                else:
+                    raise inner from inner.__cause__
+        return swallowed
+
+
+def connect(
+    dsn: str | None = None,
+    *,
+    host: str | Sequence[str] | None = None,
+    port: int | str | Sequence[int | str] | None = None,
+    user: str | None = None,
+    password: PasswordSource | None = None,
+    passfile: str | PathLike | None = None,
+    service: str | None = None,
+    servicefile: str | PathLike | None = None,
+    database: str | None = None,
+    timeout: float | Unset | None = UNSET,
+    statement_cache_size: int = 100,
+    max_cached_statement_lifetime: float = 300,
+    max_cacheable_statement_size: int = 1024 * 15,
+    command_timeout: float | None = None,
+    ssl: object = None,
+    direct_tls: bool | None = None,
+    connection_class: type[ConnectionT] = Connection,  # type: ignore[assignment]
+    record_class: type[Any] = Record,
+    server_settings: Mapping[str, str] | None = None,
+    target_session_attrs: str | SessionAttribute | None = None,
+    krbsrvname: str | None = None,
+    gsslib: str | None = None,
+    pipelining: bool = True,
+) -> ConnectRequest[ConnectionT]:
+    """Connect to a PostgreSQL server: `await connect(...)`, or `async with connect(...) as connection:`.
+
+    Each parameter is taken from its keyword, else from `dsn`, else from its environment variable (PGHOST, ...).
+
+    Args:
+        dsn: a URI 'postgresql://user:password@host:port/database?option=value', or 'host=... port=...' words.
+        host: name, address, or folder of a Unix socket; several are tried in order.
+        password: text, or a function or coroutine function that is called for each attempt.
+        database: default: the user's name.
+        timeout: seconds for connecting, all attempts together; default 60; None: no limit.
+        statement_cache_size: prepared statements kept; 0: none are, which suits poolers in transaction mode.
+        command_timeout: seconds, the default of every operation's `timeout`.
+        server_settings: settings for this session.
+        target_session_attrs: any, primary, standby, prefer-standby, read-write or read-only.
+        pipelining: let several tasks use the connection at once; False gives them an InterfaceError.
+    Raises:
+        ClientConfigurationError: a parameter cannot be used; it says where it came from.
+        OSError, PostgresError, OperationTimeoutError: the last attempt's error; all of them are in its `attempts`.
+    """
+    if not isinstance(connection_class, type) or not issubclass(connection_class, client.Connection):
+        raise InterfaceError(
+            f"connection_class is expected to be a subclass of pgsansio_trio.Connection, got {connection_class!r}"
+        )
+    check_record_class(record_class)
+    settings = settings_of_this_process(
+        dsn,
+        host=host,
+        port=port,
+        user=user,
+        password=password,
+        passfile=passfile,
+        service=service,
+        servicefile=servicefile,
+        database=database,
+        timeout=timeout,
+        statement_cache_size=statement_cache_size,
+        max_cached_statement_lifetime=max_cached_statement_lifetime,
+        max_cacheable_statement_size=max_cacheable_statement_size,
+        command_timeout=command_timeout,
+        ssl=ssl,
+        direct_tls=direct_tls,
+        server_settings=server_settings,
+        target_session_attrs=target_session_attrs,
+        krbsrvname=krbsrvname,
+        gsslib=gsslib,
+    )
+
+    def make_connection(port: Port, frontend: Frontend, address: Address, settings: Settings) -> ConnectionT:
+        frontend.session.pipelining = pipelining
+        return connection_class(port, frontend, address, settings, record_class=record_class)
+
+    async def make() -> ConnectionT:
+        return await connecting.connect(TrioPort, settings, make_connection, record_class=record_class)
+
+    return ConnectRequest(make)
+
+
+def settings_of_this_process(dsn: str | None, **parameters: Any) -> Settings:
+    """Settings from these parameters and this process's environment."""
+    try:
+        user: str | None = getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        user = None
+    home = os.path.expanduser("~")
+    return resolve_settings(
+        dsn,
+        **parameters,
+        environment=os.environ,
+        os_user=user,
+        home=None if home == "~" else home,
+        platform=sys.platform,
+    )
+
+

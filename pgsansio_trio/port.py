@@ -1,0 +1,494 @@
+"""trio's port: whoever waits, reads.
+
+How this works. No task belongs to a connection. The first task that waits for something holds the *baton*: it reads the socket and
+feeds the engine for all, until what it waits for has happened; then, or when it leaves for any other reason, the baton passes
+synchronously to another waiting task. What has to be written is written at once as far as the socket takes it; the rest is
+written by the holder of the baton while it reads, since a server that cannot write stops reading. A cancelled task loses nothing: bytes
+that were not written keep their place in the outbox.
+
+`async with connect()` and the pool have a nursery, in which a reader of the lowest priority waits when nobody else does.
+"""
+
+import base64
+import contextlib
+import inspect
+import math
+import os
+import secrets
+import socket
+import stat
+import warnings
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, Final, TypeVar, cast
+
+import trio
+
+from pgsansio.client.port import Address, PortEvent, TaskHandle
+from pgsansio.engine.operations import Operation
+from pgsansio.enums import CANCEL_GRACE, Outcome
+from pgsansio.errors import InterfaceError
+from pgsansio.frontend import Engine
+from pgsansio.policy.conninfo import TcpAddress, UnixAddress
+
+__all__ = ["TrioPort"]
+
+T = TypeVar("T")
+
+#: Below this much unwritten, `outbox_low` returns.
+_LOW_WATER_BYTES: Final = 65536
+_MAX_FILE_BYTES: Final = 1 << 20
+_WOULD_BLOCK: Final = (BlockingIOError, InterruptedError)
+
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603 - one process, one number
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+class TrioPort:
+    """A connection's port on the running trio loop. Contracts: `pgsansio.client.port`."""
+
+    def __init__(self, nursery: trio.Nursery | None = None) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._forks = _forks
+        self._engine: Engine = cast(Engine, None)
+        self._raw: socket.socket | None = None
+        self._outbox: deque[memoryview] = deque()
+        self._outbox_bytes = 0
+        #: The task that reads, if any does; and those that wait for it to, in order.
+        self._reader: trio.lowlevel.Task | None = None
+        self._parked: dict[trio.lowlevel.Task, Operation | None] = {}
+        self._nursery: trio.Nursery | None = None
+        self.on_news: Callable[[], None] | None = None
+        self.on_cancel_due: Callable[[], Awaitable[None]] | None = None
+        if nursery is not None:
+            self.use_nursery(nursery)
+
+    def use_nursery(self, nursery: trio.Nursery) -> None:
+        """Read in this nursery while no task waits, and run there what is due then."""
+        self._nursery = nursery
+
+    @property
+    def reads_when_idle(self) -> bool:
+        return self._nursery is not None
+
+    # waiting
+
+    async def wait(self, operation: Operation) -> None:
+        if operation.outcome is not Outcome.PENDING:
+            await trio.lowlevel.checkpoint()
+            return
+        await self._until(operation, settled=True)
+
+    async def progress(self, operation: Operation) -> None:
+        if operation.attention or operation.outcome is not Outcome.PENDING:
+            await trio.lowlevel.checkpoint()
+            return
+        await self._until(operation, settled=False)
+
+    async def _until(self, operation: Operation, *, settled: bool) -> None:
+        """Read, or let another task read, until the operation is settled or (not `settled`) has news."""
+        task = trio.lowlevel.current_task()
+        while operation.outcome is Outcome.PENDING and (settled or not operation.attention):
+            if self._engine.cancel_due and self.on_cancel_due is not None:
+                await self._cancel(self.on_cancel_due)
+            elif self._reader is not None:
+                await self._park(task, operation)
+            else:
+                self._reader = task
+                try:
+                    await self._read(operation, settled=settled)
+                finally:
+                    self._reader = None
+                    self._pass_baton()
+
+    async def _read(self, operation: Operation, *, settled: bool) -> None:
+        """Holding the baton: write and read until the operation has what it waits for, or a cancellation is due."""
+        engine = self._engine
+        while operation.outcome is Outcome.PENDING and (settled or not operation.attention):
+            self._send()
+            raw = self._raw
+            if raw is None:
+                await trio.lowlevel.checkpoint()
+                self._lost(None)
+                return
+            await self._ready(raw)
+            if self._raw is raw:
+                self._receive(raw)
+            if engine.cancel_due:
+                return
+
+    async def _ready(self, raw: socket.socket) -> None:
+        """Until the socket can be read, or written if something waits for that; or was closed."""
+        if not self._outbox:
+            with contextlib.suppress(trio.ClosedResourceError):
+                await trio.lowlevel.wait_readable(raw)
+            return
+        async with trio.open_nursery() as nursery:
+
+            async def until(ready: Callable[[socket.socket], Awaitable[None]]) -> None:
+                with contextlib.suppress(trio.ClosedResourceError):
+                    await ready(raw)
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(until, trio.lowlevel.wait_readable)
+            nursery.start_soon(until, trio.lowlevel.wait_writable)
+
+    async def _cancel(self, cancel: Callable[[], Awaitable[None]]) -> None:
+        """What somebody has abandoned is in the way of this task's operation: cancel it."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self.owe, cancel, CANCEL_GRACE)
+            await trio.lowlevel.checkpoint()
+        else:
+            await self.owe(cancel, CANCEL_GRACE)
+
+    async def _park(self, task: trio.lowlevel.Task, operation: Operation | None) -> None:
+        """Wait until this operation has news or the baton is free."""
+        self._parked[task] = operation
+        operation_waiter = operation.waiter if operation is not None else None
+        if operation is not None:
+            if operation_waiter is None:
+                operation.waiter = task
+            else:
+                operation.waiter = [*(operation_waiter if isinstance(operation_waiter, list) else [operation_waiter]), task]
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._unpark(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def _unpark(self, task: trio.lowlevel.Task) -> None:
+        operation = self._parked.pop(task)
+        if operation is not None:
+            waiter = operation.waiter
+            if waiter is task:
+                operation.waiter = None
+            elif isinstance(waiter, list):
+                cast("list[object]", waiter).remove(task)
+
+    def _resume(self, task: trio.lowlevel.Task) -> None:
+        if task in self._parked:
+            self._unpark(task)
+            trio.lowlevel.reschedule(task)
+
+    def _pass_baton(self) -> None:
+        """Wake one parked task, which will find that nobody reads; a task with an operation before the idle reader."""
+        if self._reader is not None or not self._parked:
+            return
+        for task, operation in self._parked.items():
+            if operation is not None:
+                self._resume(task)
+                return
+        self._resume(next(iter(self._parked)))
+
+    def _receive(self, raw: socket.socket) -> None:
+        """One non-blocking read into the engine, and everything that follows from it."""
+        engine = self._engine
+        try:
+            size = raw.recv_into(engine.get_buffer(-1))
+        except _WOULD_BLOCK:
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        if size:
+            engine.bytes_received(size)
+        else:
+            engine.receive_eof()
+            self._close_socket()
+        self._fed()
+
+    def _fed(self) -> None:
+        engine = self._engine
+        if engine.news:
+            if self.on_news is not None:
+                self.on_news()
+            if engine.ended:
+                self._send()
+                self._close_socket()
+        for operation in engine.completed():
+            waiter = operation.waiter
+            if waiter is not None:
+                for task in list(waiter) if isinstance(waiter, list) else [waiter]:
+                    self._resume(task)
+        self._send()
+
+    def _lost(self, cause: BaseException | None) -> None:
+        self._close_socket()
+        self._engine.connection_lost(cause)
+        self._fed()
+
+    def _send(self) -> None:
+        """Write what the socket takes at once."""
+        data = self._engine.data_to_send()
+        raw = self._raw
+        if not data and not self._outbox:
+            return
+        if raw is None:
+            self._outbox.clear()
+            self._outbox_bytes = 0
+            return
+        if data:
+            if not self._outbox:
+                try:
+                    sent = raw.send(data)
+                except _WOULD_BLOCK:
+                    sent = 0
+                except OSError as error:
+                    self._write_failed(raw, error)
+                    return
+                if sent == len(data):
+                    return
+                self._outbox.append(memoryview(data)[sent:])
+                self._outbox_bytes += len(data) - sent
+                return
+            self._outbox.append(memoryview(data))
+            self._outbox_bytes += len(data)
+        try:
+            while self._outbox:
+                sent = raw.send(self._outbox[0])
+                self._outbox_bytes -= sent
+                if sent < len(self._outbox[0]):
+                    self._outbox[0] = self._outbox[0][sent:]
+                    return
+                self._outbox.popleft()
+        except _WOULD_BLOCK:
+            return
+        except OSError as error:
+            self._write_failed(raw, error)
+
+    def _write_failed(self, raw: socket.socket, error: OSError) -> None:
+        """The server has gone; what it said before that is still to be read (57P01, usually)."""
+        self._outbox.clear()
+        self._outbox_bytes = 0
+        engine = self._engine
+        while self._raw is raw and not engine.ended:
+            try:
+                size = raw.recv_into(engine.get_buffer(-1))
+            except OSError:
+                break
+            if not size:
+                break
+            engine.bytes_received(size)
+        self._lost(error)
+
+    async def outbox_low(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._send()
+        task = trio.lowlevel.current_task()
+        while self._outbox_bytes > _LOW_WATER_BYTES and (raw := self._raw) is not None:
+            if self._reader is not None:
+                # Who reads writes, too, but only when it wakes up; two tasks may not wait for one socket to be writable.
+                await self._park(task, None)
+                continue
+            self._reader = task
+            try:
+                await self._ready(raw)
+                if self._raw is raw:
+                    self._receive(raw)
+            finally:
+                self._reader = None
+                self._pass_baton()
+
+    def flush(self) -> None:
+        self._send()
+
+    async def checkpoint(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def deadline(self, at: float | None) -> AbstractAsyncContextManager[Any]:
+        return _Deadline(at)
+
+    async def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + min(seconds, CANCEL_GRACE)):
+            with contextlib.suppress(OSError):
+                await work()
+
+    async def read_when_idle(self) -> None:
+        """Read while no other task does, until the connection ends. For the connection's nursery."""
+        task = trio.lowlevel.current_task()
+        while (raw := self._raw) is not None:
+            if self._reader is not None:
+                await self._park(task, None)
+                continue
+            self._reader = task
+            try:
+                await self._ready(raw)
+                if self._raw is raw:
+                    self._receive(raw)
+            finally:
+                self._reader = None
+                self._pass_baton()
+            if self._engine.cancel_due and self.on_cancel_due is not None:
+                await self.owe(self.on_cancel_due, CANCEL_GRACE)
+
+    def poll(self) -> None:
+        """Look for what has arrived, the end of the connection above all, where nobody reads while it is idle."""
+        raw = self._raw
+        if raw is not None and self._reader is None and trio.lowlevel.in_trio_run():
+            self._receive(raw)
+
+    # the transport
+
+    async def resolve(self, host: str, port: int) -> list[TcpAddress]:
+        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return [TcpAddress(str(entry[4][0]), port) for entry in dict.fromkeys(found)]
+
+    async def open_stream(self, address: Address, engine: Engine) -> None:
+        target: Any
+        if isinstance(address, UnixAddress):
+            raw, target = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address.path
+        else:
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            raw, target = socket.socket(family, socket.SOCK_STREAM), (address.host, address.port)
+        try:
+            await trio.socket.from_stdlib_socket(raw).connect(target)
+            if not isinstance(address, UnixAddress):
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except BaseException:
+            raw.close()
+            raise
+        self._engine = engine
+        self._raw = raw
+        self._send()
+
+    async def close(self) -> None:
+        self._send()
+        try:
+            while self._outbox and (raw := self._raw) is not None:
+                await self._ready(raw)
+                if self._raw is raw:
+                    self._receive(raw)
+        finally:
+            self.abort()
+        await trio.lowlevel.checkpoint()
+
+    def abort(self) -> None:
+        raw = self._raw
+        if raw is None:
+            return
+        if self._forks != _forks:
+            # Here in the child the connection is the parent's: only the descriptor is ours.
+            self._raw = None
+            raw.close()
+        else:
+            self._lost(None)
+
+    def _close_socket(self) -> None:
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            trio.lowlevel.notify_closing(raw)
+            raw.close()
+
+    def sibling(self) -> "TrioPort":
+        return type(self)()
+
+    # the world
+
+    def guard(self) -> None:
+        if self._forks != _forks:
+            raise InterfaceError(
+                f"cannot use a connection of process {os.getppid()} in its forked child {os.getpid()}",
+                hint="Connect after the fork.",
+            )
+        try:
+            running = trio.lowlevel.current_trio_token()
+        except RuntimeError:
+            running = None
+        if running is not self._token:
+            raise InterfaceError(
+                f"cannot use a connection of the trio run {self._token!r} "
+                + (f"in {running!r}" if running is not None else "outside of it, or in another thread"),
+                hint="A connection belongs to the run and the thread that it was made in.",
+            )
+        if self._nursery is None:
+            self.poll()
+
+    def task(self) -> object:
+        return trio.lowlevel.current_task()
+
+    def clock(self) -> float:
+        return trio.current_time()
+
+    def nonce(self) -> str:
+        return base64.b64encode(secrets.token_bytes(18)).decode()
+
+    async def read_file(self, path: str, *, private: bool = False) -> str | None:
+        return await trio.to_thread.run_sync(_read_small, path, private)
+
+    async def run_elsewhere(self, function: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(function)
+
+    async def call_user(self, function: Callable[..., Any], *arguments: object) -> Any:
+        result = function(*arguments)
+        if inspect.isawaitable(result):
+            return await result
+        await trio.lowlevel.checkpoint()
+        return result
+
+    def deliver(self, callback: Callable[..., Any], *arguments: object) -> None:
+        assert self._nursery is not None  # noqa: S101 - `reads_when_idle` was asked before
+        self._nursery.start_soon(self._call, callback, arguments)
+
+    async def _call(self, callback: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+        result = callback(*arguments)
+        if inspect.isawaitable(result):
+            await result
+
+    # ConcurrentPort
+
+    def start_task(self, work: Callable[[], Awaitable[None]]) -> TaskHandle:
+        assert self._nursery is not None  # noqa: S101 - a port without a nursery is not a concurrent one
+        scope = trio.CancelScope()
+
+        async def run() -> None:
+            with scope:
+                await work()
+
+        self._nursery.start_soon(run)
+        return scope
+
+    def event(self) -> PortEvent:
+        return trio.Event()
+
+
+class _Deadline:
+    """A cancel scope whose expiry is a TimeoutError."""
+
+    def __init__(self, at: float | None) -> None:
+        self._scope = trio.CancelScope(deadline=math.inf if at is None else at)
+
+    async def __aenter__(self) -> None:
+        self._scope.__enter__()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        swallowed = self._scope.__exit__(exc_type, exc, traceback)
+        if self._scope.cancelled_caught:
+            raise TimeoutError
+        return swallowed
+
+
+def _read_small(path: str, private: bool) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode) or (private and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO)):
+                warnings.warn(
+                    f"{path} is ignored: it is expected to be a plain file that nobody else can access", stacklevel=2
+                )
+                return None
+            return file.read(_MAX_FILE_BYTES)
+    except OSError:
+        return None
