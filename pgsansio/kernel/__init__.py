@@ -4,32 +4,18 @@
 """
 
 import os
-from typing import Final
+from typing import Final, cast
 
-from pgsansio.kernel.contract import CONTRACT_VERSION
-from pgsansio.kernel.pure import (
-    NAME,
-    UUID,
-    ParameterPlan,
-    Record,
-    RowPlan,
-    decode_copy,
-    decode_rows,
-    encode_bind,
-    encode_copy,
-    encode_many,
-    parameter_plan,
-    row_plan,
-)
+from pgsansio.kernel import pure
+from pgsansio.kernel.contract import CONTRACT_VERSION, Kernel
+from pgsansio.kernel.pure import UUID, Record
 
 __all__ = [
     "CONTRACT_VERSION",
     "NAME",
     "REASON",
     "UUID",
-    "ParameterPlan",
     "Record",
-    "RowPlan",
     "decode_copy",
     "decode_rows",
     "encode_bind",
@@ -57,3 +43,15 @@ def _reason(wanted: str | None) -> str:
 
 #: Why `NAME` is the kernel that runs.
 REASON: Final = _reason(os.environ.get("PGSANSIO_KERNEL"))
+
+# A kernel's functions take the plans that it made itself, and callers know no more of a plan than its contract says.
+_kernel: Final = cast("Kernel", pure)
+
+NAME: Final = _kernel.NAME
+row_plan: Final = _kernel.row_plan
+parameter_plan: Final = _kernel.parameter_plan
+decode_rows: Final = _kernel.decode_rows
+decode_copy: Final = _kernel.decode_copy
+encode_bind: Final = _kernel.encode_bind
+encode_many: Final = _kernel.encode_many
+encode_copy: Final = _kernel.encode_copy

@@ -2,7 +2,7 @@
 
 import reprlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Self, SupportsIndex, overload
+from typing import Any, Final, Self, SupportsIndex, cast, overload
 
 from pgsansio.kernel.contract import column_indexes
 
@@ -151,8 +151,7 @@ def _values_of(other: object) -> tuple[Any, ...] | None:
     """What a record compares with: a record's values, or a tuple."""
     if isinstance(other, Record):
         return other._values
-    values: tuple[Any, ...] | None = other if isinstance(other, tuple) else None
-    return values
+    return cast("Any", other) if isinstance(other, tuple) else None
 
 
 @reprlib.recursive_repr("...")

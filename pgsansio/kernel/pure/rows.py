@@ -131,12 +131,16 @@ class _Decoder:
     def decode(
         self, buffer: Buffer, start: int, end: int, rows: list[Any], max_rows: int
     ) -> tuple[int, Exception | None]:
+        """See `decode_rows` in `pgsansio.kernel.contract`."""
         target = len(rows) + max_rows
         window = _WINDOW
         while True:
-            pos, needed, error = self._decode_window(bytes(buffer[start : min(end, start + window)]), rows, target)
+            stop = start + window
+            if stop > end:
+                stop = end
+            pos, needed, error = self._decode_window(bytes(buffer[start:stop]), rows, target)
             start += pos
-            if error is not None or needed == 0 or needed > end - start:
+            if needed == 0 or needed > end - start:
                 return start, error
             # Doubled, since of a tuple of COPY it is not known how long it is before its last column.
             window = _WINDOW if pos else max(2 * window, needed)
@@ -148,35 +152,36 @@ class _Decoder:
             The offset after the last row, how many bytes from there are needed to go on (0 if there is nothing to go on
             with), and the error of that last row.
         """
-        plan = self._plan
-        count = len(plan.codecs)
-        pos = 0
+        count = len(self._plan.codecs)
         limit = len(data)
-        error: Exception | None = None
+        pos = 0
         while True:
-            if self._run is not None:
-                if self._bulk is not None:
-                    pos = self._bulk(data, pos, limit, rows, target - len(rows))
+            run, bulk = self._run, self._bulk
+            if bulk is not None:
+                pos = bulk(data, pos, limit, rows, target - len(rows))
+            if run is not None:
                 # Where `bulk` can be had, it is tried again soon.
                 room = target - len(rows)
-                pos, error = self._run(data, pos, limit, rows, room if self._bulk is None else min(room, _BULK_PAUSE))
+                pos, error = run(
+                    data, pos, limit, rows, _BULK_PAUSE if bulk is not None and room > _BULK_PAUSE else room
+                )
                 if error is not None:
                     return pos, 0, error
             elif self._slow_rows < _WARM_UP or count > _MAX_GENERATED:
                 self._slow_rows += 1
             else:
-                self._run, self._bulk = plan.generate(self._copy)
+                self._run, self._bulk = self._plan.generate(self._copy)
                 continue
-            if len(rows) >= target:
+            if len(rows) == target:
                 return pos, 0, None
             fields, after = self._fields(data, pos, limit, count)
             if fields is None:
                 return pos, after, None
-            record, error = plan.decode_fields(fields)
-            pos = after
+            record, error = self._plan.decode_fields(fields)
             if error is not None:
-                return pos, 0, error
+                return after, 0, error
             rows.append(record)
+            pos = after
 
 
 #: Rows that `run` decodes before `bulk` is tried again.
