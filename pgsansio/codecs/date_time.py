@@ -201,7 +201,9 @@ def decode_timestamptz(data: bytes) -> datetime:
         return _extreme_datetime("timestamptz", microseconds, "+00", _MAX_UTC, _MIN_UTC)
 
 
-def _extreme_datetime(name: str, microseconds: int, zone: str, infinity: datetime, negative_infinity: datetime) -> datetime:
+def _extreme_datetime(
+    name: str, microseconds: int, zone: str, infinity: datetime, negative_infinity: datetime
+) -> datetime:
     if microseconds == _INFINITE_MICROSECONDS:
         return infinity
     if microseconds == _NEGATIVE_INFINITE_MICROSECONDS:
@@ -226,7 +228,7 @@ def encode_timestamptz(value: Any) -> bytes:
     """An aware datetime; or a naive one or a date, which are taken as local time of this machine, as by asyncpg.
 
     Raises:
-        TypeError: neither. OverflowError: local time that is out of range in UTC.
+        TypeError: neither. OverflowError or ValueError: local time that is out of range in UTC.
     """
     moment = value if type(value) is datetime else _as_datetime(value)
     if moment.utcoffset() is not None:

@@ -23,10 +23,8 @@ _unpack_header = struct.Struct(">HhHH").unpack_from
 _pack_header = struct.Struct(">HhHH").pack
 
 _NEGATIVE: Final = 0x4000
-_NAN: Final = Decimal("NaN")
-_INFINITY: Final = Decimal("Infinity")
-_NEGATIVE_INFINITY: Final = Decimal("-Infinity")
-_SPECIAL: Final = {0xC000: _NAN, 0xD000: _INFINITY, 0xF000: _NEGATIVE_INFINITY}
+_SPECIAL: Final = {0xC000: Decimal("NaN"), 0xD000: Decimal("Infinity"), 0xF000: Decimal("-Infinity")}
+_ZERO: Final = Decimal(0)
 
 #: The scale has 14 bits (NUMERIC_DSCALE_MASK).
 _MAX_SCALE: Final = 16383
@@ -38,6 +36,9 @@ _UNPACK_GROUPS: Final[tuple[Callable[[bytes], tuple[int, ...]], ...]] = tuple(
     struct.Struct(f">8x{count}H").unpack for count in range(16)
 )
 _SPELL_GROUPS: Final[tuple[str, ...]] = tuple("%04d" * count for count in range(16))
+
+#: Packs header and groups, likewise.
+_PACK: Final = tuple(struct.Struct(f">HhHH{count}H").pack for count in range(16))
 
 #: Only says what happens to bad input: precision plays no part in making a Decimal.
 _CONTEXT: Final = Context(traps=[InvalidOperation])
@@ -126,10 +127,9 @@ def encode_numeric(value: Any) -> bytes:
         first = next(index for index, group in enumerate(groups) if group)
         del groups[:first]
         weight -= first
-    return struct.pack(f">HhHH{len(groups)}H", len(groups), weight, sign, scale, *groups)
-
-
-_ZERO: Final = Decimal(0)
+    count = len(groups)
+    pack = _PACK[count] if count < 16 else struct.Struct(f">HhHH{count}H").pack
+    return pack(count, weight, sign, scale, *groups)
 
 
 def _decimal(value: Any) -> Decimal:

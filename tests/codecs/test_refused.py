@@ -39,6 +39,18 @@ class WithIndex:
         return 7
 
 
+class LikeTimedelta:
+    """A length of time of another package's, that has no whole days."""
+
+    days = 0.5
+    seconds = 0
+    microseconds = 0
+
+
+class OwnDatetime(datetime):
+    pass
+
+
 class WithFloat:
     def __float__(self) -> float:
         return 7.5
@@ -144,6 +156,7 @@ REFUSED: tuple[tuple[str, object, type[Exception], str], ...] = (
     ),
     ("timestamptz", 1, TypeError, "expected a datetime.date or datetime.datetime instance, got 'int'"),
     ("interval", "1 day", TypeError, "expected a datetime.timedelta instance, got 'str'"),
+    ("interval", LikeTimedelta(), ValueError, "value out of range for an interval (got type LikeTimedelta)"),
     ("interval", (1, 2, 3), TypeError, "expected a datetime.timedelta instance, got 'tuple'"),
     ("_int4", 1, TypeError, "a sized iterable container expected (got type 'int')"),
     ("_int4", "ab", TypeError, "a sized iterable container expected (got type 'str')"),
@@ -210,6 +223,7 @@ def test_a_list_in_itself_is_refused() -> None:
         ("int4", WithInt(), 7),
         ("int4", WithIndex(), 7),
         ("float4", 1, 1.0),
+        ("float4", WithFloat(), 7.5),
         ("float8", True, 1.0),
         ("float8", WithFloat(), 7.5),
         ("float8", WithIndex(), 7.0),
@@ -223,6 +237,8 @@ def test_a_list_in_itself_is_refused() -> None:
         ("timetz", datetime(2020, 1, 1, 5, tzinfo=UTC), time(5, tzinfo=UTC)),
         ("timestamp", date(2020, 1, 1), datetime(2020, 1, 1)),
         ("timestamp", date.min, datetime.min),
+        ("timestamp", OwnDatetime(2020, 1, 1, 5), datetime(2020, 1, 1, 5)),
+        ("timestamptz", OwnDatetime(2020, 1, 1, 5, tzinfo=UTC), datetime(2020, 1, 1, 5, tzinfo=UTC)),
         ("_int4", (1, 2), [1, 2]),
         ("_int4", range(2), [0, 1]),
         ("_int4", {5}, [5]),

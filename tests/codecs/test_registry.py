@@ -131,6 +131,7 @@ def test_set_and_remove() -> None:
 
 def test_a_text_codec_makes_text_arrays() -> None:
     registry = Registry()
+    assert registry.text_codec(JSON_ARRAY).decode(b"{1}") == ["1"]
     registry.set_codec(JSON, custom(JSON, Format.TEXT))
     codec = registry.codec(JSON)
     array = registry.codec(JSON_ARRAY)

@@ -2,10 +2,12 @@
 
 import math
 import struct
+import time as clock
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -206,6 +208,29 @@ def test_naive_timestamptz_is_local_time(value: datetime) -> None:
     assert codec.decode(codec.encode(value)) == value.astimezone()
     midnight = datetime(value.year, value.month, value.day)
     assert codec.encode(value.date()) == codec.encode(midnight)
+
+
+@pytest.mark.skipif(not hasattr(clock, "tzset"), reason="the local time zone cannot be set here")
+@pytest.mark.parametrize("zone", ["XYZ8", "XYZ-8"])
+def test_local_time_zones(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    codec = binary("timestamptz")
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        clock.tzset()
+        try:
+            # Infinity is infinity wherever one is.
+            assert codec.encode(datetime.max).hex() == "7fffffffffffffff"
+            assert codec.encode(datetime.min).hex() == "8000000000000000"
+            assert codec.encode(date.min).hex() == "8000000000000000"
+            hours = int(zone[3:])
+            expected = datetime(2024, 2, 29, 12, tzinfo=UTC) + timedelta(hours=hours)
+            assert codec.decode(codec.encode(datetime(2024, 2, 29, 12))) == expected
+            late = datetime.max - timedelta(hours=1) if hours > 0 else datetime.min + timedelta(hours=1)
+            with pytest.raises((OverflowError, ValueError), match="out of range"):
+                codec.encode(late)
+        finally:
+            patch.undo()
+            clock.tzset()
 
 
 @given(st.dates())

@@ -86,6 +86,7 @@ def test_interval_text_stays_text(name: str, text: bytes) -> None:
         ("float4", b"1.00000005960464478", 1.0000001192092896),
         ("float4", b"1.000000059604644775390625", 1.0),
         ("float4", b"-1.00000005960464478", -1.0000001192092896),
+        ("float4", b"1.000000178813934326171875", 1.0000002384185791),
         ("numeric", b"1" + b"0" * 50, Decimal("1" + "0" * 50)),
         # money, a type without a codec here: its elements are text
         ("_money", b'{$1.00,"$1,000.00",NULL}', ["$1.00", "$1,000.00", None]),
@@ -95,6 +96,11 @@ def test_interval_text_stays_text(name: str, text: bytes) -> None:
 )
 def test_other_texts(name: str, text: bytes, value: object) -> None:
     assert same(REGISTRY.text_codec(BY_NAME[name].oid).decode(text), value)
+
+
+def test_char_text_is_ascii() -> None:
+    codec = REGISTRY.text_codec(BY_NAME["char"].oid)
+    assert [codec.encode(byte) for byte in (b"\xff", b"\x80", b"a", b"\x00")] == [b"\\377", b"\\200", b"a", b""]
 
 
 @pytest.mark.checklist("TY-5")
