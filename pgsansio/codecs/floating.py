@@ -28,10 +28,9 @@ def encode_float4(value: Any) -> bytes:
     try:
         return _pack_float4(value)
     except struct.error:
-        value = _real_number(value)
+        return _pack_float4(_real_number(value))
     except OverflowError:
         raise ValueError("value out of float32 range") from None
-    return encode_float4(value)
 
 
 def decode_float8(data: bytes) -> float:
@@ -55,7 +54,7 @@ def encode_float8(value: Any) -> bytes:
 
 
 def _real_number(value: object) -> float:
-    """The float that struct could not make, or the reason, which struct does not tell."""
+    """The reason why struct made no float of it, which struct does not tell."""
     if not hasattr(value, "__float__") and not hasattr(value, "__index__"):
         raise TypeError(f"must be real number, not {type_name(value)}")
     return float(cast(SupportsFloat, value))
