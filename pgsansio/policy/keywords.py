@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-__all__ = ["BARRIER_KEYWORDS", "StatementKind", "classify", "percent_placeholder_hint"]
+__all__ = ["BARRIER_KEYWORDS", "StatementKind", "classify", "percent_placeholder_hint", "split_statements"]
 
 #: Statements behind which nothing is written until they are answered: they take over the stream (COPY), change what
 #: the next statement means (SET, PREPARE, DISCARD, ...) or begin and end transactions. CALL may do the last.
@@ -72,6 +72,7 @@ _ESCAPED_REST: Final = re.compile(
 )
 _NOT_LEAD: Final = re.compile(r"[^ \t\n\r\f\v;(]")
 _NOT_SPACE: Final = re.compile(r"[^ \t\n\r\f\v]")
+_NOT_EMPTY: Final = re.compile(r"[^ \t\n\r\f\v;]")
 _WORD: Final = re.compile(rf"[{_IDENTIFIER_START}][{_IDENTIFIER_START}0-9$]*+")
 _COPY: Final = re.compile(r"(?<![a-z0-9_$])copy(?![a-z0-9_$])", re.IGNORECASE | re.ASCII)
 _PERCENT: Final = re.compile(
@@ -246,3 +247,45 @@ def percent_placeholder_hint(sql: str) -> str | None:
         if part is _Part.CODE and (found := _PERCENT.search(sql, start, end)) is not None:
             return f"parameters are written $1, $2, ... here, not {found.group()}"
     return None
+
+
+#: What matters to where a statement ends: BEGIN ATOMIC ... END around a function's body, in which CASE ... END may stand.
+_BOUNDARY: Final = re.compile(
+    rf"(?P<atomic>begin[ \t\n\r\f\v]+atomic)(?![{_IDENTIFIER_START}0-9$])|{_WORD.pattern}|[();]", re.IGNORECASE
+)
+
+
+def split_statements(sql: str) -> list[str]:
+    """The statements of a script, without their semicolons; comments stay with the statement behind them.
+
+    Semicolons in quotes, comments, parentheses (rules) and BEGIN ATOMIC bodies do not end a statement; psql sees it so, too.
+    """
+    found: list[str] = []
+    start = 0
+    empty = True
+    #: Open parentheses, then open BEGIN ATOMIC and CASE.
+    parentheses = blocks = 0
+    for part, segment, segment_end in _segments(sql):
+        if part is _Part.QUOTED:
+            empty = False
+        if part is not _Part.CODE:
+            continue
+        empty = empty and _NOT_EMPTY.search(sql, segment, segment_end) is None
+        for mark in _BOUNDARY.finditer(sql, segment, segment_end):
+            word = mark.group().lower()
+            if mark["atomic"] or (word == "case" and blocks):
+                blocks += 1
+            elif word == "end" and blocks:
+                blocks -= 1
+            elif word == "(":
+                parentheses += 1
+            elif word == ")":
+                parentheses = max(parentheses - 1, 0)
+            elif word == ";" and not parentheses and not blocks:
+                if not empty:
+                    found.append(sql[start : mark.start()].strip())
+                start = mark.end()
+                empty = _NOT_EMPTY.search(sql, start, segment_end) is None
+    if not empty:
+        found.append(sql[start:].strip())
+    return found

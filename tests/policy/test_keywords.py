@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgsansio.policy.keywords import BARRIER_KEYWORDS, classify, percent_placeholder_hint
+from pgsansio.policy.keywords import BARRIER_KEYWORDS, classify, percent_placeholder_hint, split_statements
 
 
 @pytest.mark.parametrize(
@@ -234,3 +234,40 @@ def test_time_is_linear(piece: str) -> None:
     # Quadratic behaviour would take minutes here.
     classify(piece * 100_000)
     percent_placeholder_hint(piece * 100_000)
+    split_statements(piece * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("sql", "statements"),
+    [
+        ("", []),
+        (" ;;\n-- nothing\n", []),
+        ("select 1", ["select 1"]),
+        ("select 1;\n select 2 ;\n", ["select 1", "select 2"]),
+        ("select ';'; -- a;b\n select $$;$$ /* x; */; 'c'", ["select ';'", "-- a;b\n select $$;$$ /* x; */", "'c'"]),
+        (
+            "create rule r as on insert to t do (select 1; select 2); select ')'; (select 3)",
+            ["create rule r as on insert to t do (select 1; select 2)", "select ')'", "(select 3)"],
+        ),
+        (
+            "create function f() returns int begin\tATOMIC select case when true then 1 end; select 2; end; select 3",
+            [
+                "create function f() returns int begin\tATOMIC select case when true then 1 end; select 2; end",
+                "select 3",
+            ],
+        ),
+        ("begin; select case 1 when 1 then 2 end; end; (", ["begin", "select case 1 when 1 then 2 end", "end", "("]),
+        ("select ); select beginatomic; begin_ atomic; x", ["select )", "select beginatomic", "begin_ atomic", "x"]),
+    ],
+)
+def test_split(sql: str, statements: list[str]) -> None:
+    assert split_statements(sql) == statements
+
+
+@given(st.text(alphabet="ab;'\"$-/*()\n eE\\"))
+def test_splitting_loses_nothing_but_semicolons_and_space(sql: str) -> None:
+    statements = split_statements(sql)
+    position = 0
+    for statement in statements:
+        position = sql.index(statement, position) + len(statement)
+    assert classify(sql).several == (len(statements) > 1) or "(" in sql
