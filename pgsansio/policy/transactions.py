@@ -234,7 +234,6 @@ class Levels:
             inner.state = state if inner is level else TransactionState.FAILED
         if not self._stack:
             self._begin_pending = False
-            self._outer_isolation = None
 
     def reset(self) -> int:
         """The connection was reset or is gone: every level was rolled back. Returns how many were open."""

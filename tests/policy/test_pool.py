@@ -535,6 +535,14 @@ def test_terminate() -> None:
     assert pool.connection_lost("c1", 0) == []
 
 
+def test_terminate_leaves_the_dead_alone() -> None:
+    pool = running(min_size=1)
+    pool.acquire("a", 0)
+    pool.connection_lost("c1", 5)
+    assert pool.terminate(5) == []
+    assert pool.released("c1", 5, True, 1) == []
+
+
 def test_terminate_while_closing_finishes() -> None:
     pool = running(min_size=2)
     pool.acquire("a", 0)

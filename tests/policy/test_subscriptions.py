@@ -197,8 +197,8 @@ def test_clear_forgets_everything_even_what_is_in_flight() -> None:
     action = subs.listen("d", "g")
     assert action == Listen("d")
     subs.confirmed(late, in_transaction=False)
-    subs.failed(late)
     assert subs.listen("d", "h") == Listen("d")  # the old LISTEN is not taken for the new one
+    subs.failed(late)
     assert subs.transaction_ended(committed=False) == []
 
 
