@@ -4,7 +4,7 @@ It joins the two machines (start-up, session), the statement cache and the codec
 client asks it for operations. Nothing in it waits: what needs several answers in turn is a conversation in `client/`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
 from pgsansio.codecs.parameter_plan import plan_parameters
@@ -26,10 +26,10 @@ from pgsansio.engine.operations import (
     Preparation,
     SimpleQuery,
 )
-from pgsansio.engine.session import STEPS, Condition, Session
+from pgsansio.engine.session import STEPS, Session
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.engine.states import Awaiting
-from pgsansio.enums import Format, Outcome, TransactionStatus
+from pgsansio.enums import Format, Outcome
 from pgsansio.errors import InterfaceError
 from pgsansio.kernel import Record, encode_bind, encode_many
 from pgsansio.kernel.contract import Arguments, ParameterPlan, RowPlan
@@ -60,6 +60,7 @@ MAX_ARGUMENTS: Final = 65535
 
 _SYNC: Final = Sync().encode()
 _EXECUTE_ALL: Final = Execute("", 0).encode()
+_EXECUTE_AND_SYNC: Final = _EXECUTE_ALL + _SYNC
 _TERMINATE: Final = Terminate().encode()
 
 _EXECUTE: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
@@ -139,8 +140,8 @@ class Statement:
     """
 
     __slots__ = (
-        "_constant", "_names", "_parse", "_result_formats", "_row_plans", "_steps", "_traits", "fields", "kind", "name",
-        "parameter_count", "parameter_oids", "parameter_plan", "query", "row_plan",
+        "_constant", "_names", "_parse", "_result_formats", "_row_plans", "fields", "kind", "name", "parameter_count",
+        "parameter_oids", "parameter_plan", "query", "row_plan", "steps", "traits",
     )  # fmt: skip
 
     def __init__(
@@ -166,8 +167,8 @@ class Statement:
         # A statement without a name goes with its own Parse, in one Sync group, and names its parameter types: another
         # task's statement, or a pooler's other backend, cannot come between.
         self._parse = b"" if name else Parse("", query, parameter_oids).encode()
-        self._steps = _EXECUTE if name else _PARSE_AND_EXECUTE
-        self._traits = SYNC | (BARRIER if kind.barrier else 0) | (BEGINS if kind.begins_transaction else 0)
+        self.steps = _EXECUTE if name else _PARSE_AND_EXECUTE
+        self.traits = SYNC | (BARRIER if kind.barrier else 0) | (BEGINS if kind.begins_transaction else 0)
         self._constant: dict[int, bytes] = {}
 
     def rows_as(self, registry: Registry, record_class: type[Any]) -> RowPlan:
@@ -176,26 +177,25 @@ class Statement:
             plan = self._row_plans[record_class] = plan_rows(registry, self.fields, record_class)
         return plan
 
-    def operation(self, arguments: Arguments, max_rows: int, row_plan: RowPlan) -> Operation:
+    def constant(self, max_rows: int) -> bytes:
+        """Bind and Execute without arguments."""
+        data = self._constant.get(max_rows)
+        if data is None:
+            data = self._constant[max_rows] = self.bind((), max_rows)
+        return data
+
+    def bind(self, arguments: Arguments, max_rows: int) -> bytes:
         """Bind and Execute with these arguments.
 
         Raises:
             InterfaceError: the number of arguments is wrong.
             DataError: an argument cannot be encoded.
         """
-        if self.parameter_count == len(arguments) == 0:
-            data = self._constant.get(max_rows)
-            if data is None:
-                data = self._constant[max_rows] = self._bind((), max_rows)
-        elif self.parameter_count == len(arguments):
-            data = self._bind(arguments, max_rows)
-        else:
+        if self.parameter_count != len(arguments):
             raise argument_count_error(self.parameter_count, len(arguments))
-        return Operation(data, self._steps, self._traits, row_plan)
-
-    def _bind(self, arguments: Arguments, max_rows: int) -> bytes:
-        trailer = _EXECUTE_ALL + _SYNC if max_rows == 0 else Execute("", max_rows).encode() + _SYNC
-        return self._parse + encode_bind(self.parameter_plan, self._names, arguments, self._result_formats, trailer)
+        trailer = _EXECUTE_AND_SYNC if max_rows == 0 else Execute("", max_rows).encode() + _SYNC
+        data = encode_bind(self.parameter_plan, self._names, arguments, self._result_formats, trailer)
+        return self._parse + data if self._parse else data
 
     def many(self, elements: Iterator[object], index: int, *, first: bool) -> tuple[bytes, int, bool]:
         """Bind and Execute for as many elements as make a batch: bytes, number of elements, whether that were all.
@@ -214,7 +214,8 @@ def _formats(
     registry: Registry, fields: tuple[FieldDescription, ...]
 ) -> tuple[bytes, tuple[FieldDescription, ...]]:
     """The end of Bind, and the fields as rows will have them: Describe of a statement reports every format as 0."""
-    formats = tuple(Format.TEXT if registry.codec(field.type_oid) is None else Format.BINARY for field in fields)
+    codecs = [registry.codec(field.type_oid) for field in fields]
+    formats = tuple(Format.TEXT if codec is None else codec.format for codec in codecs)
     described = tuple(
         FieldDescription(
             field.name, field.table_oid, field.column_number, field.type_oid, field.type_size, field.type_modifier, format_
@@ -232,13 +233,12 @@ def argument_count_error(expected: int, given: int) -> InterfaceError:
     )
 
 
-class Frontend:
-    """The client's end of one connection.
+class Frontend(Session):
+    """The client's end of one connection, start-up included.
 
     Attributes:
         registry: codecs of this connection.
         statements: its statement cache.
-        session: the machine of phase 3.
         process_id, secret_key: of the backend; None before start-up, or if the server gave none.
     """
 
@@ -251,6 +251,7 @@ class Frontend:
         max_cacheable_statement_size: int = 15360,
         record_class: type[Any] = Record,
     ) -> None:
+        super().__init__(ReceiveBuffer())
         self.registry = registry if registry is not None else Registry()
         self.record_class = record_class
         self.statements: StatementCache[Statement] = StatementCache(
@@ -258,8 +259,6 @@ class Frontend:
             max_statement_size=max_cacheable_statement_size,
             lifetime=max_cached_statement_lifetime,
         )
-        self.buffer = ReceiveBuffer()
-        self.session = Session(self.buffer)
         self.process_id: int | None = None
         self.secret_key: bytes | None = None
         self.protocol_version = PROTOCOL_3_0
@@ -268,80 +267,35 @@ class Frontend:
         #: Names of statements that the server still has and nobody needs.
         self._to_close: list[str] = []
 
-    # the transport's side
+    @property
+    def session(self) -> "Frontend":
+        return self
 
-    def get_buffer(self, size_hint: int = -1) -> memoryview:
-        return self.buffer.writable()
+    # the transport's side (the rest is the session's)
 
     def bytes_received(self, size_bytes: int) -> None:
         self.buffer.end += size_bytes
         if self._startup is None:
-            self.session.process()
+            self.process()
         else:
             self._start_up_proceeds()
-
-    def receive_data(self, data: bytes | bytearray | memoryview) -> None:
-        """Feed these bytes, as `get_buffer` and `bytes_received` would."""
-        view = memoryview(data)
-        while view:
-            size = self.buffer.feed(view)
-            view = view[size:]
-            self.bytes_received(0)
-
-    def receive_eof(self) -> None:
-        self.connection_lost(None)
 
     def connection_lost(self, cause: BaseException | None) -> None:
         if self._startup is not None:
             self._startup.lost(cause)
-            self.session.woken += self._startup.woken
+            self.woken += self._startup.woken
             self._startup.woken = []
-        self.session.lost(cause)
-
-    def data_to_send(self) -> bytes:
-        outbox = self.session.outbox
-        if not outbox:
-            return b""
-        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
-        self.session.outbox = []
-        return data
-
-    def completed(self) -> list[Operation]:
-        woken = self.session.woken
-        if woken:
-            self.session.woken = []
-        return woken
-
-    @property
-    def news(self) -> bool:
-        return self.session.news
-
-    @property
-    def ended(self) -> bool:
-        return self.session.condition is not Condition.OPEN
-
-    @property
-    def cancel_due(self) -> bool:
-        return self.session.cancel_due
-
-    @property
-    def busy(self) -> bool:
-        return self.session.busy
-
-    @property
-    def reading_paused(self) -> bool:
-        return self.session.reading_paused
+        self.lost(cause)
 
     def next_event(self) -> Event | None:
         """The oldest event that nobody has taken."""
-        session = self.session
-        while session.events:
-            event = session.events.popleft()
+        while self.events:
+            event = self.events.popleft()
             if not isinstance(event, StatementsDiscarded):
                 return event
             # One of them, or all: closing a name that the server does not know does no harm.
             self._to_close += [statement.name for statement in self.statements.clear() if statement.name]
-        session.news = session.cancel_due or not session.is_open
+        self.news = self.cancel_due or not self.is_open
         return None
 
     # start-up
@@ -366,23 +320,22 @@ class Frontend:
         startup = self._startup
         assert startup is not None  # noqa: S101 - callers have looked
         startup.process()
-        session = self.session
-        session.outbox += startup.outbox
+        self.outbox += b"".join(startup.outbox)
         startup.outbox.clear()
-        session.woken += startup.woken
+        self.woken += startup.woken
         startup.woken.clear()
         operation = startup.operation
         if operation.outcome is Outcome.COMPLETED:
             self._startup = None
             self.process_id, self.secret_key = startup.process_id, startup.secret_key
             self.protocol_version = startup.protocol_version
-            session.parameters.update(startup.parameters)
-            session.events.extend(startup.events)
-            session.news = bool(session.events)
-            session.process()
+            self.parameters.update(startup.parameters)
+            self.events.extend(startup.events)
+            self.news = bool(self.events)
+            self.process()
         elif operation.settled:
             self._startup = None
-            session.lost(operation.error)
+            self.lost(operation.error)
 
     # operations
 
@@ -398,14 +351,15 @@ class Frontend:
         Args:
             max_rows: stop after so many rows; 0: all.
         Raises:
-            InterfaceError, DataError: as `Statement.operation` and `Session.submit`; nothing was sent.
+            InterfaceError, DataError: as `Statement.bind` and `Session.submit`; nothing was sent.
         """
-        operation = statement.operation(
-            arguments,
-            max_rows,
+        operation = Operation(
+            statement.constant(max_rows) if not arguments and not statement.parameter_count else statement.bind(arguments, max_rows),
+            statement.steps,
+            statement.traits,
             statement.row_plan if record_class is None else statement.rows_as(self.registry, record_class),
         )
-        self.session.submit(operation)
+        self.submit(operation)
         return operation
 
     def prepare(self, query: str, *, named: bool) -> Preparation:
@@ -427,7 +381,7 @@ class Frontend:
             name,
             tuple(closing),
         )
-        self.session.submit(operation)
+        self.submit(operation)
         self._to_close = []
         return operation
 
@@ -480,13 +434,13 @@ class Frontend:
         if discard_rows:
             traits |= DISCARDS_ROWS
         operation = SimpleQuery(data, _SIMPLE, traits, None if discard_rows else self._plan_text_rows)
-        self.session.submit(operation)
+        self.submit(operation)
         return operation
 
     def rollback(self) -> SimpleQuery:
         """ROLLBACK of a transaction that was left by a cancellation; what is submitted from now on is outside of it."""
         operation = SimpleQuery(Query("ROLLBACK").encode(), _SIMPLE, SYNC | INTERNAL | ENDS | DISCARDS_ROWS)
-        self.session.submit(operation)
+        self.submit(operation)
         return operation
 
     def _plan_text_rows(self, fields: tuple[FieldDescription, ...]) -> RowPlan:
@@ -496,24 +450,24 @@ class Frontend:
         """Many executions under one Sync; if not complete, more follow by `Session.extend` and nobody else's is written."""
         traits = (SYNC if complete else EXCLUSIVE) | (BARRIER if statement.kind.barrier else 0) | DISCARDS_ROWS
         operation = Batch(data + _SYNC if complete else data, _BATCH, traits, count, None, owner)
-        self.session.submit(operation)
+        self.submit(operation)
         return operation
 
     def copy(self, query: str, *, owner: object) -> Copy:
         """A COPY statement with data to give or to take."""
         operation = Copy(Query(query).encode(), _SIMPLE, SYNC | BARRIER | EXCLUSIVE, owner)
-        self.session.submit(operation)
+        self.submit(operation)
         return operation
 
     def function_call(self, message: FunctionCall) -> FunctionCallOperation:
         """A FunctionCall (legacy; large objects)."""
         operation = FunctionCallOperation(message.encode(), _FUNCTION, SYNC)
-        self.session.submit(operation)
+        self.submit(operation)
         return operation
 
     def abandon(self, operation: Operation) -> Owed:
         """Nobody waits for this operation any more; what has to be done about it (`policy.cancellation`)."""
-        owed = self.session.abandon(operation)
+        owed = super().abandon(operation)
         if isinstance(operation, Preparation):
             if owed is Owed.DROP:
                 self._to_close += operation.closing
@@ -529,16 +483,7 @@ class Frontend:
 
     def terminate(self) -> None:
         """Terminate goes out; everything that is not settled ends as lost."""
-        self.session.close(_TERMINATE)
-
-    @property
-    def transaction_status(self) -> TransactionStatus:
-        return self.session.transaction_status
-
-    @property
-    def parameters(self) -> Mapping[str, str]:
-        """What the server reported by ParameterStatus, live."""
-        return self.session.parameters
+        self.close(_TERMINATE)
 
 
 class CancelExchange:

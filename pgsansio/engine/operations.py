@@ -33,6 +33,9 @@ ENDS: Final = 64
 INTERNAL: Final = 32
 
 
+_PENDING: Final = Outcome.PENDING
+
+
 class Operation:
     """Messages to be written, and what came back for them.
 
@@ -62,9 +65,9 @@ class Operation:
         self.traits = traits
         self.row_plan = row_plan
         self.rows: list[Any] = []
-        self.tag: bytes | None = None
+        self.tag: bytes | bytearray | None = None
         self.error: BaseException | None = None
-        self.outcome = Outcome.PENDING
+        self.outcome = _PENDING
         self.suspended = False
         self.abandoned = False
         self.written = False
@@ -73,7 +76,7 @@ class Operation:
 
     @property
     def settled(self) -> bool:
-        return self.outcome is not Outcome.PENDING
+        return self.outcome is not _PENDING
 
     @property
     def status(self) -> str | None:

@@ -184,6 +184,9 @@ class _Decoder:
             pos = after
 
 
+#: So little is decoded at once.
+_FEW_BYTES: Final = 512
+
 #: Rows that `run` decodes before `bulk` is tried again.
 _BULK_PAUSE: Final = 32
 
@@ -251,7 +254,20 @@ def decode_rows(
     plan: RowPlan, buffer: Buffer, start: int, end: int, rows: list[Any], max_rows: int
 ) -> tuple[int, Exception | None]:
     """See `pgsansio.kernel.contract`."""
-    return plan._row_decoder.decode(buffer, start, end, rows, max_rows)
+    decoder = plan._row_decoder
+    run = decoder._run
+    if run is not None and end - start <= _FEW_BYTES:
+        # The usual answer, a row or some: without the window and the block that pay for many.
+        data = bytes(buffer[start:end])
+        before = len(rows)
+        pos, error = run(data, 0, end - start, rows, max_rows)
+        start += pos
+        if error is not None or start == end or data[pos] != 0x44:
+            return start, error
+        max_rows -= len(rows) - before
+        if not max_rows:
+            return start, None
+    return decoder.decode(buffer, start, end, rows, max_rows)
 
 
 def decode_copy(
