@@ -1,0 +1,1 @@
+"""Measurements: `python -m benchmarks` compares whole clients, each `bench_*.py` measures one part alone."""

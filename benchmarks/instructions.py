@@ -1,0 +1,55 @@
+"""Machine instructions per operation, counted by valgrind: a number that is the same on a busy machine."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from benchmarks.cases import TASKS, Case, Shape
+from benchmarks.runners import Runner
+
+__all__ = ["count_instructions"]
+
+#: Operations of the two runs whose difference is taken; start-up and connecting are the same in both.
+_COUNTS: Final = (100, 600)
+
+
+def count_instructions(runner: Runner, case: Case, dsn: str, root: Path) -> float:
+    """Instructions of the client's process (not the kernel's) for one operation.
+
+    Raises:
+        SystemExit: there is no valgrind, or it failed.
+    """
+    program = shutil.which("valgrind")
+    if program is None:
+        raise SystemExit("--instructions needs valgrind on PATH")
+    few, many = (count if case.rows == 1 else count // 50 for count in _COUNTS)
+    if case.shape is Shape.TASKS:
+        few, many = few // TASKS * TASKS, many // TASKS * TASKS
+    totals = [_total(program, runner, case, dsn, root, count) for count in (few, many)]
+    return (totals[1] - totals[0]) / (many - few)
+
+
+def _total(program: str, runner: Runner, case: Case, dsn: str, root: Path, count: int) -> int:
+    commands = {"runner": runner.name, "dsn": dsn}, {"case": case.name, "count": count}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [program, "--tool=callgrind", f"--callgrind-out-file={folder}/out"]
+        finished = subprocess.run(
+            [*command, sys.executable, "-m", "benchmarks.runners"],
+            input="".join(json.dumps(each) + "\n" for each in commands),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=root,
+            # The same hashes, and with them the same collisions, in both runs.
+            env=os.environ | {"PYTHONHASHSEED": "0"},
+        )
+    found = re.search(r"Collected : (\d+)", finished.stderr)
+    if finished.returncode != 0 or found is None:
+        raise SystemExit(f"valgrind failed:\n{finished.stderr}")
+    return int(found[1])
