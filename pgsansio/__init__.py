@@ -3,6 +3,7 @@
 `pgsansio_asyncio` and `pgsansio_trio` connect it to the world; `pgsansio.client.port` says how to connect it to another loop.
 """
 
+from pgsansio.backend import Backend
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import *  # noqa: F403
 from pgsansio.errors import __all__ as _errors
@@ -17,6 +18,7 @@ __version__ = "0.1.0"
 __all__ = [
     "UUID",
     "Attribute",
+    "Backend",
     "Engine",
     "Format",
     "Frontend",
