@@ -74,6 +74,8 @@ class Recorder:
                 break
             received += size
             frontend.bytes_received(size)
+            # Start-up is a conversation; to an operation of a session there is nothing to add.
+            unsent = memoryview(bytes(unsent) + frontend.data_to_send())
         operation.attention = False
         if operation.error is not None and not stop_at_work:
             raise operation.error
