@@ -455,7 +455,8 @@ class Frontend(Session):
 
     def copy(self, query: str, *, owner: object) -> Copy:
         """A COPY statement with data to give or to take."""
-        operation = Copy(Query(query).encode(), _SIMPLE, SYNC | BARRIER | EXCLUSIVE, owner)
+        # A statement that is no COPY, or follows one, may have rows; nobody could take them.
+        operation = Copy(Query(query).encode(), _SIMPLE, SYNC | BARRIER | EXCLUSIVE | DISCARDS_ROWS, owner)
         self.submit(operation)
         return operation
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pgsansio.errors import PostgresError, PostgresLogMessage
+from pgsansio.errors import PostgresError, PostgresMessage
 
 __all__ = ["BackendErrorReceived", "Event", "NoticeReceived", "NotificationReceived", "ParameterChanged", "StatementsDiscarded"]
 
@@ -12,7 +12,7 @@ __all__ = ["BackendErrorReceived", "Event", "NoticeReceived", "NotificationRecei
 class NoticeReceived:
     """A NoticeResponse: NOTICE, WARNING, INFO, LOG or DEBUG."""
 
-    notice: PostgresLogMessage
+    notice: PostgresMessage
 
 
 @dataclass(frozen=True, slots=True)

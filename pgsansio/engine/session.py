@@ -40,6 +40,7 @@ from pgsansio.engine.operations import (
     Operation,
     SimpleQuery,
 )
+from pgsansio.engine.startup import keep_parameter
 from pgsansio.engine.states import ANY_TIME, SESSION, Awaiting, Next
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import (
@@ -84,6 +85,8 @@ _FATAL: Final = ("FATAL", "PANIC")
 _SKIPPED: Final = -1
 _DATA_ROW: Final = ord("D")
 _D: Final = ord("D")
+#: Every message may be this long; above it the limit of its type is looked up.
+_LEGAL_LENGTH: Final = min(BACKEND_LIMITS.values()) + 4
 _SYNC: Final = Sync().encode()
 _ROLLBACK: Final = Parse("", "ROLLBACK").encode() + Bind("", "").encode() + Execute("").encode()
 _COPY_DONE: Final = CopyDone().encode()
@@ -279,6 +282,9 @@ class Session:
     def submit_group(self, operations: Sequence[Operation]) -> None:
         """Queue operations that share one Sync group; only the last has SYNC. They are written together.
 
+        Each is settled when it was answered. Outside of a transaction block the server undoes all of them when one fails.
+        An unsent one that is abandoned goes out with the others all the same, unless all of them are abandoned.
+
         Raises:
             InterfaceError: as `submit`, before any of them is queued.
         """
@@ -311,7 +317,8 @@ class Session:
 
     def give_up(self, operation: Batch) -> None:
         """End an open batch early: outside a transaction block nothing of it is kept, inside one what was sent so far."""
-        if self.in_transaction:
+        # Not `in_transaction`: a BEGIN that waits behind it says nothing about this batch.
+        if self.predicted_status is not _NO_TRANSACTION:
             self.finish(operation)
         elif not operation.finished and operation.error is None:
             # Without a block, Sync would commit what has run; ROLLBACK aborts the group's implicit transaction.
@@ -332,10 +339,14 @@ class Session:
             self.outbox += _COPY_DONE
 
     def copy_fail(self, operation: Copy, reason: str) -> None:
-        """End a COPY IN with failure; the server answers with an error that holds `reason`."""
+        """End a COPY IN with failure; the server answers with an error that holds `reason`.
+
+        Raises:
+            InterfaceError: `reason` is longer than 9995 bytes, or holds a zero byte.
+        """
         if operation.outcome is _PENDING and operation.error is None and not operation.sent_end:
-            operation.sent_end = True
             self.outbox += CopyFail(reason).encode()
+            operation.sent_end = True
 
     def take_chunk(self, operation: Copy) -> bytes:
         """The oldest CopyData body that was not taken."""
@@ -362,13 +373,16 @@ class Session:
         if not operation.traits & INTERNAL:
             self._active -= 1
         operation.abandoned = True
+        operation.traits |= DISCARDS_ROWS
         if owed is Owed.DROP:
-            self._unsent.remove(operation)
-            self._settle(operation, Outcome.CANCELLED)
-            self._pump()
+            group = self._group_of(operation)
+            if all(member.abandoned for member in group):
+                for member in group:
+                    self._unsent.remove(member)
+                    self._settle(member, Outcome.CANCELLED)
+                self._pump()
             return owed
         self._abandoned += 1
-        operation.traits |= DISCARDS_ROWS
         operation.rows = []
         if isinstance(operation, Batch):
             self.give_up(operation)
@@ -465,10 +479,11 @@ class Session:
             while end - position >= HEADER_BYTES:
                 tag, length = _header(data, position)
                 after = position + 1 + length
-                if after > end or length < 4:
-                    self._check_incomplete(tag, length, row)
-                    buffer.expected = length + 1
-                    break
+                if after > end or not 4 <= length <= _LEGAL_LENGTH:
+                    self._check_length(tag, length, row)
+                    if after > end:
+                        buffer.expected = length + 1
+                        break
                 entry = row.get(tag)
                 if entry is None:
                     raise self._unexpected(tag, row)
@@ -486,13 +501,16 @@ class Session:
                 if following is _STEP:
                     operation = in_flight[0]
                     step = operation.step = operation.step + 1
-                    row = operation.steps[step]
+                    try:
+                        row = operation.steps[step]
+                    except IndexError:
+                        row = self._answered(operation)
                 elif following is _END:
                     row = self._row
                 elif following is _AFTER_COPY:
                     row = self._after_copy(in_flight[0])
                 elif following is not _SAME:
-                    row = following  # type: ignore[assignment]
+                    row = following
             buffer.start = position
             self._row = row
         except _Farewell as farewell:
@@ -512,15 +530,15 @@ class Session:
         if self._unsent:
             self._pump()
 
-    def _check_incomplete(self, tag: int, length: int, row: Row) -> None:
-        """An incomplete message is worth waiting for only if it may come, and may be that long."""
+    def _check_length(self, tag: int, length: int, row: Row) -> None:
+        """A message is worth waiting for only if it may come, and may be that long."""
         if tag not in row:
             raise self._unexpected(tag, row)
-        if length < 4 or length - 4 > BACKEND_LIMITS.get(tag, -1):
+        if not 4 <= length <= BACKEND_LIMITS[tag] + 4:
             raise ProtocolError(f"{_name(tag)} claims a length of {length} bytes, which no such message can have")
 
     def _unexpected(self, tag: int, row: Row) -> ProtocolError:
-        state = _NAMES.get(id(row), "an unknown state")
+        state = _NAMES[id(row)]
         known = _TAG_NAMES.get(tag)
         what = known if known is not None else f"a message of unknown type {chr(tag)!r}"
         return ProtocolError(f"unexpected {what} while the answer due was: {state}")
@@ -580,11 +598,13 @@ class Session:
             self._tell(StatementsDiscarded())
 
     def _batch_complete(self, data: bytearray, start: int, after: int) -> None:
-        if after != start:  # not an EmptyQueryResponse
-            self._command_complete(data, start, after)
-        operation = self._in_flight[0]
-        assert isinstance(operation, Batch)  # noqa: S101 - the table leads only batches here
-        operation.completed += 1
+        self._command_complete(data, start, after)
+        self._in_flight[0].completed += 1  # type: ignore[attr-defined] # the table leads only batches here
+
+    def _batch_empty(self, data: bytearray, start: int, after: int) -> None:
+        if after != start:
+            raise ProtocolError("EmptyQueryResponse with a body")
+        self._in_flight[0].completed += 1  # type: ignore[attr-defined]
 
     def _batch_ready(self, data: bytearray, start: int, after: int) -> None:
         operation = self._in_flight[0]
@@ -613,6 +633,12 @@ class Session:
             operation.step = _SKIPPED
         if isinstance(operation, Copy | Batch):
             self._wake(operation)
+
+    def _further_error(self, data: bytearray, start: int, after: int) -> None:
+        """Of several errors the first one counts, except that the last may be the server's farewell."""
+        error = error_from_fields(ErrorResponse.decode(bytes(data[start:after])).fields)
+        if error.severity_en in _FATAL or error.severity in _FATAL:
+            raise _Farewell(error)
 
     def _idle_error(self, data: bytearray, start: int, after: int) -> None:
         error = error_from_fields(ErrorResponse.decode(bytes(data[start:after])).fields)
@@ -652,13 +678,8 @@ class Session:
 
     def _parameter_status(self, data: bytearray, start: int, after: int) -> None:
         message = ParameterStatus.decode(bytes(data[start:after]))
-        if message.name == "client_encoding" and message.value.upper().replace("-", "") not in ("UTF8", "UNICODE"):
-            # Rows that came before this message may already be in the other encoding: there is no way back.
-            raise ProtocolError(
-                f"client_encoding was changed to {message.value!r}; this client understands UTF8 only, "
-                "and the values that were sent since cannot be told apart"
-            )
-        self.parameters[message.name] = message.value
+        # Rows that came before this message may already be in another encoding: there is no way back.
+        keep_parameter(self.parameters, message)
         self._tell(ParameterChanged(message.name, message.value))
 
     def _function_result(self, data: bytearray, start: int, after: int) -> None:
@@ -700,12 +721,20 @@ class Session:
         if isinstance(operation, Copy):
             operation.sent_end = True
         if direction is not CopyDirection.OUT:
-            # In the extended protocol the Sync behind Execute was swallowed by the copy-in mode.
-            extended = not isinstance(operation, SimpleQuery | Copy)
-            self.outbox += CopyFail("COPY FROM STDIN needs data").encode() + (_SYNC if extended else b"")
+            # In the extended protocol the Sync behind Execute, if it was sent, was swallowed by the copy-in mode.
+            swallowed = operation.traits & SYNC and not isinstance(operation, SimpleQuery | Copy)
+            self.outbox += CopyFail("COPY FROM STDIN needs data").encode() + (_SYNC if swallowed else b"")
+
+    def _copy_in_complete(self, data: bytearray, start: int, after: int) -> None:
+        operation = self._in_flight[0]
+        if isinstance(operation, Copy) and not operation.sent_end:
+            raise ProtocolError("CommandComplete of a COPY FROM STDIN before CopyDone")
+        self._command_complete(data, start, after)
 
     def _copy_data(self, data: bytearray, start: int, after: int) -> None:
         operation = self._in_flight[0]
+        if after == start:
+            return  # it says nothing, and any number of them would fit below the high water mark
         if isinstance(operation, Copy) and operation.error is None and not operation.abandoned and not operation.sent_end:
             operation.chunks.append(bytes(data[start:after]))
             operation.pending_bytes += after - start
@@ -727,12 +756,29 @@ class Session:
         if isinstance(operation, SimpleQuery | Copy):
             return ROWS[Awaiting.SIMPLE_QUERY]
         if isinstance(operation, Batch):
+            operation.completed += 1
             return ROWS[Awaiting.BATCH_BIND]
-        operation.step += 1
-        row: Row = operation.steps[operation.step]
-        return row
+        step = operation.step = operation.step + 1
+        return operation.steps[step] if step < len(operation.steps) else self._answered(operation)
 
     # the queue
+
+    def _answered(self, operation: Operation) -> Row:
+        """A member of a group has been answered; the ReadyForQuery is for the last one."""
+        self._pop()
+        self._settle(operation, _COMPLETED if operation.error is None else _outcome(operation))
+        return self._row
+
+    def _group_of(self, operation: Operation) -> list[Operation]:
+        """What has to be written together with this unsent operation, itself included."""
+        group: list[Operation] = []
+        for other in self._unsent:
+            group.append(other)
+            if other.traits & (SYNC | EXCLUSIVE):
+                if operation in group:
+                    break
+                group = []
+        return group
 
     def _may_write(self, operation: Operation) -> bool:
         in_flight = self._in_flight
@@ -766,7 +812,10 @@ class Session:
         """Write what waits, as far as the rules allow."""
         unsent = self._unsent
         while unsent and self.condition is _OPEN and self._may_write(unsent[0]):
-            self._write(unsent.popleft())
+            operation = unsent.popleft()
+            if operation.abandoned:  # one of a group
+                self._abandoned += 1
+            self._write(operation)
 
     def _pop(self) -> None:
         """The head leaves the queue; the next operation's first answer is due."""
@@ -803,7 +852,7 @@ class Session:
             if not answered:
                 operation.error = _loss(cause, safe_to_retry=False)
             operation.rows = []
-            self._settle(operation, Outcome.FAILED if answered else Outcome.UNKNOWN)
+            self._settle(operation, _outcome(operation) if answered else Outcome.UNKNOWN)
         for operation in self._unsent:
             operation.error = _loss(cause, safe_to_retry=True)
             self._settle(operation, Outcome.CANCELLED)
@@ -852,7 +901,7 @@ _TAG_NAMES: Final = {
 
 
 def _name(tag: int) -> str:
-    return _TAG_NAMES.get(tag, repr(chr(tag)))
+    return _TAG_NAMES[tag]
 
 
 def STEPS(*states: Awaiting) -> tuple[Row, ...]:  # noqa: N802 - it makes constants

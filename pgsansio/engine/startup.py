@@ -37,12 +37,28 @@ from pgsansio.messages.startup import PROTOCOL_3_0, BackendKeyData, NegotiatePro
 from pgsansio.messages.tags import BACKEND_STARTUP_LIMITS, BackendMessage, decode_backend
 from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer
 
-__all__ = ["MAX_NOTICES", "StartupMachine"]
+__all__ = ["MAX_NOTICES", "MAX_PARAMETERS", "StartupMachine", "keep_parameter"]
 
 #: A server that sends more notices than this instead of letting us in is not one to wait for.
 MAX_NOTICES: Final = 100
+#: PostgreSQL reports some 15 parameters, and extensions may add theirs.
+MAX_PARAMETERS: Final = 1000
 
 _header: Final = struct.Struct("!BI").unpack_from
+
+
+def keep_parameter(parameters: dict[str, str], message: ParameterStatus) -> None:
+    """Note what the server reports.
+
+    Raises:
+        ProtocolError: the session is not in UTF8, so that no text of it can be trusted; or there is no end of names.
+    """
+    if message.name == "client_encoding" and message.value.upper().replace("-", "") not in ("UTF8", "UNICODE"):
+        raise ProtocolError(f"client_encoding is {message.value!r}; this client understands UTF8 only")
+    parameters[message.name] = message.value
+    if len(parameters) > MAX_PARAMETERS:
+        raise ProtocolError(f"the server reports more than {MAX_PARAMETERS} parameters")
+
 
 class StartupMachine:
     """The client's end of the start-up phase.
@@ -100,7 +116,9 @@ class StartupMachine:
         """Take messages out of the buffer until the session is ready. Never raises for what the server sent."""
         buffer = self.buffer
         try:
-            while not self.operation.settled and self.work is None and buffer.end - buffer.start >= HEADER_BYTES:
+            # Not even while `work` is done is the server left unread: it may give up, and what it sends must not pile up.
+            buffer.expected = 0
+            while not self.operation.settled and buffer.end - buffer.start >= HEADER_BYTES:
                 tag, length = _header(buffer.data, buffer.start)
                 if length < 4 or length - 4 > BACKEND_STARTUP_LIMITS.get(tag, -1):
                     raise ProtocolError(
@@ -122,7 +140,6 @@ class StartupMachine:
         assert scram is not None  # noqa: S101 - there is no work without it
         self.work = None
         self.outbox.append(SASLResponse(scram.client_final(result)).encode())
-        self.process()
 
     def lost(self, cause: BaseException | None = None) -> None:
         """The connection ended."""
@@ -199,9 +216,7 @@ class StartupMachine:
         self.process_id, self.secret_key = message.process_id, message.secret_key
 
     def _parameter_status(self, message: ParameterStatus) -> None:
-        self.parameters[message.name] = message.value
-        if len(self.parameters) > MAX_NOTICES:
-            raise ProtocolError("too many parameters reported during start-up")
+        keep_parameter(self.parameters, message)
 
     def _notice(self, message: NoticeResponse) -> None:
         self._notices += 1

@@ -40,6 +40,7 @@ from pgsansio.messages.backend import (
     RowDescription,
 )
 from pgsansio.messages.copy import CopyBothResponse, CopyData, CopyDone, CopyInResponse, CopyOutResponse
+from pgsansio.messages.message import Message
 from pgsansio.messages.startup import BackendKeyData, NegotiateProtocolVersion
 
 __all__ = ["ANY_TIME", "ENCRYPTION", "SESSION", "STARTUP", "Awaiting", "Encryption", "Next", "Startup", "Transition"]
@@ -110,16 +111,16 @@ class Transition(NamedTuple):
     action: str | None = None
 
 
-SessionTable: TypeAlias = Mapping[Awaiting, Mapping[type, Transition]]
+SessionTable: TypeAlias = Mapping[Awaiting, Mapping[type[Message], Transition]]
 
 #: "Message Flow", Asynchronous Operations: these may come in every state of a session, and change none.
-ANY_TIME: Final[Mapping[type, Transition]] = {
+ANY_TIME: Final[Mapping[type[Message], Transition]] = {
     NoticeResponse: Transition(Next.SAME, "notice"),
     NotificationResponse: Transition(Next.SAME, "notification"),
     ParameterStatus: Transition(Next.SAME, "parameter_status"),
 }
 
-_ERROR: Final = {ErrorResponse: Transition(Awaiting.SKIPPING, "error")}
+_ERROR: Final[Mapping[type[Message], Transition]] = {ErrorResponse: Transition(Awaiting.SKIPPING, "error")}
 
 SESSION: Final[SessionTable] = {
     # "Message Flow", Asynchronous Operations, and Termination: an error without a request is the server's farewell.
@@ -154,7 +155,7 @@ SESSION: Final[SessionTable] = {
     Awaiting.BATCH_EXECUTION: {
         DataRow: Transition(Next.SAME, "rows"),
         CommandComplete: Transition(Awaiting.BATCH_BIND, "batch_complete"),
-        EmptyQueryResponse: Transition(Awaiting.BATCH_BIND, "batch_complete"),
+        EmptyQueryResponse: Transition(Awaiting.BATCH_BIND, "batch_empty"),
         CopyInResponse: Transition(Awaiting.COPY_IN, "copy_in"),
         CopyOutResponse: Transition(Awaiting.COPY_OUT, "copy_out"),
         **_ERROR,
@@ -164,7 +165,11 @@ SESSION: Final[SessionTable] = {
         # A deferred constraint or a failed commit is reported by Sync itself.
         **_ERROR,
     },
-    Awaiting.SKIPPING: {ReadyForQuery: Transition(Next.END, "ready")},
+    # A second error is the server's farewell (it shuts down, or gives up an idle session), or one of the recovery itself.
+    Awaiting.SKIPPING: {
+        ReadyForQuery: Transition(Next.END, "ready"),
+        ErrorResponse: Transition(Next.SAME, "further_error"),
+    },
     # "Message Flow", Simple Query
     Awaiting.SIMPLE_QUERY: {
         RowDescription: Transition(Next.SAME, "row_description"),
@@ -177,7 +182,10 @@ SESSION: Final[SessionTable] = {
         ErrorResponse: Transition(Awaiting.SIMPLE_ERROR, "error"),
         ReadyForQuery: Transition(Next.END, "ready"),
     },
-    Awaiting.SIMPLE_ERROR: {ReadyForQuery: Transition(Next.END, "ready")},
+    Awaiting.SIMPLE_ERROR: {
+        ReadyForQuery: Transition(Next.END, "ready"),
+        ErrorResponse: Transition(Next.SAME, "further_error"),
+    },
     # "Message Flow", Function Call
     Awaiting.FUNCTION_RESULT: {
         FunctionCallResponse: Transition(Awaiting.READY, "function_result"),
@@ -185,7 +193,7 @@ SESSION: Final[SessionTable] = {
     },
     # "Message Flow", COPY Operations
     Awaiting.COPY_IN: {
-        CommandComplete: Transition(Next.AFTER_COPY, "command_complete"),
+        CommandComplete: Transition(Next.AFTER_COPY, "copy_in_complete"),
         ErrorResponse: Transition(Awaiting.SKIPPING, "error"),
     },
     Awaiting.COPY_OUT: {
@@ -211,7 +219,7 @@ SESSION: Final[SessionTable] = {
 }
 
 #: "Message Flow", Start-up. NegotiateProtocolVersion may come before or after AuthenticationOk, once.
-STARTUP: Final[Mapping[Startup, Mapping[type, tuple[Startup, str | None]]]] = {
+STARTUP: Final[Mapping[Startup, Mapping[type[Message], tuple[Startup, str | None]]]] = {
     Startup.AUTHENTICATION: {
         AuthenticationOk: (Startup.AUTHENTICATED, "authenticated"),
         AuthenticationCleartextPassword: (Startup.PASSWORD_SENT, "cleartext_password"),
