@@ -1,0 +1,95 @@
+"""The client under test: ours on the running loop, or asyncpg, behind one face."""
+
+import contextlib
+import importlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, TypeVar
+
+import anyio
+
+from tests.support.servers import Server
+
+__all__ = ["PATIENCE_SECONDS", "Client", "at_once", "ours", "until"]
+
+T = TypeVar("T")
+
+#: What has to happen soon has happened by then, also on a loaded machine.
+PATIENCE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Client:
+    """A driver with asyncpg's interface, and the server it connects to."""
+
+    module: ModuleType
+    server: Server
+
+    def __getattr__(self, name: str) -> Any:
+        """Exceptions and the like, by the names that both modules have: `client.InterfaceError`."""
+        return getattr(self.module, name)
+
+    @property
+    def is_ours(self) -> bool:
+        return self.module.__name__ != "asyncpg"
+
+    def settings(self, **settings: Any) -> dict[str, Any]:
+        """Arguments of connect(): the server's Unix socket, and these."""
+        server = self.server
+        return {
+            "host": server.socket_dir,
+            "port": server.port,
+            "user": server.user,
+            "password": server.password,
+            "database": server.database,
+            **settings,
+        }
+
+    @contextlib.asynccontextmanager
+    async def connect(self, **settings: Any) -> AsyncIterator[Any]:
+        """A connection, closed when the block ends (asyncpg has no such thing of its own)."""
+        connecting = self.module.connect(**self.settings(**settings))
+        if self.is_ours:
+            async with connecting as connection:
+                yield connection
+            return
+        connection = await connecting
+        try:
+            yield connection
+        finally:
+            with anyio.CancelScope(shield=True):
+                await connection.close()
+
+
+def ours(loop: str, server: Server) -> Client:
+    """Our client for the running loop: `loop` as anyio names it."""
+    return Client(importlib.import_module(f"pgsansio_{loop}"), server)
+
+
+async def until(connection: Any, condition: str, *args: object) -> None:
+    """Wait until this SQL condition holds, as seen over `connection` (not the one under test).
+
+    Raises:
+        TimeoutError: it never did.
+    """
+    with anyio.fail_after(PATIENCE_SECONDS):
+        # The server does the waiting between two looks.
+        while not await connection.fetchval(f"SELECT ({condition}) FROM pg_sleep(0.005)", *args):
+            pass
+
+
+async def at_once(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T | Exception]:
+    """Run these in tasks of their own, started in this order; their results or errors, in the same order."""
+    outcomes: dict[int, T | Exception] = {}
+
+    async def run(index: int, call: Callable[[], Awaitable[T]]) -> None:
+        try:
+            outcomes[index] = await call()
+        except Exception as error:
+            outcomes[index] = error
+
+    async with anyio.create_task_group() as tasks:
+        for index, call in enumerate(calls):
+            tasks.start_soon(run, index, call)
+    return [outcomes[index] for index in sorted(outcomes)]
