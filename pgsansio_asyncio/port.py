@@ -33,6 +33,7 @@ T = TypeVar("T")
 #: Below this much unwritten, `outbox_low` returns.
 _LOW_WATER_BYTES: Final = 65536
 _MAX_FILE_BYTES: Final = 1 << 20
+_PENDING: Final = Outcome.PENDING
 
 _forks = 0
 
@@ -61,6 +62,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
         self._connected = False
         self._flush_scheduled = False
         self._low_waiters: list[asyncio.Future[None]] = []
+        #: Those of the operations' waiters that wait for progress.
+        self._watching: set[Awaitable[None]] = set()
         self._reading_paused = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_news: Callable[[], None] | None = None
@@ -85,6 +88,9 @@ class AsyncioPort(asyncio.BufferedProtocol):
         for operation in engine.completed():
             waiter = operation.waiter
             if waiter is not None:
+                if operation.outcome is _PENDING:
+                    self._news_of(operation)
+                    continue
                 operation.waiter = None
                 _wake(waiter)
         if self._flush_scheduled:
@@ -123,9 +129,22 @@ class AsyncioPort(asyncio.BufferedProtocol):
         if self._engine.news:
             self._tell()
         for operation in self._engine.completed():
-            waiter, operation.waiter = operation.waiter, None
+            waiter = operation.waiter
             if waiter is not None:
+                if operation.outcome is _PENDING:
+                    self._news_of(operation)
+                    continue
+                operation.waiter = None
                 _wake(waiter)
+
+    def _news_of(self, operation: Operation) -> None:
+        """It goes on: wake who asked for its progress, but not who waits for its end."""
+        waiter = operation.waiter
+        waiting = cast("list[asyncio.Future[None]]", waiter if isinstance(waiter, list) else [waiter])
+        operation.waiter = [future for future in waiting if future not in self._watching] or None
+        for future in waiting:
+            if future in self._watching:
+                _wake(future)
 
     def _tell(self) -> None:
         if self.on_news is not None:
@@ -187,7 +206,12 @@ class AsyncioPort(asyncio.BufferedProtocol):
                 self._reading_paused = False
                 if self._transport is not None and self._connected:
                     self._transport.resume_reading()
-            await self.wait(operation)
+            future = self.wait(operation)
+            self._watching.add(future)
+            try:
+                await future
+            finally:
+                self._watching.discard(future)
 
     async def outbox_low(self) -> None:
         self._flush()
