@@ -11,6 +11,7 @@
     texts       400 rows of three texts of 5 to 40 ASCII characters
     copy        400 tuples of binary COPY of int4, int8, text
     one         a result of one row of int4, text, timestamptz: the cost of a call
+    count       a result of one row of an int8
 
 Each line is the best of several runs, with the collector off.
 """
@@ -83,6 +84,7 @@ SHAPES: dict[str, tuple[dict[str, Value], int, float]] = {
     "texts": ({"text": text, "text ": text, "text  ": text}, 400, 0),
     "copy": ({"int4": INT4, "int8": packed("q", 0, 2**60), "text": text}, 400, 0),
     "one": ({"int4": INT4, "text": text, "timestamptz": TIMESTAMPTZ}, 1, 0),
+    "count": ({"int8": packed("q", 0, 2**60)}, 1, 0),
 }
 
 

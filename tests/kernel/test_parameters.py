@@ -344,13 +344,13 @@ class Endless(bytes):
 
 
 def test_message_longer_than_its_length_can_say(warm: bool) -> None:
-    plan = Encoder("bind").plan([INT4], warm)
+    plan = Encoder("bind").plan([INT4, TEXT], warm)
     text = "the arguments are too long: a message can have 2147483647 bytes"
     with pytest.raises(InterfaceError, match=text):
-        kernel.encode_bind(plan, Endless(), [1], RESULTS, TRAILER)
-    plan = Encoder("many").plan([INT4], warm)
+        kernel.encode_bind(plan, Endless(), [1, "x"], RESULTS, TRAILER)
+    plan = Encoder("many").plan([INT4, TEXT], warm)
     with pytest.raises(InterfaceError, match=text):
-        kernel.encode_many(plan, NAMES, iter([(1,)]), Endless(), TRAILER, 1, 0)
+        kernel.encode_many(plan, NAMES, iter([(1, "x")]), Endless(), TRAILER, 1, 0)
 
 
 # The iterable

@@ -264,6 +264,7 @@ REFUSED: list[tuple[O, bytes]] = [
     (O.NUMERIC, b"\0\1" + numeric_bytes([1, 2], 0, 0, 8)[2:]),
     (O.NUMERIC, b"\0\2" + numeric_bytes([1], 0, 0, 8)[2:]),
     (O.NUMERIC, b"\0\7" + numeric_bytes([1, 2, 3, 4], 0, 0, 20)[2:]),
+    (O.NUMERIC, b"\0\3" + numeric_bytes([1, 2, 3, 4], 0, 0, 8)[2:]),
     (O.NUMERIC, numeric_bytes([10_000], 0, 0, 0)),
     (O.NUMERIC, numeric_bytes([1, 10_000], 0, 0, 8)),
     (O.NUMERIC, numeric_bytes([1, 2, 10_000], 0, 0, 8)),
@@ -692,3 +693,37 @@ def test_agrees_with_the_codec(builtin: ValueCodec, data: st.DataObject) -> None
     if refused is None:
         assert same(rows, [(expected, "", expected)])
         assert type(rows[0][0]) is type(expected)
+
+
+@pytest.mark.parametrize("oid", [1000, 1005, 1007, 1016, 1021, 1022, 1028])
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_array_agrees_with_the_codec(oid: int, data: st.DataObject) -> None:
+    """Also where header and elements contradict each other."""
+    builtin = _REGISTRY.codec(oid)
+    assert builtin is not None
+    assert builtin.element is not None
+    width = len(builtin.element.encode(1 if oid != 1000 else True))
+    # What an element says its length is, and how long it is.
+    pair = st.sampled_from(
+        [(width, width)] * 9 + [(-1, 0), (0, 0), (width + 1, width + 1), (-2, 0), (2**31 - 1, width)]
+    )
+    damaged = st.sampled_from([8, 16, 24]).map(lambda bit: (width + 2**bit, width))
+    fields = data.draw(st.lists(pair | damaged, max_size=4))
+    header = (
+        data.draw(st.sampled_from([1, 1, 1, 0, 2, -1])),
+        data.draw(st.sampled_from([0, 1, 2])),
+        data.draw(st.sampled_from([builtin.element.oid] * 3 + [25])),
+        data.draw(st.sampled_from([len(fields)] * 3 + [0, 5, -1])),
+        data.draw(st.sampled_from([1, 1, 0, -5, 2**31 - 1, -(2**31)])),
+    )
+    value = b"".join(int_bytes(number, 4) for number in header)
+    value += b"".join(int_bytes(length, 4) + b"\1" * size for length, size in fields)
+    plan = FRAMINGS[0].plan([builtin], True)
+    rows, _, error = FRAMINGS[0].run(plan, data_row(value))
+    try:
+        expected = [(builtin.decode(value),)]
+    except Exception as raised:
+        rows.append((type(raised), str(raised)))
+        expected = [(type(error), str(error))]
+    assert same(rows, expected)

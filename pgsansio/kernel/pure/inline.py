@@ -68,10 +68,8 @@ FIXED: Final[dict[Opcode, Fixed]] = {
         8,
         "q",
         convert=(
-            "if 0 <= {v} < 86_400_000_000:",
-            "    second = {v} // 1_000_000",
-            "    {v} = time(second // 3600, second // 60 % 60, second % 60, {v} % 1_000_000)",
-            "else: {v} = {special}",
+            "second = {v} // 1_000_000",
+            "{v} = time(second // 3600, second // 60 % 60, second % 60, {v} % 1_000_000)",
         ),
     ),
     # One timedelta times an integer is twice as fast as timedelta(0, 0, microseconds).

@@ -189,8 +189,6 @@ def _add_segment(
     if variable is not None:
         format += "i"
         names.append(f"n{variable}")
-    if not names:
-        return 0
     unpack = f"unpack_{len(source.names)}"
     size = source.unpack(unpack, format)
     start = "pos" if header_format else "at"
@@ -257,7 +255,9 @@ def _add_bulk(source: _Source, shape: Shape, copy: bool) -> None:
         "def bulk(data, pos, limit, rows, room):",
         "    append = rows.append",
         "    while True:",
-        f"        count = min((limit - pos) // {len(frame)}, room, {BULK_ROWS})",
+        f"        count = (limit - pos) // {len(frame)}",
+        "        if count > room: count = room",
+        f"        if count > {BULK_ROWS}: count = {BULK_ROWS}",
         f"        if count < {_BULK_MINIMUM}: return pos",
         "        for offset, byte in frame:",
         f"            bytes = data[pos + offset : pos + count * {len(frame)} : {len(frame)}]",
@@ -277,4 +277,4 @@ def _add_bulk(source: _Source, shape: Shape, copy: bool) -> None:
     # A value may be refused: then its row is left to `run`.
     source.add(3, "try:", f"    for {', '.join(names)}, in iter_unpack(data[pos:end]):")
     source.add(5, *converted, *make, f"record._values = {_values(shape)}", "append(record)", f"pos += {len(frame)}")
-    source.add(3, "except MemoryError: raise", "except Exception: return pos")
+    source.add(3, "except Exception: return pos")

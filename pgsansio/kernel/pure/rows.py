@@ -27,7 +27,7 @@ _MAX_GENERATED: Final = 400
 _MAX_SHAPES: Final = 512
 
 #: run(data, pos, limit, rows, room) -> (pos, error), and bulk(data, pos, limit, rows, room) -> pos: see `row_source`.
-_Run: TypeAlias = Callable[[bytes, int, int, list[Any], int], tuple[int, Exception | None]]
+_Run: TypeAlias = Callable[[bytes | bytearray, int, int, list[Any], int], tuple[int, Exception | None]]
 _Bulk: TypeAlias = Callable[[bytes, int, int, list[Any], int], int]
 _Make: TypeAlias = Callable[..., tuple[_Run, _Bulk | None]]
 
@@ -118,12 +118,14 @@ def _special(decode: Callable[[bytes], Any], format: str) -> Callable[..., Any]:
 class _Decoder:
     """Decodes the rows of a plan from one kind of frame: DataRow messages, or the tuples of COPY."""
 
-    __slots__ = ("_bulk", "_copy", "_fields", "_plan", "_run", "_slow_rows")
+    __slots__ = ("_bulk", "_copy", "_fields", "_plan", "_run", "_slow_rows", "in_place")
 
     def __init__(self, plan: RowPlan, fields: _Fields, copy: bool) -> None:
         self._plan = plan
         self._fields = fields
         self._copy = copy
+        #: `_run` may read a bytearray where it is: no value is a slice of it.
+        self.in_place = all(opcode in FIXED or opcode in (Opcode.TEXT, Opcode.JSONB) for opcode, _ in plan._shape)
         self._run: _Run | None = None
         self._bulk: _Bulk | None = None
         self._slow_rows = 0
@@ -160,13 +162,16 @@ class _Decoder:
             if bulk is not None:
                 pos = bulk(data, pos, limit, rows, target - len(rows))
             if run is not None:
-                # Where `bulk` can be had, it is tried again soon.
                 room = target - len(rows)
-                pos, error = run(
-                    data, pos, limit, rows, _BULK_PAUSE if bulk is not None and room > _BULK_PAUSE else room
-                )
+                if bulk is not None and room > _BULK_PAUSE:
+                    room = _BULK_PAUSE
+                full = len(rows) + room
+                pos, error = run(data, pos, limit, rows, room)
                 if error is not None:
                     return pos, 0, error
+                if len(rows) == full < target:
+                    # It did not stop at anything.
+                    continue
             elif self._slow_rows < _WARM_UP or count > _MAX_GENERATED:
                 self._slow_rows += 1
             else:
@@ -258,11 +263,13 @@ def decode_rows(
     run = decoder._run
     if run is not None and end - start <= _FEW_BYTES:
         # The usual answer, a row or some: without the window and the block that pay for many.
-        data = bytes(buffer[start:end])
         before = len(rows)
-        pos, error = run(data, 0, end - start, rows, max_rows)
-        start += pos
-        if error is not None or start == end or data[pos] != 0x44:
+        if decoder.in_place and type(buffer) is bytearray:
+            start, error = run(buffer, start, end, rows, max_rows)
+        else:
+            pos, error = run(bytes(buffer[start:end]), 0, end - start, rows, max_rows)
+            start += pos
+        if error is not None or start == end or buffer[start] != 0x44:
             return start, error
         max_rows -= len(rows) - before
         if not max_rows:
