@@ -140,7 +140,7 @@ class Statement:
     """
 
     __slots__ = (
-        "_constant", "_names", "_parse", "_result_formats", "_row_plans", "fields", "kind", "name", "parameter_count",
+        "_names", "_parse", "_result_formats", "_row_plans", "constant", "fields", "kind", "name", "parameter_count",
         "parameter_oids", "parameter_plan", "query", "row_plan", "steps", "traits",
     )  # fmt: skip
 
@@ -169,20 +169,14 @@ class Statement:
         self._parse = b"" if name else Parse("", query, parameter_oids).encode()
         self.steps = _EXECUTE if name else _PARSE_AND_EXECUTE
         self.traits = SYNC | (BARRIER if kind.barrier else 0) | (BEGINS if kind.begins_transaction else 0)
-        self._constant: dict[int, bytes] = {}
+        #: Bind and Execute without arguments, by row limit.
+        self.constant = _Constants(self)
 
     def rows_as(self, registry: Registry, record_class: type[Any]) -> RowPlan:
         plan = self._row_plans.get(record_class)
         if plan is None:
             plan = self._row_plans[record_class] = plan_rows(registry, self.fields, record_class)
         return plan
-
-    def constant(self, max_rows: int) -> bytes:
-        """Bind and Execute without arguments."""
-        data = self._constant.get(max_rows)
-        if data is None:
-            data = self._constant[max_rows] = self.bind((), max_rows)
-        return data
 
     def bind(self, arguments: Arguments, max_rows: int) -> bytes:
         """Bind and Execute with these arguments.
@@ -208,6 +202,17 @@ class Statement:
             self.parameter_plan, self._names, elements, self._result_formats, _EXECUTE_ALL, BATCH_BYTES, index
         )
         return (self._parse + data if first else data), count, exhausted
+
+
+class _Constants(dict[int, bytes]):
+    """What `bind` makes of no arguments, made once."""
+
+    def __init__(self, statement: Statement) -> None:
+        self._statement = statement
+
+    def __missing__(self, max_rows: int) -> bytes:
+        data = self[max_rows] = self._statement.bind((), max_rows)
+        return data
 
 
 def _formats(
@@ -262,6 +267,8 @@ class Frontend(Session):
         self.process_id: int | None = None
         self.secret_key: bytes | None = None
         self.protocol_version = PROTOCOL_3_0
+        #: `cached(query, now)`: the statement for this text, if it is prepared and not too old.
+        self.cached = self.statements.get
         self._startup: StartupMachine | None = None
         self._names = 0
         #: Names of statements that the server still has and nobody needs.
@@ -272,13 +279,6 @@ class Frontend(Session):
         return self
 
     # the transport's side (the rest is the session's)
-
-    def bytes_received(self, size_bytes: int) -> None:
-        self.buffer.end += size_bytes
-        if self._startup is None:
-            self.process()
-        else:
-            self._start_up_proceeds()
 
     def connection_lost(self, cause: BaseException | None) -> None:
         if self._startup is not None:
@@ -306,8 +306,14 @@ class Frontend(Session):
         """Begin: StartupMessage goes out. `operation` of what is returned settles when the session is ready."""
         startup = StartupMachine(self.buffer, parameters, user=user, password=password, nonce=nonce)
         self._startup = startup
+        # Until the session is ready, bytes are the start-up's; afterwards the detour is gone.
+        self.bytes_received = self._start_up_received  # type: ignore[method-assign]
         self._start_up_proceeds()
         return startup
+
+    def _start_up_received(self, size_bytes: int) -> None:
+        self.buffer.end += size_bytes
+        self._start_up_proceeds()
 
     def start_up_work_done(self, result: bytes) -> None:
         """The result of the start-up machine's `work`."""
@@ -327,21 +333,19 @@ class Frontend(Session):
         operation = startup.operation
         if operation.outcome is Outcome.COMPLETED:
             self._startup = None
+            del self.bytes_received
             self.process_id, self.secret_key = startup.process_id, startup.secret_key
             self.protocol_version = startup.protocol_version
             self.parameters.update(startup.parameters)
             self.events.extend(startup.events)
             self.news = bool(self.events)
-            self.process()
+            self.bytes_received(0)
         elif operation.settled:
             self._startup = None
+            del self.bytes_received
             self.lost(operation.error)
 
     # operations
-
-    def cached(self, query: str, now: float) -> Statement | None:
-        """The statement for this text, if it is prepared and not too old."""
-        return self.statements.get(query, now)
 
     def execute(
         self, statement: Statement, arguments: Arguments, max_rows: int = 0, record_class: type[Any] | None = None
@@ -353,8 +357,12 @@ class Frontend(Session):
         Raises:
             InterfaceError, DataError: as `Statement.bind` and `Session.submit`; nothing was sent.
         """
+        if arguments or statement.parameter_count:
+            data = statement.bind(arguments, max_rows)
+        else:
+            data = statement.constant[max_rows]
         operation = Operation(
-            statement.constant(max_rows) if not arguments and not statement.parameter_count else statement.bind(arguments, max_rows),
+            data,
             statement.steps,
             statement.traits,
             statement.row_plan if record_class is None else statement.rows_as(self.registry, record_class),

@@ -262,10 +262,19 @@ class Session:
             self._active = active + 1
         else:
             self._note(operation, traits)
-        if self._unsent or not self._may_write(operation):
-            self._unsent.append(operation)
+        if self._in_flight or self._unsent or self._cancel_under_way or traits & (BARRIER | EXCLUSIVE):
+            if self._unsent or not self._may_write(operation):
+                self._unsent.append(operation)
+            else:
+                self._write(operation)
         else:
-            self._write(operation)
+            # `_write` on an idle connection, without the call.
+            self._row = operation.steps[0]
+            self._in_flight.append(operation)
+            self._in_flight_bytes = operation.size_bytes
+            operation.written = True
+            self.outbox += operation.data
+            operation.data = b""
 
     def _may_join(self) -> bool:
         """Whether an operation may be submitted while another one is in progress."""
@@ -420,9 +429,6 @@ class Session:
     def get_buffer(self, size_hint: int = -1) -> memoryview:
         return self.buffer.writable()
 
-    def bytes_received(self, size_bytes: int) -> None:
-        self.buffer.end += size_bytes
-        self.process()
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Feed these bytes, as `get_buffer` and `bytes_received` would."""
@@ -464,9 +470,10 @@ class Session:
         self.buffer.start = self.buffer.end
         self._settle_all(cause)
 
-    def process(self) -> None:
-        """Take all complete messages out of the buffer. Never raises for what the server sent."""
+    def bytes_received(self, size_bytes: int) -> None:
+        """So many bytes were written to what `get_buffer` gave: take all complete messages out of the buffer."""
         buffer = self.buffer
+        buffer.end += size_bytes
         if self.condition is not _OPEN:
             buffer.start = buffer.end
             return
@@ -493,7 +500,14 @@ class Session:
                         raise ProtocolError(f"{_name(tag)} of {length - 4} bytes, expected none")
                     position = after
                 elif tag == _DATA_ROW:
-                    position = self._rows(data, position, end)
+                    operation = in_flight[0]
+                    if operation.row_plan is None or operation.error is not None or operation.traits & DISCARDS_ROWS:
+                        position = self._unwanted_rows(data, position, end)
+                        continue
+                    position, error = decode_rows(operation.row_plan, data, position, end, operation.rows, _ALL_ROWS)
+                    if error is not None:
+                        operation.error = error
+                        operation.rows = []
                     continue
                 else:
                     action(self, data, position + HEADER_BYTES, after)
@@ -545,19 +559,14 @@ class Session:
 
     # actions; each is given the body as data[start:after]
 
-    def _rows(self, data: bytearray, position: int, end: int) -> int:
-        operation = self._in_flight[0]
-        if operation.traits & DISCARDS_ROWS or operation.error is not None:
-            return self._skip_rows(data, position, end)
-        if operation.row_plan is None:
-            raise ProtocolError("DataRow before RowDescription")
-        position, error = decode_rows(operation.row_plan, data, position, end, operation.rows, _ALL_ROWS)
-        if error is not None:
-            operation.error = error
-            operation.rows = []
-        return position
+    def _rows(self, data: bytearray, start: int, after: int) -> None:
+        raise AssertionError("rows are decoded in runs")  # the table names it; `bytes_received` knows what it means
 
-    def _skip_rows(self, data: bytearray, position: int, end: int) -> int:
+    def _unwanted_rows(self, data: bytearray, position: int, end: int) -> int:
+        """Skip a run of rows that nobody asked for, or behind one that failed."""
+        operation = self._in_flight[0]
+        if operation.row_plan is None and operation.error is None and not operation.traits & DISCARDS_ROWS:
+            raise ProtocolError("DataRow before RowDescription")
         while end - position >= HEADER_BYTES:
             tag, length = _header(data, position)
             after = position + 1 + length
