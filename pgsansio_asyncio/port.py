@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar, cast
 
-from pgsansio.client.port import Address, PortEvent, TaskHandle
+from pgsansio.client.port import Address, Port, PortEvent, TaskHandle
 from pgsansio.engine.operations import Operation
 from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError
@@ -230,7 +230,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         self._flush()
 
     async def checkpoint(self) -> None:
-        await asyncio.sleep(0)
+        """asyncio has no such thing: a task that need not wait goes on."""
 
     def deadline(self, at: float | None) -> AbstractAsyncContextManager[Any]:
         return asyncio.timeout_at(at)
@@ -358,6 +358,9 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     def event(self) -> PortEvent:
         return cast(PortEvent, asyncio.Event())
+
+    def keep_reading(self, other: Port) -> None:
+        """The transport reads all the time."""
 
 
 def _wake(waiter: Any) -> None:

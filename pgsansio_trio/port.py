@@ -26,7 +26,7 @@ from typing import Any, Final, TypeVar, cast
 
 import trio
 
-from pgsansio.client.port import Address, PortEvent, TaskHandle
+from pgsansio.client.port import Address, Port, PortEvent, TaskHandle
 from pgsansio.engine.operations import Operation
 from pgsansio.enums import CANCEL_GRACE, Outcome
 from pgsansio.errors import InterfaceError
@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 #: Below this much unwritten, `outbox_low` returns.
 _LOW_WATER_BYTES: Final = 65536
+_PENDING: Final = Outcome.PENDING
 _MAX_FILE_BYTES: Final = 1 << 20
 _WOULD_BLOCK: Final = (BlockingIOError, InterruptedError)
 
@@ -67,6 +68,10 @@ class TrioPort:
         #: The task that reads, if any does; and those that wait for it to, in order.
         self._reader: trio.lowlevel.Task | None = None
         self._parked: dict[trio.lowlevel.Task, Operation | None] = {}
+        #: The holder of the baton waits for the socket to be writable, too.
+        self._writing = False
+        #: Parked tasks that wait for the outbox to get low.
+        self._low_waiters: set[trio.lowlevel.Task] = set()
         self._nursery: trio.Nursery | None = None
         self.on_news: Callable[[], None] | None = None
         self.on_cancel_due: Callable[[], Awaitable[None]] | None = None
@@ -84,13 +89,13 @@ class TrioPort:
     # waiting
 
     async def wait(self, operation: Operation) -> None:
-        if operation.outcome is not Outcome.PENDING:
+        if operation.outcome is not _PENDING:
             await trio.lowlevel.checkpoint()
             return
         await self._until(operation, settled=True)
 
     async def progress(self, operation: Operation) -> None:
-        if operation.attention or operation.outcome is not Outcome.PENDING:
+        if operation.attention or operation.outcome is not _PENDING:
             await trio.lowlevel.checkpoint()
             return
         await self._until(operation, settled=False)
@@ -98,7 +103,9 @@ class TrioPort:
     async def _until(self, operation: Operation, *, settled: bool) -> None:
         """Read, or let another task read, until the operation is settled or (not `settled`) has news."""
         task = trio.lowlevel.current_task()
-        while operation.outcome is Outcome.PENDING and (settled or not operation.attention):
+        if self._reader is not None:
+            self._send()
+        while operation.outcome is _PENDING and (settled or not operation.attention):
             if self._engine.cancel_due and self.on_cancel_due is not None:
                 await self._cancel(self.on_cancel_due)
             elif self._reader is not None:
@@ -114,7 +121,7 @@ class TrioPort:
     async def _read(self, operation: Operation, *, settled: bool) -> None:
         """Holding the baton: write and read until the operation has what it waits for, or a cancellation is due."""
         engine = self._engine
-        while operation.outcome is Outcome.PENDING and (settled or not operation.attention):
+        while operation.outcome is _PENDING and (settled or not operation.attention):
             self._send()
             raw = self._raw
             if raw is None:
@@ -133,15 +140,19 @@ class TrioPort:
             with contextlib.suppress(trio.ClosedResourceError):
                 await trio.lowlevel.wait_readable(raw)
             return
-        async with trio.open_nursery() as nursery:
+        self._writing = True
+        try:
+            async with trio.open_nursery() as nursery:
 
-            async def until(ready: Callable[[socket.socket], Awaitable[None]]) -> None:
-                with contextlib.suppress(trio.ClosedResourceError):
-                    await ready(raw)
-                nursery.cancel_scope.cancel()
+                async def until(ready: Callable[[socket.socket], Awaitable[None]]) -> None:
+                    with contextlib.suppress(trio.ClosedResourceError):
+                        await ready(raw)
+                    nursery.cancel_scope.cancel()
 
-            nursery.start_soon(until, trio.lowlevel.wait_readable)
-            nursery.start_soon(until, trio.lowlevel.wait_writable)
+                nursery.start_soon(until, trio.lowlevel.wait_readable)
+                nursery.start_soon(until, trio.lowlevel.wait_writable)
+        finally:
+            self._writing = False
 
     async def _cancel(self, cancel: Callable[[], Awaitable[None]]) -> None:
         """What somebody has abandoned is in the way of this task's operation: cancel it."""
@@ -230,6 +241,18 @@ class TrioPort:
 
     def _send(self) -> None:
         """Write what the socket takes at once."""
+        self._send_some()
+        if self._outbox:
+            raw = self._raw
+            if raw is not None and self._reader is not None and not self._writing:
+                # Whoever reads has to wait for the socket to be writable, too, or the server may wait for us, and we for
+                # it. This wakes it up, as it would if the socket were about to be closed.
+                trio.lowlevel.notify_closing(raw)
+        if self._low_waiters and self._outbox_bytes <= _LOW_WATER_BYTES:
+            for task in list(self._low_waiters):
+                self._resume(task)
+
+    def _send_some(self) -> None:
         data = self._engine.data_to_send()
         raw = self._raw
         if not data and not self._outbox:
@@ -288,8 +311,11 @@ class TrioPort:
         task = trio.lowlevel.current_task()
         while self._outbox_bytes > _LOW_WATER_BYTES and (raw := self._raw) is not None:
             if self._reader is not None:
-                # Who reads writes, too, but only when it wakes up; two tasks may not wait for one socket to be writable.
-                await self._park(task, None)
+                self._low_waiters.add(task)
+                try:
+                    await self._park(task, None)
+                finally:
+                    self._low_waiters.discard(task)
                 continue
             self._reader = task
             try:
@@ -460,6 +486,11 @@ class TrioPort:
 
     def event(self) -> PortEvent:
         return trio.Event()
+
+    def keep_reading(self, other: Port) -> None:
+        assert self._nursery is not None and isinstance(other, TrioPort)  # noqa: S101, PT018
+        other.use_nursery(self._nursery)
+        self._nursery.start_soon(other.read_when_idle)
 
 
 class _Deadline:

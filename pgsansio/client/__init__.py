@@ -2,7 +2,8 @@
 
 from pgsansio.client.connection import Connection
 from pgsansio.client.listener import Notifications
+from pgsansio.client.pool import Pool, PoolAcquireContext, PoolConnectionProxy
 from pgsansio.client.port import ConcurrentPort, Port
 from pgsansio.client.transaction import Transaction
 
-__all__ = ["ConcurrentPort", "Connection", "Notifications", "Port", "Transaction"]
+__all__ = ["ConcurrentPort", "Connection", "Notifications", "Pool", "PoolAcquireContext", "PoolConnectionProxy", "Port", "Transaction"]

@@ -75,8 +75,10 @@ class Connection:
         "_command_timeout",
         "_frontend",
         "_levels",
+        "_on_end",
         "_port",
         "_preparing",
+        "_proxy",
         "_queries",
         "_record_class",
         "_session",
@@ -99,6 +101,9 @@ class Connection:
         #: Statements that are being prepared, and how many tasks wait for each.
         self._preparing: dict[str, tuple[Preparation, list[int]]] = {}
         self._queries = 0
+        #: The pool's: what stands for this connection while a task has it, and who is told that it has ended.
+        self._proxy: Any = None
+        self._on_end: Callable[[Any], None] | None = None
         port.on_news = self._news
         port.on_cancel_due = self._carry_out_cancel
 
@@ -320,18 +325,21 @@ class Connection:
     async def reset(self, *, timeout: float | None = None) -> None:
         """Bring the session back to where it started: listeners, transaction, locks, cursors, settings."""
         at = self._deadline(timeout)
+        async with TimeLimit(self, at):
+            await self._reset(self.get_reset_query())
+
+    async def _reset(self, query: str) -> None:
+        """End listeners and the transaction, then run `query`."""
         self._check_open()
-        for _, subscriber in self._subscriptions.clear():
-            if isinstance(subscriber, ReaderQueue):
-                subscriber.end(self._session)
-        query = self.get_reset_query()
-        if self._session.transaction_status is not TransactionStatus.IDLE:
+        self._end_subscriptions()
+        session = self._session
+        if session.transaction_status is not TransactionStatus.IDLE or not session.idle:
+            # What is still on its way may begin a transaction; without one, ROLLBACK is only worth a warning.
             query = f"ROLLBACK;\n{query}"
         self._levels.reset()
-        self._session.shared_transaction = False
-        async with TimeLimit(self, at):
-            if query:
-                await self._script(query, internal=True)
+        session.shared_transaction = False
+        if query:
+            await self._script(query, internal=True)
 
     # conversations
 
@@ -603,9 +611,17 @@ class Connection:
             if isinstance(event, NotificationReceived):
                 self._notify(Notification(event.pid, event.channel, event.payload))
         if not self._session.is_open:
-            for _, subscriber in self._subscriptions.clear():
-                if isinstance(subscriber, ReaderQueue):
-                    subscriber.end(self._session)
+            self._end_subscriptions()
+            if self._on_end is not None:
+                self._on_end(self)
+
+    def _end_subscriptions(self) -> int:
+        """Nobody listens any more; readers are told. Returns how many subscriptions there were."""
+        ended = self._subscriptions.clear()
+        for _, subscriber in ended:
+            if isinstance(subscriber, ReaderQueue):
+                subscriber.end(self._session)
+        return len(ended)
 
     def _notify(self, notification: Notification) -> None:
         delivery = self._subscriptions.dispatch(notification.channel, notification)
@@ -614,7 +630,9 @@ class Connection:
         for queue in delivery.queues:
             cast(ReaderQueue, queue).wake(self._session)
         for callback in delivery.callbacks:
-            self._port.deliver(cast(Callback, callback), self, *notification)
+            self._port.deliver(
+                cast(Callback, callback), self if self._proxy is None else self._proxy, *notification
+            )
 
 
 class TimeLimit:

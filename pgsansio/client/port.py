@@ -167,6 +167,10 @@ class ConcurrentPort(Port, Protocol):
         """A new event, not set."""
         ...
 
+    def keep_reading(self, other: Port) -> None:
+        """Read the open connection of `other`, a port of the same kind, while no task waits for it, as long as this port's tasks run."""
+        ...
+
 
 class PortEvent(Protocol):
     """Set once, waited for by any number of tasks."""

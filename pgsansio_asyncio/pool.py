@@ -1,0 +1,93 @@
+"""create_pool(): asyncio's pool."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from pgsansio import client
+from pgsansio.client.port import ConcurrentPort
+from pgsansio.errors import InterfaceError
+from pgsansio.kernel import Record
+from pgsansio_asyncio.connection import Connection, connect
+from pgsansio_asyncio.port import AsyncioPort
+
+__all__ = ["Pool", "create_pool"]
+
+
+class Pool(client.Pool):
+    """A pool of connections, for asyncio. Use `create_pool()` to make one: `await` it, or `async with`.
+
+    Waiters are served first come first served, and get the connection that was used last.
+    """
+
+    _connect_here = staticmethod(connect)
+    _connection_class_here = Connection
+
+    def __init__(
+        self, dsn: str | None = None, *, loop: asyncio.AbstractEventLoop | None = None, **arguments: Any
+    ) -> None:
+        super().__init__(dsn, **arguments)
+        self._loop = loop
+
+    def _make_home(self) -> ConcurrentPort:
+        running = asyncio.get_running_loop()
+        if self._loop is not None and self._loop is not running:
+            raise InterfaceError(f"create_pool(loop={self._loop!r}) was awaited in another event loop")
+        self._loop = running
+        return AsyncioPort()
+
+    def _connect_arguments(self) -> dict[str, Any]:
+        return {"loop": self._loop, **super()._connect_arguments()}
+
+
+def create_pool(
+    dsn: str | None = None,
+    *,
+    init_size: int | None = None,
+    min_size: int = 10,
+    max_size: int = 10,
+    max_queries: int = 50000,
+    max_inactive_connection_lifetime: float = 300.0,
+    connect: Callable[..., Any] | None = None,
+    setup: Callable[[Any], Any] | None = None,
+    init: Callable[[Any], Any] | None = None,
+    reset: Callable[[Any], Any] | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+    connection_class: type[client.Connection] = Connection,
+    record_class: type[Any] = Record,
+    **connect_kwargs: Any,
+) -> Pool:
+    """A pool of connections: `async with create_pool(...) as pool:`, or on asyncio also `pool = await create_pool(...)`.
+
+    Args:
+        dsn, connect_kwargs: as for `connect()`.
+        init_size: connections opened at the start; default: `min_size`.
+        min_size: connections kept while idle; lost ones are replaced.
+        max_size: never more than these.
+        max_queries: a connection that ran so many is replaced at its release.
+        max_inactive_connection_lifetime: seconds after which an idle connection above `min_size` is closed; 0: never.
+        connect: called in place of `connect()`, with its arguments.
+        setup: called with the connection at each acquire.
+        init: called with each new connection.
+        reset: called with the connection at each release, in place of the query that resets its session.
+        connection_class, record_class: of the pool's connections.
+    Raises:
+        ValueError: the numbers contradict each other.
+        TypeError: a class is not one that is expected.
+    """
+    return Pool(
+        dsn,
+        init_size=init_size,
+        min_size=min_size,
+        max_size=max_size,
+        max_queries=max_queries,
+        max_inactive_connection_lifetime=max_inactive_connection_lifetime,
+        connect=connect,
+        setup=setup,
+        init=init,
+        reset=reset,
+        loop=loop,
+        connection_class=connection_class,
+        record_class=record_class,
+        **connect_kwargs,
+    )

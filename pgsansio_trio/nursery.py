@@ -1,0 +1,39 @@
+"""A nursery that is a detail of ours."""
+
+from contextlib import AbstractAsyncContextManager
+
+import trio
+
+__all__ = ["OwnNursery"]
+
+
+class OwnNursery:
+    """A nursery that one of our objects has while it is open: its group never shows."""
+
+    def __init__(self) -> None:
+        self._manager: AbstractAsyncContextManager[trio.Nursery, bool | None] = trio.open_nursery()
+        self._nursery: trio.Nursery | None = None
+
+    async def open(self) -> trio.Nursery:
+        self._nursery = await self._manager.__aenter__()
+        return self._nursery
+
+    async def close(self, exc: BaseException | None) -> bool | None:
+        """End its tasks. `exc` is what leaves the block; returns whether that ends here.
+
+        Raises:
+            What a task of it raised: the one error, or the group if there are several.
+        """
+        assert self._nursery is not None  # noqa: S101 - it was opened
+        self._nursery.cancel_scope.cancel()
+        try:
+            return await self._manager.__aexit__(type(exc) if exc is not None else None, exc, exc.__traceback__ if exc is not None else None)
+        except BaseExceptionGroup as group:
+            if group is exc:
+                return False
+            if len(group.exceptions) > 1:
+                raise
+            inner: BaseException = group.exceptions[0]
+            if inner is exc:
+                return False
+            raise inner from inner.__cause__
