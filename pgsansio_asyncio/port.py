@@ -92,12 +92,14 @@ class AsyncioPort(asyncio.BufferedProtocol):
                     self._news_of(operation)
                     continue
                 operation.waiter = None
-                _wake(waiter)
-        if self._flush_scheduled:
-            return
-        data = engine.data_to_send()
-        if data:
-            self._write(data)
+                if type(waiter) is list:
+                    _wake(waiter)
+                elif not waiter.done():  # a cancelled task has cancelled the future it awaits
+                    waiter.set_result(None)
+        if not self._flush_scheduled:
+            data = engine.data_to_send()
+            if data:
+                self._write(data)
 
     def eof_received(self) -> bool:
         self._engine.receive_eof()
@@ -179,7 +181,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     def wait(self, operation: Operation) -> Awaitable[None]:
         future = self._create_future()
-        if operation.outcome is not Outcome.PENDING:
+        if operation.outcome is not _PENDING:
             future.set_result(None)
             return future
         waiter = operation.waiter
@@ -201,7 +203,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         return future
 
     async def progress(self, operation: Operation) -> None:
-        while not operation.attention and operation.outcome is Outcome.PENDING:
+        while not operation.attention and operation.outcome is _PENDING:
             if self._reading_paused and not self._engine.reading_paused:
                 self._reading_paused = False
                 if self._transport is not None and self._connected:
