@@ -1,21 +1,23 @@
 """A PostgreSQL client without I/O: the protocol's engine, its codecs, and a client for any event loop.
 
-`pgsansio_asyncio` and `pgsansio_trio` connect it to the world; `pgsansio.client.port` says how to connect it to another loop.
+`pgsansio_asyncio` and `pgsansio_trio` connect it to the world; `pgsansio.client.port` says how to connect it to another
+loop.
 """
 
+import pgsansio.errors as _errors
 from pgsansio.backend import Backend
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import *  # noqa: F403
-from pgsansio.errors import __all__ as _errors
 from pgsansio.frontend import Engine, Frontend
 from pgsansio.kernel import UUID, Record
 from pgsansio.policy.conninfo import parse_dsn, redact_dsn
 from pgsansio.policy.subscriptions import Overflow
+from pgsansio.sqlstates import *  # noqa: F403 - in `errors`, too, but type checkers do not follow its __all__
 from pgsansio.types import Attribute, Notification, ServerVersion, Type
 
 __version__ = "0.1.0"
 
-__all__ = [
+__all__: list[str] = [
     "UUID",
     "Attribute",
     "Backend",
@@ -33,4 +35,4 @@ __all__ = [
     "parse_dsn",
     "redact_dsn",
 ]
-__all__ += _errors
+__all__ += _errors.__all__

@@ -22,7 +22,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
 
-from pgsansio import sqlstates
+import pgsansio.sqlstates as _sqlstates
 from pgsansio._error_base import (
     FIELD_NAMES,
     FatalPostgresError,
@@ -36,7 +36,7 @@ from pgsansio.enums import Outcome
 from pgsansio.sqlstates import *  # noqa: F403
 from pgsansio.sqlstates import FeatureNotSupportedError, PostgresWarning
 
-__all__ = [
+__all__: list[str] = [
     "ALL_ERRORS",
     "ClientConfigurationError",
     "FatalPostgresError",
@@ -60,7 +60,7 @@ __all__ = [
     "notice_from_fields",
     "with_attempts",
 ]
-__all__ += sqlstates.__all__
+__all__ += _sqlstates.__all__
 
 
 class InvalidCachedStatementError(FeatureNotSupportedError):

@@ -1,10 +1,14 @@
 """The PostgreSQL client for asyncio, with asyncpg's API."""
 
+import pgsansio
 from pgsansio import *  # noqa: F403
-from pgsansio import __all__ as _pure
 from pgsansio import __version__
+
+# For type checkers that do not follow the __all__ of `pgsansio`.
+from pgsansio.errors import *  # noqa: F403 # pyright: ignore[reportGeneralTypeIssues]
+from pgsansio.sqlstates import *  # noqa: F403
 from pgsansio_asyncio.connection import Connection, connect
 from pgsansio_asyncio.pool import Pool, create_pool
 
-__all__ = ["Connection", "Pool", "__version__", "connect", "create_pool"]
-__all__ += _pure
+__all__: list[str] = ["Connection", "Pool", "__version__", "connect", "create_pool"]
+__all__ += pgsansio.__all__

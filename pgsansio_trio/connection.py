@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import trio
 
@@ -29,7 +29,13 @@ class Connection(client.Connection):
     __slots__ = ()
 
 
-ConnectionT = TypeVar("ConnectionT", bound=client.Connection)
+if TYPE_CHECKING:
+    # The default is what `connect()` without `connection_class` gives; at run time it would need Python 3.13.
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    ConnectionT = TypeVarWithDefault("ConnectionT", bound=client.Connection, default=Connection)
+else:
+    ConnectionT = TypeVar("ConnectionT")
 
 
 class ConnectRequest(Coroutine[Any, Any, ConnectionT], Generic[ConnectionT]):
