@@ -4,6 +4,7 @@ from pgsansio.client.connection import Connection
 from pgsansio.client.listener import Notifications
 from pgsansio.client.pool import Pool, PoolAcquireContext, PoolConnectionProxy
 from pgsansio.client.port import ConcurrentPort, Port
+from pgsansio.client.sequential import SequentialPort, run
 from pgsansio.client.transaction import Transaction
 
-__all__ = ["ConcurrentPort", "Connection", "Notifications", "Pool", "PoolAcquireContext", "PoolConnectionProxy", "Port", "Transaction"]
+__all__ = ["ConcurrentPort", "Connection", "Notifications", "Pool", "PoolAcquireContext", "PoolConnectionProxy", "Port", "SequentialPort", "Transaction", "run"]
