@@ -1,0 +1,368 @@
+"""From StartupMessage to the first ReadyForQuery, in bytes, and what a server may not do there."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pgsansio.authentication import md5
+from pgsansio.authentication.scram import ScramSecret, ScramServer
+from pgsansio.engine import startup as startup_module
+from pgsansio.engine.events import NoticeReceived, ParameterChanged
+from pgsansio.engine.session import Condition
+from pgsansio.engine.startup import MAX_NOTICES, MAX_PARAMETERS, StartupMachine
+from pgsansio.enums import Outcome
+from pgsansio.errors import (
+    ConnectionDoesNotExistError,
+    InterfaceError,
+    InternalClientError,
+    InvalidPasswordError,
+    PostgresError,
+    ProtocolError,
+    TooManyConnectionsError,
+)
+from pgsansio.frontend import Frontend
+from pgsansio.messages.authentication import (
+    AuthenticationCleartextPassword,
+    AuthenticationGSS,
+    AuthenticationMD5Password,
+    AuthenticationOk,
+    AuthenticationSASL,
+    AuthenticationSASLContinue,
+    AuthenticationSASLFinal,
+    PasswordMessage,
+    SASLInitialResponse,
+)
+from pgsansio.messages.backend import ParameterStatus
+from pgsansio.messages.message import Message
+from pgsansio.messages.startup import (
+    PROTOCOL_3_0,
+    PROTOCOL_3_2,
+    BackendKeyData,
+    NegotiateProtocolVersion,
+    StartupMessage,
+)
+from pgsansio.wire.framing import ReceiveBuffer
+from tests.support.any_chunking import cut, cuts
+from tests.support.scripted_backend import error, notice, ready
+
+OK = AuthenticationOk()
+SECRET = ScramSecret.from_password("secret", b"0123456789abcdef", 2)
+
+
+def machine(*, protocol_version: int = PROTOCOL_3_0, password: str | None = "secret") -> StartupMachine:
+    return StartupMachine(
+        ReceiveBuffer(),
+        [("user", "u")],
+        user="u",
+        password=password,
+        nonce="clientnonce",
+        protocol_version=protocol_version,
+    )
+
+
+def say(startup: StartupMachine, *messages: Message | bytes) -> None:
+    for message in messages:
+        data = message if isinstance(message, bytes) else message.encode()
+        view = memoryview(data)
+        while view:
+            view = view[startup.buffer.feed(view) :]
+            startup.process()
+
+
+def heard(startup: StartupMachine) -> bytes:
+    data = b"".join(startup.outbox)
+    startup.outbox.clear()
+    return data
+
+
+def refused(startup: StartupMachine, match: str) -> None:
+    assert startup.operation.outcome is Outcome.FAILED
+    assert isinstance(startup.operation.error, ProtocolError)
+    assert match in str(startup.operation.error)
+
+
+def test_trust_in_bytes() -> None:
+    startup = machine()
+    assert heard(startup) == b"\0\0\0\x10\0\x03\0\0user\0u\0\0"
+    say(startup, b"R\0\0\0\x08\0\0\0\0", b"S\0\0\0\x08a\0b\0", b"K\0\0\0\x0c\0\0\0\x01\1\2\3\4", b"Z\0\0\0\x05I")
+    assert startup.operation.outcome is Outcome.COMPLETED
+    assert startup.parameters == {"a": "b"}
+    assert (startup.process_id, startup.secret_key) == (1, b"\1\2\3\4")
+    assert heard(startup) == b""
+    assert repr(startup) == "<StartupMachine ready>"
+
+
+def test_cleartext_and_md5() -> None:
+    startup = machine()
+    heard(startup)
+    say(startup, AuthenticationCleartextPassword())
+    assert heard(startup) == PasswordMessage("secret").encode()
+    startup = machine()
+    heard(startup)
+    say(startup, AuthenticationMD5Password(b"salt"))
+    assert heard(startup) == PasswordMessage(md5.md5_response("u", "secret", b"salt").decode()).encode()
+
+
+def test_no_password_is_sent_as_an_empty_one() -> None:
+    startup = machine(password=None)
+    heard(startup)
+    say(startup, AuthenticationCleartextPassword())
+    assert heard(startup) == b"p\0\0\0\x05\0"
+
+
+def test_a_python_without_md5(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*args: object) -> bytes:
+        raise ValueError("disabled for FIPS")
+
+    monkeypatch.setattr(startup_module, "md5_response", unavailable)
+    startup = machine()
+    say(startup, AuthenticationMD5Password(b"salt"))
+    assert isinstance(startup.operation.error, InternalClientError)
+
+
+def begun_scram() -> tuple[StartupMachine, ScramServer]:
+    startup = machine()
+    heard(startup)
+    server = ScramServer(SECRET, "servernonce")
+    say(startup, AuthenticationSASL(("UNKNOWN", "SCRAM-SHA-256")))
+    first = SASLInitialResponse.decode(heard(startup)[5:])
+    assert first.mechanism == "SCRAM-SHA-256"
+    say(startup, AuthenticationSASLContinue(server.client_first(first.data or b"")))
+    return startup, server
+
+
+def test_scram() -> None:
+    startup, server = begun_scram()
+    assert startup.operation.attention
+    assert startup.work is not None
+    startup.work_done(startup.work())
+    assert startup.work is None
+    say(startup, AuthenticationSASLFinal(server.client_final(heard(startup)[5:])), OK, ready())
+    assert startup.operation.outcome is Outcome.COMPLETED
+
+
+def test_ok_without_the_servers_signature_is_refused() -> None:
+    for messages in ([AuthenticationSASL(("SCRAM-SHA-256",)), OK],):
+        startup = machine()
+        say(startup, *messages)
+        refused(startup, "AuthenticationOk")
+    startup, _ = begun_scram()
+    assert startup.work is not None
+    startup.work_done(startup.work())
+    say(startup, OK)
+    refused(startup, "AuthenticationOk")
+
+
+def test_a_wrong_signature() -> None:
+    startup, _ = begun_scram()
+    assert startup.work is not None
+    startup.work_done(startup.work())
+    say(startup, AuthenticationSASLFinal(b"v=" + b"A" * 43 + b"="))
+    assert isinstance(startup.operation.error, InterfaceError)
+
+
+def test_the_server_is_read_while_the_key_is_derived() -> None:
+    """It may give up then; and what it sends unasked does not pile up."""
+    startup, _ = begun_scram()
+    say(startup, error("28P01", "time is up", "FATAL"))
+    assert isinstance(startup.operation.error, InvalidPasswordError)
+    assert startup.work is None
+    startup, _ = begun_scram()
+    say(startup, AuthenticationSASLFinal(b"v=AA=="))
+    refused(startup, "SCRAM")
+
+
+def test_no_mechanism_that_is_known() -> None:
+    startup = machine()
+    say(startup, AuthenticationSASL(("OAUTHBEARER",)))
+    assert isinstance(startup.operation.error, InterfaceError)
+
+
+def test_a_method_that_is_not_known() -> None:
+    startup = machine()
+    say(startup, AuthenticationGSS())
+    assert isinstance(startup.operation.error, InterfaceError)
+    assert "GSS" in str(startup.operation.error)
+
+
+@pytest.mark.parametrize("key", [None, b"1234", b"x" * 32, b"x" * 256])
+def test_the_cancel_key(key: bytes | None) -> None:
+    startup = machine()
+    say(startup, OK, *([] if key is None else [BackendKeyData(-5, key)]), ready())
+    assert startup.operation.outcome is Outcome.COMPLETED
+    assert startup.secret_key == key
+    assert startup.process_id == (None if key is None else -5)
+
+
+@pytest.mark.parametrize("size", [0, 3, 257])
+def test_a_cancel_key_of_an_impossible_size(size: int) -> None:
+    startup = machine()
+    say(startup, OK, b"K" + (8 + size).to_bytes(4, "big") + b"\0\0\0\1" + bytes(size))
+    refused(startup, "key")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_an_older_version_is_negotiated_before_or_after_authentication(after: bool) -> None:
+    startup = machine(protocol_version=PROTOCOL_3_2)
+    offer = NegotiateProtocolVersion(PROTOCOL_3_0, ("_pq_.foo",))
+    say(startup, *([OK, offer] if after else [offer, OK]), ready())
+    assert startup.operation.outcome is Outcome.COMPLETED
+    assert startup.protocol_version == PROTOCOL_3_0
+
+
+def test_an_offer_without_another_version() -> None:
+    startup = machine()
+    say(startup, NegotiateProtocolVersion(PROTOCOL_3_0, ("_pq_.foo",)), OK, ready())
+    assert startup.operation.outcome is Outcome.COMPLETED
+
+
+@pytest.mark.parametrize("offered", [3 << 16 | 1, 3 << 16 | 3, 4 << 16, 2 << 16, 0, 0xFFFFFFFF])
+def test_a_version_that_does_not_exist_or_was_not_asked_for(offered: int) -> None:
+    startup = machine(protocol_version=PROTOCOL_3_2)
+    say(startup, NegotiateProtocolVersion(offered))
+    refused(startup, "which was not asked for")
+
+
+@pytest.mark.parametrize("ok_between", [False, True])
+def test_a_second_offer(ok_between: bool) -> None:
+    startup = machine()
+    offer = NegotiateProtocolVersion(PROTOCOL_3_0)
+    say(startup, offer, *([OK] if ok_between else []), offer)
+    refused(startup, "duplicate")
+
+
+def test_a_flood_of_notices() -> None:
+    startup = machine()
+    say(startup, *[notice()] * MAX_NOTICES)
+    assert not startup.operation.settled
+    assert len(startup.events) == MAX_NOTICES
+    say(startup, notice())
+    refused(startup, "too many notices")
+
+
+def test_a_flood_of_parameters() -> None:
+    startup = machine()
+    say(startup, OK, *(ParameterStatus(str(number), "") for number in range(MAX_PARAMETERS)))
+    assert not startup.operation.settled
+    say(startup, ParameterStatus("one more", ""))
+    refused(startup, "parameters")
+
+
+def test_a_session_in_another_encoding() -> None:
+    startup = machine()
+    say(startup, OK, ParameterStatus("client_encoding", "LATIN1"))
+    refused(startup, "LATIN1")
+
+
+@pytest.mark.parametrize("messages", [[], [OK]], ids=["before", "after"])
+def test_authenticated_is_not_connected(messages: list[Message]) -> None:
+    startup = machine()
+    say(startup, *messages, error("53300", "too many connections", "FATAL"))
+    assert isinstance(startup.operation.error, TooManyConnectionsError)
+    assert startup.operation.error.connection_usable is False
+    say(startup, ready())
+    assert startup.operation.outcome is Outcome.FAILED
+
+
+def test_a_session_does_not_begin_in_a_transaction() -> None:
+    startup = machine()
+    say(startup, OK, ready("T"))
+    refused(startup, "transaction status")
+
+
+@pytest.mark.parametrize(
+    "data", [b"R\0\0\x08\0", b"E\0\0\x75\x31", b"R\0\0\0\3", b"T\0\0\0\6", b"H\0\0\0\0", b"\x15\3\1\0\2"]
+)
+def test_an_answer_that_is_none(data: bytes) -> None:
+    """A length is looked at before the body is waited for; a web server or a TLS alert is no PostgreSQL."""
+    startup = machine()
+    say(startup, data)
+    refused(startup, "no answer to a start-up message")
+
+
+def test_work_that_nobody_asked_for() -> None:
+    frontend = Frontend()
+    frontend.start_up_work_done(b"x")
+    frontend.start_up([("user", "u")], user="u", password=None, nonce="n")
+    frontend.start_up_work_done(b"x")
+    assert frontend.data_to_send() == StartupMessage((("user", "u"),)).encode()
+
+
+@pytest.mark.parametrize("cause", [None, OSError("reset")])
+def test_the_end_of_the_connection(cause: OSError | None) -> None:
+    startup = machine()
+    startup.lost(cause)
+    failure = startup.operation.error
+    assert isinstance(failure, ConnectionDoesNotExistError)
+    assert failure.__cause__ is cause
+    assert failure.connection_usable is False
+    startup.lost(None)
+    assert startup.operation.error is failure
+    assert startup.woken == [startup.operation]
+
+
+# through the Frontend
+
+
+def started() -> Frontend:
+    frontend = Frontend()
+    frontend.start_up([("user", "u")], user="u", password="secret", nonce="clientnonce")
+    frontend.data_to_send()
+    return frontend
+
+
+def test_what_follows_ready_for_query_belongs_to_the_session() -> None:
+    frontend = started()
+    messages = [OK, notice("hello"), ParameterStatus("a", "b"), ready(), ParameterStatus("a", "c")]
+    frontend.receive_data(b"".join(message.encode() for message in messages))
+    assert frontend.news
+    first = frontend.next_event()
+    assert isinstance(first, NoticeReceived)
+    assert first.notice.message == "hello"
+    assert frontend.next_event() == ParameterChanged("a", "c")
+    assert frontend.next_event() is None
+    assert frontend.parameters == {"a": "c"}
+    assert not frontend.news
+
+
+def test_a_failed_start_up_ends_the_session() -> None:
+    frontend = started()
+    frontend.receive_data(error("28P01", "no", "FATAL").encode() + b"surplus")
+    assert frontend.ended
+    assert frontend.condition is Condition.LOST
+    assert isinstance(frontend.failure, PostgresError)
+    with pytest.raises(InterfaceError, match="connection is closed"):
+        frontend.simple_query("select 1")
+
+
+def test_eof_during_start_up() -> None:
+    frontend = started()
+    frontend.receive_eof()
+    (operation,) = frontend.completed()
+    assert isinstance(operation.error, ConnectionDoesNotExistError)
+    assert frontend.ended
+    frontend.receive_data(b"surplus")
+
+
+@given(
+    data=st.lists(
+        st.sampled_from([OK, notice(), ParameterStatus("a", "b"), BackendKeyData(1, b"1234"), ready(), error()]),
+        max_size=8,
+    ).map(lambda messages: b"".join(message.encode() for message in messages)),
+    tail=st.binary(max_size=8),
+    sizes=cuts(),
+)
+def test_start_up_does_not_depend_on_how_the_bytes_arrive(data: bytes, tail: bytes, sizes: list[int]) -> None:
+    def outcome(pieces: list[bytes]) -> tuple[object, ...]:
+        frontend = started()
+        for piece in pieces:
+            frontend.receive_data(piece)
+        return (
+            [repr(operation.error) for operation in frontend.completed()],
+            [repr(event.notice.message) for event in frontend.events if isinstance(event, NoticeReceived)],
+            dict(frontend.parameters),
+            frontend.condition,
+            repr(frontend.failure),
+        )
+
+    assert outcome(cut(data + tail, sizes)) == outcome([data + tail])

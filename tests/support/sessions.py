@@ -1,0 +1,87 @@
+"""Operations and sessions made without a Frontend, for tests of the machine itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pgsansio.codecs import Registry, plan_rows
+from pgsansio.engine.operations import (
+    BARRIER,
+    DISCARDS_ROWS,
+    EXCLUSIVE,
+    SYNC,
+    Batch,
+    Copy,
+    FunctionCallOperation,
+    Operation,
+    Preparation,
+    SimpleQuery,
+)
+from pgsansio.engine.session import STEPS, Session
+from pgsansio.engine.states import Awaiting
+from pgsansio.enums import Format
+from pgsansio.kernel import Record
+from pgsansio.kernel.contract import RowPlan
+from pgsansio.messages.backend import FieldDescription
+from pgsansio.messages.message import Message
+from pgsansio.messages.tags import BackendMessage
+from pgsansio.wire.framing import ReceiveBuffer
+
+__all__ = [
+    "FIELDS", "batch", "copy", "execution", "feed", "function_call", "new_session", "preparation", "simple_query",
+    "text_plan",
+]  # fmt: skip
+
+TEXT = 25
+#: One column of text.
+FIELDS = (FieldDescription("a", 0, 0, TEXT, -1, -1, Format.TEXT),)
+
+_REGISTRY = Registry()
+
+
+def text_plan(fields: tuple[FieldDescription, ...] = FIELDS) -> RowPlan:
+    return plan_rows(_REGISTRY, fields, Record)
+
+
+def new_session() -> Session:
+    return Session(ReceiveBuffer())
+
+
+def feed(session: Session, *messages: Message | BackendMessage | bytes) -> None:
+    session.receive_data(b"".join(one if isinstance(one, bytes) else one.encode() for one in messages))
+
+
+def execution(data: bytes = b"BES", traits: int = SYNC, plan: RowPlan | None = None) -> Operation:
+    """Bind, Execute, and Sync if it has the trait."""
+    ready = (Awaiting.READY,) if traits & SYNC else ()
+    steps = STEPS(Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, *ready)
+    return Operation(data, steps, traits, text_plan() if plan is None else plan)
+
+
+def preparation(data: bytes = b"PDS", closing: tuple[str, ...] = (), traits: int = SYNC) -> Preparation:
+    ready = (Awaiting.READY,) if traits & SYNC else ()
+    steps = STEPS(
+        *[Awaiting.CLOSE_COMPLETE] * len(closing),
+        Awaiting.PARSE_COMPLETE,
+        Awaiting.PARAMETER_DESCRIPTION,
+        Awaiting.ROW_DESCRIPTION,
+        *ready,
+    )
+    return Preparation(data, steps, traits, "s", closing)
+
+
+def simple_query(data: bytes = b"Q", traits: int = SYNC, *, rows: bool = True) -> SimpleQuery:
+    plan: Callable[[Any], RowPlan] | None = text_plan if rows else None
+    return SimpleQuery(data, STEPS(Awaiting.SIMPLE_QUERY), traits | (0 if rows else DISCARDS_ROWS), plan)
+
+
+def batch(data: bytes = b"BEBES", count: int = 2, *, complete: bool = True) -> Batch:
+    traits = (SYNC if complete else EXCLUSIVE) | DISCARDS_ROWS
+    return Batch(data, STEPS(Awaiting.BATCH_BIND), traits, count, None, "owner")
+
+
+def copy(data: bytes = b"Q") -> Copy:
+    return Copy(data, STEPS(Awaiting.SIMPLE_QUERY), SYNC | BARRIER | EXCLUSIVE | DISCARDS_ROWS, "owner")
+
+
+def function_call(data: bytes = b"F") -> FunctionCallOperation:
+    return FunctionCallOperation(data, STEPS(Awaiting.FUNCTION_RESULT, Awaiting.READY), SYNC)
