@@ -57,7 +57,7 @@ def create_pool(
     record_class: type[Any] = Record,
     **connect_kwargs: Any,
 ) -> Pool:
-    """A pool of connections: `async with create_pool(...) as pool:`, or on asyncio also `pool = await create_pool(...)`.
+    """A pool of connections: `async with create_pool(...) as pool:`; on asyncio also `pool = await create_pool(...)`.
 
     Args:
         dsn, connect_kwargs: as for `connect()`.

@@ -24,10 +24,12 @@ class OwnNursery:
         Raises:
             What a task of it raised: the one error, or the group if there are several.
         """
-        assert self._nursery is not None  # noqa: S101 - it was opened
+        assert self._nursery is not None
         self._nursery.cancel_scope.cancel()
         try:
-            return await self._manager.__aexit__(type(exc) if exc is not None else None, exc, exc.__traceback__ if exc is not None else None)
+            if exc is None:
+                return await self._manager.__aexit__(None, None, None)
+            return await self._manager.__aexit__(type(exc), exc, exc.__traceback__)
         except BaseExceptionGroup as group:
             if group is exc:
                 return False

@@ -18,7 +18,7 @@ __all__ = ["Pool", "create_pool"]
 
 
 class Pool(client.Pool):
-    """A pool of connections, for trio. Use `create_pool()` to make one, as `async with`: no task of it outlives the block.
+    """A pool of connections, for trio. Use `create_pool()` to make one: `async with`; no task of it outlives the block.
 
     Waiters are served first come first served, and get the connection that was used last.
     """
@@ -53,7 +53,7 @@ class Pool(client.Pool):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        assert self._own is not None  # noqa: S101 - it was entered
+        assert self._own is not None
         try:
             await super().__aexit__(exc_type, exc, traceback)
         except BaseException as error:
@@ -78,7 +78,7 @@ def create_pool(
     record_class: type[Any] = Record,
     **connect_kwargs: Any,
 ) -> Pool:
-    """A pool of connections: `async with create_pool(...) as pool:`, or on asyncio also `pool = await create_pool(...)`.
+    """A pool of connections: `async with create_pool(...) as pool:`; on asyncio also `pool = await create_pool(...)`.
 
     Args:
         dsn, connect_kwargs: as for `connect()`.

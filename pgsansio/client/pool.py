@@ -1,12 +1,12 @@
 """Pool: connections that tasks take, use and give back.
 
-How this works. `policy.pool.PoolPolicy` decides; it is told what happened and answers with actions, which `_carry_out` does at
-once: a waiter is woken, a connection given up, or a task begun that opens, resets or closes one and tells the policy what came of it.
-So every change of state is synchronous, and a cancellation at any await finds the pool whole: whoever stops waiting tells the policy,
-which gives what he was granted to the next.
+How this works. `policy.pool.PoolPolicy` decides; it is told what happened and answers with actions, which `_carry_out`
+does at once: a waiter is woken, a connection given up, or a task begun that opens, resets or closes one and tells the
+policy what came of it. So every change of state is synchronous, and a cancellation at any await finds the pool whole:
+whoever stops waiting tells the policy, which gives what he was granted to the next.
 
-The tasks belong to the pool's *home*, a port that is never opened. They handle their own failures, and none is left when `close()`
-returns.
+The tasks belong to the pool's *home*, a port that is never opened. They handle their own failures, and none is left
+when `close()` returns.
 """
 
 import functools
@@ -41,7 +41,7 @@ from pgsansio.policy.pool import (
 
 __all__ = ["Pool", "PoolAcquireContext", "PoolConnectionProxy"]
 
-#: How long a reset may take unless release() or acquire() said so; nobody waits for it, but the connection's place is taken.
+#: How long a reset may take unless release() or acquire() said so; nobody waits for it, but its place is taken.
 RESET_SECONDS: Final = 30.0
 #: After so long `close()` says in the log that it still waits for somebody.
 CLOSE_WARNING_SECONDS: Final = 60.0
@@ -60,7 +60,7 @@ else:
 class PoolConnectionProxy(_ConnectionFace):
     """A pooled connection while one task has it: every public method of Connection, until it is released.
 
-    `isinstance` takes it for an instance of the connection's class. After the release every method raises InterfaceError.
+    `isinstance` takes it for an instance of the connection's class. After the release its methods raise InterfaceError.
     """
 
     __slots__ = ("_con", "_con_class", "_pool", "_timeout")
@@ -139,7 +139,7 @@ class _ResetRequest:
 class PoolAcquireContext:
     """What `acquire()` returns: to be awaited, or an `async with` block that releases the connection again."""
 
-    __slots__ = ("_done", "_pool", "_timeout", "_proxy")
+    __slots__ = ("_done", "_pool", "_proxy", "_timeout")
 
     def __init__(self, pool: "Pool", timeout: float | None) -> None:
         self._pool = pool
@@ -225,7 +225,7 @@ class Pool:
         self._tasks: dict[object, TaskHandle] = {}
         #: Set when the last task has ended, if somebody waits for that.
         self._alone: PortEvent | None = None
-        #: When the task that keeps the time will look next, and what makes it look at once. None: there is no such task.
+        #: When the task that keeps the time looks next, and what makes it look at once. None: there is no such task.
         self._wake_at: float | None = None
         self._wake: PortEvent | None = None
         #: Resets under way.
@@ -341,7 +341,7 @@ class Pool:
         await home.checkpoint()
 
     def set_connect_args(self, dsn: str | None = None, **connect_kwargs: Any) -> None:
-        """What connections that are opened from now on are connected with, in place of the arguments of `create_pool()`.
+        """What connections opened from now on are connected with, in place of the arguments of `create_pool()`.
 
         `expire_connections()` replaces those that are open.
         """
@@ -380,7 +380,7 @@ class Pool:
         """A connection: `await pool.acquire()`, or `async with pool.acquire() as connection:`.
 
         Args:
-            timeout: seconds for waiting, connecting and `setup` together; also the limit for resetting it at its release.
+            timeout: seconds for waiting, connecting and `setup` together; also the limit of the reset at its release.
         Raises:
             InterfaceError: the pool is not started, closing or closed.
             OperationTimeoutError: none became free in time.
@@ -389,7 +389,7 @@ class Pool:
         return PoolAcquireContext(self, timeout)
 
     async def release(self, connection: Any, *, timeout: float | None = None) -> None:
-        """Give a connection back. It is reset behind the scenes, and closed if that fails; a second release does nothing.
+        """Give a connection back; a second time nothing happens. It is reset behind the scenes, and closed if that fails.
 
         With a `reset` function this waits for it; a cancellation does not stop it.
 
@@ -670,9 +670,8 @@ class Pool:
             if at is not None:
                 self._wake_at = at
                 self._begin(self._tick)
-        elif (at is None and self._policy.is_closing) or (at is not None and at < self._wake_at):
-            if self._wake is not None:  # else it will look in any case, when it begins
-                self._wake.set()
+        elif self._wake is not None and (self._policy.is_closing if at is None else at < self._wake_at):
+            self._wake.set()
 
     async def _tick(self) -> None:
         policy, home = self._policy, cast(ConcurrentPort, self._home)

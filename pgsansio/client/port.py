@@ -168,7 +168,7 @@ class ConcurrentPort(Port, Protocol):
         ...
 
     def keep_reading(self, other: Port) -> None:
-        """Read the open connection of `other`, a port of the same kind, while no task waits for it, as long as this port's tasks run."""
+        """Read the open connection of `other`, a port of this kind, while no task waits for it: as a task of this one."""
         ...
 
 
