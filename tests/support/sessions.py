@@ -19,16 +19,16 @@ from pgsansio.engine.operations import (
 from pgsansio.engine.session import STEPS, Session
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Format
-from pgsansio.kernel import Record
-from pgsansio.kernel.contract import RowPlan
+from pgsansio.kernel import Record, row_plan
+from pgsansio.kernel.contract import Opcode, RowPlan, ValueCodec
 from pgsansio.messages.backend import FieldDescription
 from pgsansio.messages.message import Message
 from pgsansio.messages.tags import BackendMessage
 from pgsansio.wire.framing import ReceiveBuffer
 
 __all__ = [
-    "FIELDS", "batch", "copy", "execution", "feed", "function_call", "new_session", "preparation", "simple_query",
-    "text_plan",
+    "FIELDS", "batch", "copy", "execution", "feed", "function_call", "new_session", "plan_calling", "preparation",
+    "simple_query", "text_plan",
 ]  # fmt: skip
 
 TEXT = 25
@@ -40,6 +40,12 @@ _REGISTRY = Registry()
 
 def text_plan(fields: tuple[FieldDescription, ...] = FIELDS) -> RowPlan:
     return plan_rows(_REGISTRY, fields, Record)
+
+
+def plan_calling(decode: Callable[[bytes], object]) -> RowPlan:
+    """Rows of one column, whose codec is this."""
+    codec = ValueCodec(TEXT, "text", Opcode.CALL, Format.TEXT, decode, bytes)
+    return row_plan(("a",), (codec,), Record)
 
 
 def new_session() -> Session:
