@@ -125,7 +125,6 @@ def progress(text: str) -> None:
 
 async def run_script(dsn: str, script: str) -> str:
     """Run statements one by one; returns the server's version."""
-    connection: pgsansio_asyncio.Connection
     async with pgsansio_asyncio.connect(dsn) as connection:
         for statement in script.split(";"):
             if statement.strip():

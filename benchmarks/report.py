@@ -73,7 +73,7 @@ def _floor(results: Sequence[Result], result: Result) -> Result | None:
     return next((other for other in results if other.case == result.case and other.runner == name), None)
 
 
-_TITLES: Final = ("runner", "ops/s", "wall us/op", "CPU us/op", "wall ratio", "CPU ratio", "CPU over floor")
+_TITLES: Final = ("runner", "ops/s", "wall us/op", "CPU us/op", "best CPU", "wall ratio", "CPU ratio", "CPU over floor")
 
 
 def main_table(results: Sequence[Result]) -> str:
@@ -92,6 +92,7 @@ def main_table(results: Sequence[Result]) -> str:
                     f"{1 / result.median('wall'):,.0f}",
                     f"{result.median('wall') * 1e6:,.1f}",
                     f"{result.median('cpu') * 1e6:,.1f}",
+                    f"{min(result.per_operation('cpu')) * 1e6:,.1f}",
                     str(ratio(baseline, result, "wall")) if compared and baseline else "",
                     str(ratio(baseline, result, "cpu")) if compared and baseline else "",
                     f"{ratio(result, floor, 'cpu').median:.2f}" if floor is not None and floor is not result else "",
