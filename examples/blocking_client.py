@@ -115,7 +115,8 @@ def main(dsn: str) -> None:
     notifications = connection.notifications("ripe")
     run(notifications.__aenter__())
     run(connection.execute("NOTIFY ripe, 'pear'"))
-    print(run(notifications.__anext__()))
+    notification = run(notifications.__anext__())
+    print(notification)
     run(connection.close())
 
 

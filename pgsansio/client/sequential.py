@@ -10,7 +10,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Self, TypeVar
+from contextvars import ContextVar
+from typing import Any, Final, Self, TypeVar
 
 from pgsansio.client.port import Address
 from pgsansio.engine.operations import Operation
@@ -21,6 +22,9 @@ from pgsansio.policy.conninfo import TcpAddress
 __all__ = ["SequentialPort", "run"]
 
 T = TypeVar("T")
+
+#: When the innermost deadline is, by `clock`. It holds for every port that is used in its block, as while connecting.
+_deadline: Final[ContextVar[float]] = ContextVar("deadline", default=math.inf)
 
 
 class SequentialPort(ABC):
@@ -36,8 +40,6 @@ class SequentialPort(ABC):
     on_cancel_due: Callable[[], Awaitable[None]] | None = None
     engine: Engine
     unsent: bytes = b""
-    #: When the innermost deadline is, by `clock`.
-    _at: float = math.inf
 
     # what a subclass brings
 
@@ -89,17 +91,18 @@ class SequentialPort(ABC):
         if self.engine.ended:
             self.flush()
             self.shut()
+            self.unsent = b""
 
     def lost(self, cause: BaseException | None) -> None:
         """The transport has ended."""
         self.shut()
-        self.unsent = b""
         self.engine.connection_lost(cause)
         self.fed()
 
     def seconds_left(self) -> float | None:
         """Until the innermost deadline."""
-        return None if self._at == math.inf else max(self._at - self.clock(), 0.0)
+        at = _deadline.get()
+        return None if at == math.inf else max(at - self.clock(), 0.0)
 
     async def until(self, done: Callable[[], bool]) -> None:
         """Write and read until this is true.
@@ -127,21 +130,22 @@ class SequentialPort(ABC):
 
     @asynccontextmanager
     async def deadline(self, at: float | None) -> AsyncGenerator[None]:
-        outer = self._at
-        self._at = outer if at is None else min(at, outer)
+        outer = _deadline.get()
+        _deadline.set(outer if at is None else min(at, outer))
         try:
             yield
         finally:
-            self._at = outer
+            _deadline.set(outer)
 
     async def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
-        outer, self._at = self._at, self.clock() + seconds
+        outer = _deadline.get()
+        _deadline.set(self.clock() + seconds)
         try:
             # What `work` could not do it has answered by closing the connection.
             with suppress(OSError):
                 await work()
         finally:
-            self._at = outer
+            _deadline.set(outer)
 
     def poll(self) -> None:
         if not self.engine.ended:
