@@ -386,7 +386,8 @@ class Connection:
     async def _prepare(self, query: str) -> Statement:
         """A statement for this text; several tasks that ask for the same one share the preparation."""
         frontend = self._frontend
-        under_way = self._preparing.get(query)
+        # Where only one task may go on, the others are refused at once, and not when this one is ready.
+        under_way = self._preparing.get(query) if self._session.may_join else None
         if under_way is not None:
             operation, waiting = under_way
             waiting[0] += 1
@@ -662,6 +663,14 @@ class TimeLimit:
                 outcome=Outcome.UNKNOWN,
                 connection_usable=not self._connection.is_closed(),
             ) from error
+
+
+def check_connection_class(connection_class: object) -> None:
+    """Raises InterfaceError: not a subclass of Connection."""
+    if not isinstance(connection_class, type) or not issubclass(connection_class, Connection):
+        raise InterfaceError(
+            f"connection_class is expected to be a subclass of asyncpg.Connection, got {connection_class!r}"
+        )
 
 
 def check_record_class(record_class: object) -> None:

@@ -169,9 +169,10 @@ class Session:
         self._unsent: deque[Operation] = deque()
         #: Operations that somebody waits for.
         self._active = 0
-        self._begins: Operation | None = None
-        #: A rollback that nobody waits for, of a transaction that was left by a cancellation.
-        self._ends: Operation | None = None
+        #: How many that are not settled begin a transaction.
+        self._begins = 0
+        #: How many are a rollback that nobody waits for, of a transaction that was left by a cancellation.
+        self._ends = 0
         #: Why nothing may be written at present: a barrier or an exclusive operation in flight.
         self._barrier: Operation | None = None
         self._abandoned = 0
@@ -188,14 +189,12 @@ class Session:
     @property
     def in_transaction(self) -> bool:
         """In a transaction block for whoever submits now: by the last ReadyForQuery and what is queued."""
-        if self._begins is not None:
-            return True
-        return self.transaction_status is not _NO_TRANSACTION and self._ends is None
+        return self._begins > 0 or (self.transaction_status is not _NO_TRANSACTION and not self._ends)
 
     @property
     def predicted_status(self) -> TransactionStatus:
         """`transaction_status` as it will be when a rollback that is owed has been carried out."""
-        return _NO_TRANSACTION if self._ends is not None else self.transaction_status
+        return _NO_TRANSACTION if self._ends else self.transaction_status
 
     @property
     def idle(self) -> bool:
@@ -250,7 +249,7 @@ class Session:
         if self._processing:
             raise InterfaceError("cannot perform operation: a type codec may not use the connection that it decodes for")
         active = self._active
-        if active and not traits & INTERNAL and not self._may_join():
+        if active and not traits & INTERNAL and not self.may_join:
             raise InterfaceError(
                 "cannot perform operation: another operation is in progress",
                 hint="In a transaction a connection serves one task at a time; use a connection for each task, "
@@ -276,7 +275,8 @@ class Session:
             self.outbox += operation.data
             operation.data = b""
 
-    def _may_join(self) -> bool:
+    @property
+    def may_join(self) -> bool:
         """Whether an operation may be submitted while another one is in progress."""
         return self.pipelining and (self.shared_transaction or not self.in_transaction)
 
@@ -284,9 +284,9 @@ class Session:
         if not traits & INTERNAL:
             self._active += 1
         if traits & BEGINS:
-            self._begins = operation
+            self._begins += 1
         elif traits & ENDS:
-            self._ends = operation
+            self._ends += 1
 
     def submit_group(self, operations: Sequence[Operation]) -> None:
         """Queue operations that share one Sync group; only the last has SYNC. They are written together.
@@ -843,10 +843,10 @@ class Session:
         operation.outcome = outcome
         if not operation.abandoned and not operation.traits & INTERNAL:
             self._active -= 1
-        if operation is self._begins:
-            self._begins = None
-        elif operation is self._ends:
-            self._ends = None
+        if operation.traits & BEGINS:
+            self._begins -= 1
+        elif operation.traits & ENDS:
+            self._ends -= 1
         self.woken.append(operation)
 
     def _wake(self, operation: Operation) -> None:
