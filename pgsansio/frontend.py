@@ -1,7 +1,8 @@
 """Frontend: the client's end of one connection, still without any I/O.
 
-It joins the two machines (start-up, session), the statement cache and the codecs. A transport drives it through `Engine`; the
-client asks it for operations. Nothing in it waits: what needs several answers in turn is a conversation in `client/`.
+It joins the two machines (start-up, session), the statement cache and the codecs. A transport drives it through
+`Engine`; the client asks it for operations. Nothing in it waits: what needs several answers in turn is a conversation
+in `client/`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -215,15 +216,19 @@ class _Constants(dict[int, bytes]):
         return data
 
 
-def _formats(
-    registry: Registry, fields: tuple[FieldDescription, ...]
-) -> tuple[bytes, tuple[FieldDescription, ...]]:
+def _formats(registry: Registry, fields: tuple[FieldDescription, ...]) -> tuple[bytes, tuple[FieldDescription, ...]]:
     """The end of Bind, and the fields as rows will have them: Describe of a statement reports every format as 0."""
     codecs = [registry.codec(field.type_oid) for field in fields]
     formats = tuple(Format.TEXT if codec is None else codec.format for codec in codecs)
     described = tuple(
         FieldDescription(
-            field.name, field.table_oid, field.column_number, field.type_oid, field.type_size, field.type_modifier, format_
+            field.name,
+            field.table_oid,
+            field.column_number,
+            field.type_oid,
+            field.type_size,
+            field.type_modifier,
+            format_,
         )
         for field, format_ in zip(fields, formats, strict=True)
     )
@@ -324,7 +329,7 @@ class Frontend(Session):
 
     def _start_up_proceeds(self) -> None:
         startup = self._startup
-        assert startup is not None  # noqa: S101 - callers have looked
+        assert startup is not None
         startup.process()
         self.outbox += b"".join(startup.outbox)
         startup.outbox.clear()
@@ -455,7 +460,8 @@ class Frontend(Session):
         return plan_rows(self.registry, fields, self.record_class)
 
     def batch(self, statement: Statement, data: bytes, count: int, *, complete: bool, owner: object) -> Batch:
-        """Many executions under one Sync; if not complete, more follow by `Session.extend` and nobody else's is written."""
+        """Many executions under one Sync; if not complete, more follow by `Session.extend` and nobody else's is
+        written."""
         traits = (SYNC if complete else EXCLUSIVE) | (BARRIER if statement.kind.barrier else 0) | DISCARDS_ROWS
         operation = Batch(data + _SYNC if complete else data, _BATCH, traits, count, None, owner)
         self.submit(operation)
@@ -485,7 +491,8 @@ class Frontend(Session):
         return owed
 
     def cancel_exchange(self) -> "CancelExchange | None":
-        """The exchange that cancels what runs, to be driven over a connection of its own; None: the server gave no key."""
+        """The exchange that cancels what runs, to be driven over a connection of its own; None: the server gave no
+        key."""
         if self.process_id is None or self.secret_key is None:
             return None
         return CancelExchange(CancelRequest(self.process_id, self.secret_key).encode())
@@ -541,4 +548,3 @@ class CancelExchange:
         if not self.operation.settled:
             self.operation.outcome = Outcome.COMPLETED
             self._woken.append(self.operation)
-

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pgsansio import client
 from pgsansio.client import connecting
-from pgsansio.client.connection import check_record_class
+from pgsansio.client.connection import check_connection_class, check_record_class
 from pgsansio.client.port import Address, Port
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
-from pgsansio.policy.conninfo import UNSET, PasswordSource, PathLike, SessionAttribute, Settings, Unset, resolve_settings
+from pgsansio.policy.conninfo import (
+    UNSET,
+    PasswordSource,
+    PathLike,
+    SessionAttribute,
+    Settings,
+    Unset,
+    resolve_settings,
+)
 from pgsansio_asyncio.port import AsyncioPort
 
 __all__ = ["Connection", "ConnectRequest", "connect", "settings_of_this_process"]
@@ -122,10 +130,7 @@ def connect(
         ClientConfigurationError: a parameter cannot be used; it says where it came from.
         OSError, PostgresError, OperationTimeoutError: the last attempt's error; all of them are in its `attempts`.
     """
-    if not isinstance(connection_class, type) or not issubclass(connection_class, client.Connection):
-        raise InterfaceError(
-            f"connection_class is expected to be a subclass of pgsansio_asyncio.Connection, got {connection_class!r}"
-        )
+    check_connection_class(connection_class)
     check_record_class(record_class)
     settings = settings_of_this_process(
         dsn,
@@ -177,5 +182,3 @@ def settings_of_this_process(dsn: str | None, **parameters: Any) -> Settings:
         home=None if home == "~" else home,
         platform=sys.platform,
     )
-
-

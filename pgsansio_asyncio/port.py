@@ -1,9 +1,10 @@
 """asyncio's port: one connection's transport, and what its tasks wait for.
 
-How this works. The transport pushes received bytes into the engine's buffer (`BufferedProtocol`, so that nothing is copied or
-allocated for a read) and `buffer_updated` resolves the future of each operation that this settled. One future per operation, and
-a timer only where there is a time limit. Writing goes to the transport at once; only when other operations are in flight
-already does it wait for the end of this turn of the loop, so that what many tasks submit together goes out in one write.
+How this works. The transport pushes received bytes into the engine's buffer (`BufferedProtocol`, so that nothing is
+copied or allocated for a read) and `buffer_updated` resolves the future of each operation that this settled. One future
+per operation, and a timer only where there is a time limit. Writing goes to the transport at once; only when other
+operations are in flight already does it wait for the end of this turn of the loop, so that what many tasks submit
+together goes out in one write.
 """
 
 import asyncio
@@ -75,7 +76,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._connected = True
         self._transport.set_write_buffer_limits(high=_LOW_WATER_BYTES)
-        self.get_buffer = self._engine.get_buffer  # type: ignore[method-assign]
+        self.get_buffer = self._engine.get_buffer  # type: ignore[method-assign, assignment]
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._engine.get_buffer(sizehint)
@@ -188,7 +189,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         if waiter is None:
             operation.waiter = future
         elif isinstance(waiter, list):
-            waiter.append(future)
+            cast("list[asyncio.Future[None]]", waiter).append(future)
         else:
             operation.waiter = [waiter, future]
         if not self._flush_scheduled:
@@ -259,7 +260,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     async def resolve(self, host: str, port: int) -> list[TcpAddress]:
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [TcpAddress(entry[4][0], port) for entry in dict.fromkeys(found)]
+        return [TcpAddress(str(entry[4][0]), port) for entry in dict.fromkeys(found)]
 
     async def open_stream(self, address: Address, engine: Engine) -> None:
         self._engine = engine

@@ -4,20 +4,25 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-import trio
-
 from pgsansio import client
 from pgsansio.client import connecting
-from pgsansio.client.connection import check_record_class
+from pgsansio.client.connection import check_connection_class, check_record_class
 from pgsansio.client.port import Address, Port
-from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
-from pgsansio.policy.conninfo import UNSET, PasswordSource, PathLike, SessionAttribute, Settings, Unset, resolve_settings
+from pgsansio.policy.conninfo import (
+    UNSET,
+    PasswordSource,
+    PathLike,
+    SessionAttribute,
+    Settings,
+    Unset,
+    resolve_settings,
+)
+from pgsansio_trio.nursery import OwnNursery
 from pgsansio_trio.port import TrioPort
 
 __all__ = ["Connection", "ConnectRequest", "connect", "settings_of_this_process"]
@@ -48,8 +53,7 @@ class ConnectRequest(Coroutine[Any, Any, ConnectionT], Generic[ConnectionT]):
         self._make = make
         self._coroutine: Coroutine[Any, Any, ConnectionT] | None = None
         self._connection: ConnectionT | None = None
-        self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
-        self._nursery: trio.Nursery | None = None
+        self._nursery: OwnNursery | None = None
 
     def _begun(self) -> Coroutine[Any, Any, ConnectionT]:
         if self._coroutine is None:
@@ -72,36 +76,27 @@ class ConnectRequest(Coroutine[Any, Any, ConnectionT], Generic[ConnectionT]):
     async def __aenter__(self) -> ConnectionT:
         connection = await self._begun()
         port = cast(TrioPort, connection._port)
-        self._manager = trio.open_nursery()
-        self._nursery = await self._manager.__aenter__()
-        port.use_nursery(self._nursery)
-        self._nursery.start_soon(port.read_when_idle)
+        self._nursery = OwnNursery()
+        nursery = await self._nursery.open()
+        port.use_nursery(nursery)
+        nursery.start_soon(port.read_when_idle)
         self._connection = connection
         return connection
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
-        connection, nursery, manager = self._connection, self._nursery, self._manager
-        assert connection is not None and nursery is not None and manager is not None  # noqa: S101, PT018
+        connection, nursery = self._connection, self._nursery
+        assert connection is not None
+        assert nursery is not None
+        swallowed = False
         try:
             if exc is not None and not isinstance(exc, Exception):
                 connection.terminate()
             else:
                 await connection.close()
         finally:
-            nursery.cancel_scope.cancel()
-            try:
-                swallowed = await manager.__aexit__(exc_type, exc, traceback)
-            except BaseExceptionGroup as group:
-                # The nursery is a detail of ours: one error goes on as it is.
-                inner: BaseException = group
-                while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
-                    inner = inner.exceptions[0]
-                if inner is exc:
-                    swallowed = False
-                else:
-                    raise inner from inner.__cause__
+            swallowed = bool(await nursery.close(exc))
         return swallowed
 
 
@@ -150,10 +145,7 @@ def connect(
         ClientConfigurationError: a parameter cannot be used; it says where it came from.
         OSError, PostgresError, OperationTimeoutError: the last attempt's error; all of them are in its `attempts`.
     """
-    if not isinstance(connection_class, type) or not issubclass(connection_class, client.Connection):
-        raise InterfaceError(
-            f"connection_class is expected to be a subclass of pgsansio_trio.Connection, got {connection_class!r}"
-        )
+    check_connection_class(connection_class)
     check_record_class(record_class)
     settings = settings_of_this_process(
         dsn,
@@ -203,5 +195,3 @@ def settings_of_this_process(dsn: str | None, **parameters: Any) -> Settings:
         home=None if home == "~" else home,
         platform=sys.platform,
     )
-
-

@@ -33,9 +33,9 @@ class OwnNursery:
         except BaseExceptionGroup as group:
             if group is exc:
                 return False
-            if len(group.exceptions) > 1:
+            inner, *others = group.exceptions
+            if others:
                 raise
-            inner: BaseException = group.exceptions[0]
             if inner is exc:
                 return False
             raise inner from inner.__cause__

@@ -1,12 +1,13 @@
 """trio's port: whoever waits, reads.
 
-How this works. No task belongs to a connection. The first task that waits for something holds the *baton*: it reads the socket and
-feeds the engine for all, until what it waits for has happened; then, or when it leaves for any other reason, the baton passes
-synchronously to another waiting task. What has to be written is written at once as far as the socket takes it; the rest is
-written by the holder of the baton while it reads, since a server that cannot write stops reading. A cancelled task loses nothing: bytes
-that were not written keep their place in the outbox.
+How this works. No task belongs to a connection. The first task that waits for something holds the *baton*: it reads the
+socket and feeds the engine for all, until what it waits for has happened; then, or when it leaves for any other reason,
+the baton passes synchronously to another waiting task. What has to be written is written at once as far as the socket
+takes it; the rest is written by the holder of the baton while it reads, since a server that cannot write stops reading.
+A cancelled task loses nothing: bytes that were not written keep their place in the outbox.
 
-`async with connect()` and the pool have a nursery, in which a reader of the lowest priority waits when nobody else does.
+`async with connect()` and the pool have a nursery, in which a reader of the lowest priority waits when nobody else
+does.
 """
 
 import base64
@@ -135,7 +136,7 @@ class TrioPort:
                 return
 
     async def _ready(self, raw: socket.socket) -> None:
-        """Until the socket can be read, or written if something waits for that; or was closed."""
+        """Until the socket can be read, or something that waited for it was written; or until it was closed."""
         if not self._outbox:
             with contextlib.suppress(trio.ClosedResourceError):
                 await trio.lowlevel.wait_readable(raw)
@@ -153,6 +154,8 @@ class TrioPort:
                 nursery.start_soon(until, trio.lowlevel.wait_writable)
         finally:
             self._writing = False
+        # Whoever waits here writes: otherwise a socket that is writable would be waited for again and again.
+        self._send()
 
     async def _cancel(self, cancel: Callable[[], Awaitable[None]]) -> None:
         """What somebody has abandoned is in the way of this task's operation: cancel it."""
@@ -170,7 +173,10 @@ class TrioPort:
             if operation_waiter is None:
                 operation.waiter = task
             else:
-                operation.waiter = [*(operation_waiter if isinstance(operation_waiter, list) else [operation_waiter]), task]
+                operation.waiter = [
+                    *(operation_waiter if isinstance(operation_waiter, list) else [operation_waiter]),
+                    task,
+                ]
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self._unpark(task)
@@ -230,7 +236,8 @@ class TrioPort:
         for operation in engine.completed():
             waiter = operation.waiter
             if waiter is not None:
-                for task in list(waiter) if isinstance(waiter, list) else [waiter]:
+                tasks = cast("list[trio.lowlevel.Task]", list(waiter) if isinstance(waiter, list) else [waiter])
+                for task in tasks:
                     self._resume(task)
         self._send()
 
@@ -245,8 +252,8 @@ class TrioPort:
         if self._outbox:
             raw = self._raw
             if raw is not None and self._reader is not None and not self._writing:
-                # Whoever reads has to wait for the socket to be writable, too, or the server may wait for us, and we for
-                # it. This wakes it up, as it would if the socket were about to be closed.
+                # Whoever reads has to wait for the socket to be writable, too, or the server may wait for us, and we
+                # for it. This wakes it up, as it would if the socket were about to be closed.
                 trio.lowlevel.notify_closing(raw)
         if self._low_waiters and self._outbox_bytes <= _LOW_WATER_BYTES:
             for task in list(self._low_waiters):
@@ -336,9 +343,9 @@ class TrioPort:
         return _Deadline(at)
 
     async def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + min(seconds, CANCEL_GRACE)):
-            with contextlib.suppress(OSError):
-                await work()
+        scope = trio.CancelScope(shield=True, deadline=trio.current_time() + min(seconds, CANCEL_GRACE))
+        with scope, contextlib.suppress(OSError):
+            await work()
 
     async def read_when_idle(self) -> None:
         """Read while no other task does, until the connection ends. For the connection's nursery."""
@@ -463,7 +470,7 @@ class TrioPort:
         return result
 
     def deliver(self, callback: Callable[..., Any], *arguments: object) -> None:
-        assert self._nursery is not None  # noqa: S101 - `reads_when_idle` was asked before
+        assert self._nursery is not None
         self._nursery.start_soon(self._call, callback, arguments)
 
     async def _call(self, callback: Callable[..., Any], arguments: tuple[object, ...]) -> None:
@@ -474,7 +481,7 @@ class TrioPort:
     # ConcurrentPort
 
     def start_task(self, work: Callable[[], Awaitable[None]]) -> TaskHandle:
-        assert self._nursery is not None  # noqa: S101 - a port without a nursery is not a concurrent one
+        assert self._nursery is not None
         scope = trio.CancelScope()
 
         async def run() -> None:
@@ -488,7 +495,7 @@ class TrioPort:
         return trio.Event()
 
     def keep_reading(self, other: Port) -> None:
-        assert self._nursery is not None and isinstance(other, TrioPort)  # noqa: S101, PT018
+        assert self._nursery is not None and isinstance(other, TrioPort)  # noqa: PT018
         other.use_nursery(self._nursery)
         self._nursery.start_soon(other.read_when_idle)
 

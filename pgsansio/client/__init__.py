@@ -7,4 +7,15 @@ from pgsansio.client.port import ConcurrentPort, Port
 from pgsansio.client.sequential import SequentialPort, run
 from pgsansio.client.transaction import Transaction
 
-__all__ = ["ConcurrentPort", "Connection", "Notifications", "Pool", "PoolAcquireContext", "PoolConnectionProxy", "Port", "SequentialPort", "Transaction", "run"]
+__all__ = [
+    "ConcurrentPort",
+    "Connection",
+    "Notifications",
+    "Pool",
+    "PoolAcquireContext",
+    "PoolConnectionProxy",
+    "Port",
+    "SequentialPort",
+    "Transaction",
+    "run",
+]

@@ -24,7 +24,8 @@ async def send_cancel_request(port: Port, frontend: Frontend, address: Address) 
     Returns:
         Whether it could be sent. False: the server gave no key for it.
     Raises:
-        OSError: no connection could be made for it. Anything else: cancelled; nothing tells whether the server has seen it.
+        OSError: no connection could be made for it. Anything else: cancelled; nothing tells whether the server has seen
+            it.
     """
     exchange = frontend.cancel_exchange()
     if exchange is None:
@@ -41,7 +42,8 @@ async def send_cancel_request(port: Port, frontend: Frontend, address: Address) 
 async def cancel_abandoned(connection: "Connection") -> None:
     """Cancel what runs, all of which is abandoned, and wait until it has ended.
 
-    One request may not do: it hits only the statement that runs, and none if it comes before the backend has read it. If that
+    One request may not do: it hits only the statement that runs, and none if it comes before the backend has read it.
+        If that
     fails in any way the connection is terminated: what it does next would be anyone's guess.
     """
     session, port = connection._session, connection._port

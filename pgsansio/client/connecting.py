@@ -52,7 +52,7 @@ async def connect(
         async with port.deadline(at):
             return await _try_hosts(make_port, settings, make_connection, record_class, attempts)
     except TimeoutError as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if error.errno is not None:
             raise  # the network's time-out of the last attempt, not ours
         timeout = OperationTimeoutError("the time limit for connecting has passed", outcome=Outcome.CANCELLED)
         raise with_attempts(timeout, attempts) from (timeout.__cause__ or error)
@@ -84,9 +84,7 @@ async def _try_hosts(
                 connection.terminate()
     if unwanted:
         raise with_attempts(
-            TargetServerAttributeNotMatched(
-                f"None of the hosts match the target attribute requirement {attribute!r}"
-            ),
+            TargetServerAttributeNotMatched(f"None of the hosts match the target attribute requirement {attribute!r}"),
             attempts,
         )
     raise with_attempts(attempts[-1], attempts)

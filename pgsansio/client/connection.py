@@ -1,9 +1,9 @@
 """Connection: queries on one connection, as conversations with its server.
 
-How this works. A query that the statement cache knows is one coroutine frame: `fetch` makes the operation and awaits what the
-port returns for it. Everything else (a statement to prepare, a time limit, a retry, an error) goes through `_query`, which is the
-same conversation at length. Whatever is raised out of an await is a cancellation: `_give_up` first changes the state, then lets
-the port carry out what is owed.
+How this works. A query that the statement cache knows is one coroutine frame: `fetch` makes the operation and awaits
+what the port returns for it. Everything else (a statement to prepare, a time limit, a retry, an error) goes through
+`_query`, which is the same conversation at length. Whatever is raised out of an await is a cancellation: `_give_up`
+first changes the state, then lets the port carry out what is owed.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -115,8 +115,8 @@ class Connection:
     async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
         """Run a statement and return its command tag, 'INSERT 0 1'.
 
-        Without arguments the text may hold several statements; the last one's tag is returned, and "" if there is none. Rows
-        are discarded.
+        Without arguments the text may hold several statements; the last one's tag is returned, and "" if there is none.
+        Rows are discarded.
 
         Raises:
             PostgresError: the server's word.
@@ -174,9 +174,7 @@ class Connection:
         rows = (await self._query(query, args, 1, timeout, record_class)).rows
         return rows[0] if rows else None
 
-    async def fetchval(
-        self, query: str, *args: object, column: int | str = 0, timeout: float | None = None
-    ) -> Any:
+    async def fetchval(self, query: str, *args: object, column: int | str = 0, timeout: float | None = None) -> Any:
         """Run a statement and return one value of its first row, or None if there is no row.
 
         Args:
@@ -195,8 +193,8 @@ class Connection:
         Args:
             args: sequences of arguments; taken lazily, some 64 KiB of messages ahead.
         Raises:
-            DataError: an element is not a sequence, or an argument cannot be encoded; it names both. Outside a transaction
-                nothing is kept; inside one, what was sent before stays.
+            DataError: an element is not a sequence, or an argument cannot be encoded; it names both. Outside a
+                transaction nothing is kept; inside one, what was sent before stays.
             Else as `execute`, and whatever `args` raises.
         """
         at = self._deadline(timeout)
@@ -260,8 +258,8 @@ class Connection:
     def notifications(self, channel: str, *, max_queued: int = 1000) -> Notifications:
         """Notifications on this channel, for `async for`.
 
-        LISTEN goes out with `async with` or the first iteration, UNLISTEN when the block ends. A reader that does not keep up
-        loses the oldest ones, and finds an `Overflow` in their place.
+        LISTEN goes out with `async with` or the first iteration, UNLISTEN when the block ends. A reader that does not
+        keep up loses the oldest ones, and finds an `Overflow` in their place.
 
         Args:
             max_queued: how many are kept for this reader.
@@ -533,12 +531,13 @@ class Connection:
         if exclusive is not None and exclusive.owner == self._port.task():
             raise InterfaceError(
                 "cannot perform operation: this task is in the middle of another one on the same connection",
-                hint="An executemany() whose arguments come from an iterator, or a COPY, keeps the connection to itself until it ends.",
+                hint="An executemany() whose arguments come from an iterator, or a COPY, keeps the connection to itself "
+                "until it ends.",
             )
 
     def _seconds(self, timeout: object) -> float:
         if isinstance(timeout, bool) or not isinstance(timeout, int | float):
-            raise ValueError("invalid timeout value: expected non-negative float (got {!r})".format(timeout))
+            raise ValueError(f"invalid timeout value: expected non-negative float (got {timeout!r})")
         return float(timeout)
 
     def _deadline(self, timeout: float | None) -> float | None:
@@ -550,7 +549,9 @@ class Connection:
         seconds = self._seconds(timeout)
         if seconds <= 0:
             raise OperationTimeoutError(
-                "the time limit of the operation has passed before it began", outcome=Outcome.CANCELLED, connection_usable=True
+                "the time limit of the operation has passed before it began",
+                outcome=Outcome.CANCELLED,
+                connection_usable=True,
             )
         return self._port.clock() + seconds
 
@@ -565,7 +566,7 @@ class Connection:
     def _failure(self, operation: Operation, query: str) -> BaseException:
         """The operation's error as it is raised to the user."""
         error = operation.error
-        assert error is not None  # noqa: S101 - callers have looked
+        assert error is not None
         if isinstance(error, PostgresError) and error.sqlstate is not None and error.query is None:
             error.query = query
             if error.sqlstate in ("42601", "42P18") and error.hint is None:
@@ -631,9 +632,7 @@ class Connection:
         for queue in delivery.queues:
             cast(ReaderQueue, queue).wake(self._session)
         for callback in delivery.callbacks:
-            self._port.deliver(
-                cast(Callback, callback), self if self._proxy is None else self._proxy, *notification
-            )
+            self._port.deliver(cast(Callback, callback), self if self._proxy is None else self._proxy, *notification)
 
 
 class TimeLimit:

@@ -37,9 +37,9 @@ class ReaderQueue(NotificationQueue[Notification]):
 class Notifications:
     """Notifications on one channel: `async for notification in connection.notifications("jobs"): ...`.
 
-    One task iterates. As `async with` it also ends: UNLISTEN goes out if nobody else listens. Iteration yields Notification
-    (pid, channel, payload), or an `Overflow` in the place of those that the reader was too slow for. It ends when the connection
-    is reset; when it is closed or lost, with InterfaceError or ConnectionDoesNotExistError.
+    One task iterates. As `async with` it also ends: UNLISTEN goes out if nobody else listens. Iteration yields
+    Notification (pid, channel, payload), or an `Overflow` in the place of those that the reader was too slow for. It
+    ends when the connection is reset; when it is closed or lost, with InterfaceError or ConnectionDoesNotExistError.
     """
 
     __slots__ = ("_channel", "_connection", "_listening", "_queue")

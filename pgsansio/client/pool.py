@@ -12,6 +12,7 @@ when `close()` returns.
 import functools
 import inspect
 import logging
+import sys
 import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
@@ -100,8 +101,8 @@ def _forwarding(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
             raise _released(name)
         return getattr(connection, name)(*args, **kwargs)
 
-    if inspect.iscoroutinefunction(method) and hasattr(inspect, "markcoroutinefunction"):  # Python 3.12
-        inspect.markcoroutinefunction(call)
+    if sys.version_info >= (3, 12) and inspect.iscoroutinefunction(method):
+        return inspect.markcoroutinefunction(call)
     return call
 
 
@@ -389,7 +390,7 @@ class Pool:
         return PoolAcquireContext(self, timeout)
 
     async def release(self, connection: Any, *, timeout: float | None = None) -> None:
-        """Give a connection back; a second time nothing happens. It is reset behind the scenes, and closed if that fails.
+        """Give a connection back (a second time: nothing). It is reset behind the scenes, and closed if that fails.
 
         With a `reset` function this waits for it; a cancellation does not stop it.
 
@@ -503,9 +504,7 @@ class Pool:
         async with self.acquire() as connection:
             return await connection.fetchrow(query, *args, timeout=timeout, record_class=record_class)
 
-    async def fetchval(
-        self, query: str, *args: object, column: int | str = 0, timeout: float | None = None
-    ) -> Any:
+    async def fetchval(self, query: str, *args: object, column: int | str = 0, timeout: float | None = None) -> Any:
         """As `Connection.fetchval`, on a connection of the pool."""
         async with self.acquire() as connection:
             return await connection.fetchval(query, *args, column=column, timeout=timeout)
@@ -598,9 +597,10 @@ class Pool:
         connect = self._connect if self._connect is not None else type(self)._connect_here
         connection = await home.call_user(functools.partial(connect, self._dsn, **self._connect_arguments()))
         if not isinstance(connection, self._connection_class):
+            wanted = self._connection_class
             raise InterfaceError(
                 f"expected pool connect callback to return an instance of "
-                f"'{_full_name(self._connection_class)}', got '{_full_name(type(connection))}'"
+                f"'{wanted.__module__}.{wanted.__name__}', got '{_full_name(connection)}'"
             )
         try:
             home.keep_reading(connection._port)
@@ -699,5 +699,6 @@ def _is_subclass(value: object, parent: type[Any]) -> bool:
     return isinstance(value, type) and issubclass(value, parent)
 
 
-def _full_name(value: type[Any]) -> str:
+def _full_name(instance: object) -> str:
+    value = type(instance)
     return value.__name__ if value.__module__ == "builtins" else f"{value.__module__}.{value.__name__}"

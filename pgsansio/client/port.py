@@ -1,11 +1,12 @@
 """Port: the closed set of things a loop is asked to do for one connection.
 
-The client's coroutines await only these methods, so they do no I/O and know no loop. A blocking port whose methods never
-suspend runs them with a single `send(None)`; a test's port stops them at any await. Each contract says what a cancellation at
-that method (any BaseException raised out of the await) leaves behind.
+The client's coroutines await only these methods, so they do no I/O and know no loop. A blocking port whose methods
+never suspend runs them with a single `send(None)`; a test's port stops them at any await. Each contract says what a
+cancellation at that method (any BaseException raised out of the await) leaves behind.
 
-What an adapter does besides, without being asked, after each feed: calls `on_news` if `engine.news`; takes `engine.completed()` and
-wakes whoever waits for one of these; writes `engine.data_to_send()`; closes the transport when `engine.ended`.
+What an adapter does besides, without being asked, after each feed: calls `on_news` if `engine.news`; takes
+`engine.completed()` and wakes whoever waits for one of these; writes `engine.data_to_send()`; closes the transport when
+`engine.ended`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -64,7 +65,8 @@ class Port(Protocol):
         ...
 
     def checkpoint(self) -> Awaitable[None]:
-        """Let others run, and a cancellation come through, where the loop has such a thing. Cancelled: nothing happened."""
+        """Let others run, and a cancellation come through, where the loop has such a thing. Cancelled: nothing
+        happened."""
         ...
 
     def deadline(self, at: float | None) -> AbstractAsyncContextManager[Any]:
@@ -72,7 +74,8 @@ class Port(Protocol):
         ...
 
     def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> Awaitable[None]:
-        """Carry out what a cancelled or failed call still owes the server, protected from cancellation, bounded in time.
+        """Carry out what a cancelled or failed call still owes the server, protected from cancellation, bounded in
+        time.
 
         Either in the background, returning at once, or here, before returning. `work` handles its own failures, a
         cancellation at the bound among them; a port may bound it earlier than `seconds`. Cannot be cancelled.
@@ -168,7 +171,8 @@ class ConcurrentPort(Port, Protocol):
         ...
 
     def keep_reading(self, other: Port) -> None:
-        """Read the open connection of `other`, a port of this kind, while no task waits for it: as a task of this one."""
+        """Read the open connection of `other`, a port of this kind, while no task waits for it: as a task of this
+        one."""
         ...
 
 

@@ -1,8 +1,8 @@
 """Phase 1: the request for encryption and the single byte that answers it ("SSL Session Encryption").
 
-What follows the byte decides between a handshake, plain text and nothing at all. Bytes that arrive together with an `S` or a
-`G` were put there by somebody in between (CVE-2021-23222), and an error in this phase is nobody's word (CVE-2024-10977): its
-text is not even read.
+What follows the byte decides between a handshake, plain text and nothing at all. Bytes that arrive together with an `S`
+or a `G` were put there by somebody in between (CVE-2021-23222), and an error in this phase is nobody's word
+(CVE-2024-10977): its text is not even read.
 """
 
 from pgsansio.engine.states import ENCRYPTION, Encryption

@@ -5,7 +5,14 @@ from typing import TypeAlias
 
 from pgsansio.errors import PostgresError, PostgresMessage
 
-__all__ = ["BackendErrorReceived", "Event", "NoticeReceived", "NotificationReceived", "ParameterChanged", "StatementsDiscarded"]
+__all__ = [
+    "BackendErrorReceived",
+    "Event",
+    "NoticeReceived",
+    "NotificationReceived",
+    "ParameterChanged",
+    "StatementsDiscarded",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Operations: what a frontend may ask of a session, each holding its own result.
 
-A finished operation is its own event: nothing else is made for it. An operation belongs to the session from `submit` until
-its `outcome` is final; after that it belongs to whoever asked.
+A finished operation is its own event: nothing else is made for it. An operation belongs to the session from `submit`
+until its `outcome` is final; after that it belongs to whoever asked.
 """
 
 import enum
@@ -16,7 +16,8 @@ from pgsansio.messages.backend import FieldDescription
 __all__ = ["Batch", "Copy", "CopyDirection", "FunctionCallOperation", "Operation", "Preparation", "SimpleQuery"]
 
 
-# Traits: what the queue has to know of an operation, or-ed. Plain integers, since an IntFlag costs a microsecond for each test.
+# Traits: what the queue has to know of an operation, or-ed. Plain integers, since an IntFlag costs a microsecond for
+# each test.
 #: Nothing is written behind it until it is answered.
 BARRIER: Final = 1
 #: It starts a transaction block.
@@ -53,8 +54,8 @@ class Operation:
     """
 
     __slots__ = (
-        "abandoned", "attention", "data", "error", "outcome", "row_plan", "rows", "size_bytes", "step", "steps", "suspended",
-        "tag", "traits", "waiter", "written",
+        "abandoned", "attention", "data", "error", "outcome", "row_plan", "rows", "size_bytes", "step", "steps",
+        "suspended", "tag", "traits", "waiter", "written",
     )  # fmt: skip
 
     def __init__(self, data: bytes, steps: Sequence[Any], traits: int, row_plan: RowPlan | None = None) -> None:
@@ -147,8 +148,8 @@ class SimpleQuery(Operation):
 class Batch(Operation):
     """Bind and Execute, many times, under one Sync.
 
-    `submitted` executions have been handed over, `completed` of them were answered. `finished` once Sync was handed over.
-    While it is open it belongs to the task `owner`.
+    `submitted` executions have been handed over, `completed` of them were answered. `finished` once Sync was handed
+    over. While it is open it belongs to the task `owner`.
     """
 
     __slots__ = ("completed", "finished", "owner", "submitted")
@@ -172,8 +173,8 @@ class CopyDirection(enum.Enum):
 class Copy(Operation):
     """A COPY statement (or START_REPLICATION), in the simple protocol.
 
-    `direction` and `formats` are known once the server has begun; `chunks` are the CopyData bodies that nobody has taken yet, of
-    `pending_bytes` together.
+    `direction` and `formats` are known once the server has begun; `chunks` are the CopyData bodies that nobody has
+    taken yet, of `pending_bytes` together.
     """
 
     __slots__ = ("chunks", "column_formats", "direction", "ended", "format", "owner", "pending_bytes", "sent_end")

@@ -1,9 +1,9 @@
 """Phase 3: operations in flight and the messages that answer them.
 
-How this works. `submit` queues an operation; it is written as soon as the rules allow (`_pump`), and stands in `_in_flight`
-until its ReadyForQuery. `process` cuts the received bytes into messages and looks each up in the row of the table for the
-state in which the session is; a state is the answer that the operation at the head awaits. The table is `states.SESSION`,
-compiled once to plain dictionaries, so that the steady state costs a lookup per message.
+How this works. `submit` queues an operation; it is written as soon as the rules allow (`_pump`), and stands in
+`_in_flight` until its ReadyForQuery. `process` cuts the received bytes into messages and looks each up in the row of
+the table for the state in which the session is; a state is the answer that the operation at the head awaits. The table
+is `states.SESSION`, compiled once to plain dictionaries, so that the steady state costs a lookup per message.
 
 The rules for writing:
 * at most `WINDOW_OPERATIONS` operations or `WINDOW_BYTES` beyond what is answered;
@@ -247,7 +247,9 @@ class Session:
         if self.condition is not _OPEN:
             raise self.closed_error()
         if self._processing:
-            raise InterfaceError("cannot perform operation: a type codec may not use the connection that it decodes for")
+            raise InterfaceError(
+                "cannot perform operation: a type codec may not use the connection that it decodes for"
+            )
         active = self._active
         if active and not traits & INTERNAL and not self.may_join:
             raise InterfaceError(
@@ -291,8 +293,8 @@ class Session:
     def submit_group(self, operations: Sequence[Operation]) -> None:
         """Queue operations that share one Sync group; only the last has SYNC. They are written together.
 
-        Each is settled when it was answered. Outside of a transaction block the server undoes all of them when one fails.
-        An unsent one that is abandoned goes out with the others all the same, unless all of them are abandoned.
+        Each is settled when it was answered. Outside of a transaction block the server undoes all of them when one
+        fails. An unsent one that is abandoned goes out with the others all the same, unless all of them are abandoned.
 
         Raises:
             InterfaceError: as `submit`, before any of them is queued.
@@ -325,7 +327,8 @@ class Session:
             operation.data += trailer + _SYNC
 
     def give_up(self, operation: Batch) -> None:
-        """End an open batch early: outside a transaction block nothing of it is kept, inside one what was sent so far."""
+        """End an open batch early: outside a transaction block nothing of it is kept, inside one what was sent so
+        far."""
         # Not `in_transaction`: a BEGIN that waits behind it says nothing about this batch.
         if self.predicted_status is not _NO_TRANSACTION:
             self.finish(operation)
@@ -428,7 +431,6 @@ class Session:
 
     def get_buffer(self, size_hint: int = -1) -> memoryview:
         return self.buffer.writable()
-
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Feed these bytes, as `get_buffer` and `bytes_received` would."""
@@ -617,7 +619,7 @@ class Session:
 
     def _batch_ready(self, data: bytearray, start: int, after: int) -> None:
         operation = self._in_flight[0]
-        assert isinstance(operation, Batch)  # noqa: S101
+        assert isinstance(operation, Batch)
         if not operation.finished or operation.completed != operation.submitted:
             raise ProtocolError(
                 f"ReadyForQuery after {operation.completed} of {operation.submitted} executions"
@@ -693,7 +695,7 @@ class Session:
 
     def _function_result(self, data: bytearray, start: int, after: int) -> None:
         operation = self._in_flight[0]
-        assert isinstance(operation, FunctionCallOperation)  # noqa: S101
+        assert isinstance(operation, FunctionCallOperation)
         operation.result = FunctionCallResponse.decode(bytes(data[start:after])).value
 
     # COPY
@@ -744,7 +746,12 @@ class Session:
         operation = self._in_flight[0]
         if after == start:
             return  # it says nothing, and any number of them would fit below the high water mark
-        if isinstance(operation, Copy) and operation.error is None and not operation.abandoned and not operation.sent_end:
+        if (
+            isinstance(operation, Copy)
+            and operation.error is None
+            and not operation.abandoned
+            and not operation.sent_end
+        ):
             operation.chunks.append(bytes(data[start:after]))
             operation.pending_bytes += after - start
             self._wake(operation)
@@ -913,6 +920,6 @@ def _name(tag: int) -> str:
     return _TAG_NAMES[tag]
 
 
-def STEPS(*states: Awaiting) -> tuple[Row, ...]:  # noqa: N802 - it makes constants
+def STEPS(*states: Awaiting) -> tuple[Row, ...]:
     """A route: the answers that an operation awaits, in order."""
     return tuple(ROWS[state] for state in states)

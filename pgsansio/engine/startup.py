@@ -1,6 +1,7 @@
 """Phase 2: from StartupMessage to the first ReadyForQuery ("Message Flow", Start-up).
 
-The machine answers every request for authentication by itself, except that deriving a key from a SCRAM password is left to the
+The machine answers every request for authentication by itself, except that deriving a key from a SCRAM password is left
+to the
 caller, who may do it off the loop: `work` says what to compute.
 """
 
@@ -65,7 +66,8 @@ class StartupMachine:
 
     Attributes:
         state: where the conversation is.
-        operation: settled when the session is ready, or with the error that prevents it; it has attention while `work` is set.
+        operation: settled when the session is ready, or with the error that prevents it; it has attention while `work`
+            is set.
         work: what the caller must call, wherever it likes, and give the result of to `work_done`.
         parameters: what the server reported (ParameterStatus).
         process_id, secret_key: for CancelRequest; None if the server gave none (some poolers do not).
@@ -116,7 +118,8 @@ class StartupMachine:
         """Take messages out of the buffer until the session is ready. Never raises for what the server sent."""
         buffer = self.buffer
         try:
-            # Not even while `work` is done is the server left unread: it may give up, and what it sends must not pile up.
+            # Not even while `work` is done is the server left unread: it may give up, and what it sends must not pile
+            # up.
             buffer.expected = 0
             while not self.operation.settled and buffer.end - buffer.start >= HEADER_BYTES:
                 tag, length = _header(buffer.data, buffer.start)
@@ -137,7 +140,7 @@ class StartupMachine:
     def work_done(self, result: bytes) -> None:
         """The result of `work`."""
         scram = self._scram
-        assert scram is not None  # noqa: S101 - there is no work without it
+        assert scram is not None
         self.work = None
         self.outbox.append(SASLResponse(scram.client_final(result)).encode())
 
@@ -188,7 +191,7 @@ class StartupMachine:
 
     def _sasl_continue(self, message: AuthenticationSASLContinue) -> None:
         scram = self._scram
-        assert scram is not None  # noqa: S101
+        assert scram is not None
         scram.server_first(message.data)
         self.work = scram.work()
         self.operation.attention = True
@@ -196,7 +199,7 @@ class StartupMachine:
 
     def _sasl_final(self, message: AuthenticationSASLFinal) -> None:
         scram = self._scram
-        assert scram is not None  # noqa: S101
+        assert scram is not None
         scram.server_final(message.data)
 
     def _unsupported_authentication(self, message: BackendMessage) -> None:
@@ -209,7 +212,9 @@ class StartupMachine:
         self._negotiated = True
         offered = message.protocol_version
         if offered > self.protocol_version or offered < PROTOCOL_3_0 or offered == PROTOCOL_3_0 + 1:
-            raise ProtocolError(f"the server offers protocol {offered >> 16}.{offered & 0xFFFF}, which was not asked for")
+            raise ProtocolError(
+                f"the server offers protocol {offered >> 16}.{offered & 0xFFFF}, which was not asked for"
+            )
         self.protocol_version = offered
 
     def _backend_key_data(self, message: BackendKeyData) -> None:

@@ -1,8 +1,9 @@
 """The tables: which message may come in which state, and what follows.
 
-A session's state is the answer that the operation at the head of the queue awaits next. An operation carries its own route
-through these states (its *steps*); `Next.STEP` goes on to its next step, so one table serves every combination of Parse,
-Bind, Execute and Close. What is not in a table is a protocol error. The diagram in the documentation is drawn from here.
+A session's state is the answer that the operation at the head of the queue awaits next. An operation carries its own
+route through these states (its *steps*); `Next.STEP` goes on to its next step, so one table serves every combination of
+Parse, Bind, Execute and Close. What is not in a table is a protocol error. The diagram in the documentation is drawn
+from here.
 """
 
 import enum
@@ -145,7 +146,8 @@ SESSION: Final[SessionTable] = {
         **_ERROR,
     },
     Awaiting.CLOSE_COMPLETE: {CloseComplete: Transition(Next.STEP), **_ERROR},
-    # "Pipelining": Bind and Execute repeated under one Sync, a Parse perhaps in front, and ROLLBACK at the end of one given up
+    # "Pipelining": Bind and Execute repeated under one Sync, a Parse perhaps in front, and ROLLBACK at the end of one
+    # given up
     Awaiting.BATCH_BIND: {
         ParseComplete: Transition(Next.SAME),
         BindComplete: Transition(Awaiting.BATCH_EXECUTION),
@@ -165,7 +167,8 @@ SESSION: Final[SessionTable] = {
         # A deferred constraint or a failed commit is reported by Sync itself.
         **_ERROR,
     },
-    # A second error is the server's farewell (it shuts down, or gives up an idle session), or one of the recovery itself.
+    # A second error is the server's farewell (it shuts down, or gives up an idle session), or one of the recovery
+    # itself.
     Awaiting.SKIPPING: {
         ReadyForQuery: Transition(Next.END, "ready"),
         ErrorResponse: Transition(Next.SAME, "further_error"),
@@ -205,7 +208,8 @@ SESSION: Final[SessionTable] = {
         CommandComplete: Transition(Next.AFTER_COPY, "command_complete"),
         ErrorResponse: Transition(Awaiting.SKIPPING, "error"),
     },
-    # "Streaming Replication Protocol": either side may end first, and two CommandComplete messages end START_REPLICATION
+    # "Streaming Replication Protocol": either side may end first, and two CommandComplete messages end
+    # START_REPLICATION
     Awaiting.COPY_BOTH: {
         CopyData: Transition(Next.SAME, "copy_data"),
         CopyDone: Transition(Awaiting.COPY_BOTH_DONE, "copy_done"),

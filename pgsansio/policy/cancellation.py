@@ -1,8 +1,8 @@
 """What an abandoned operation costs: nothing, patience, or a CancelRequest.
 
-A CancelRequest names a backend, not a statement: it hits whatever runs when it arrives. So it may be sent only when everything
-that is in flight is abandoned, and nothing may be written after it until the server has closed the connection that
-carried it. An operation that was neither cancelled nor at fault never pays.
+A CancelRequest names a backend, not a statement: it hits whatever runs when it arrives. So it may be sent only when
+everything that is in flight is abandoned, and nothing may be written after it until the server has closed the
+connection that carried it. An operation that was neither cancelled nor at fault never pays.
 """
 
 import enum

@@ -249,7 +249,8 @@ def percent_placeholder_hint(sql: str) -> str | None:
     return None
 
 
-#: What matters to where a statement ends: BEGIN ATOMIC ... END around a function's body, in which CASE ... END may stand.
+#: What matters to where a statement ends: BEGIN ATOMIC ... END around a function's body, in which CASE ... END may
+#: stand.
 _BOUNDARY: Final = re.compile(
     rf"(?P<atomic>begin[ \t\n\r\f\v]+atomic)(?![{_IDENTIFIER_START}0-9$])|{_WORD.pattern}|[();]", re.IGNORECASE
 )
@@ -258,7 +259,8 @@ _BOUNDARY: Final = re.compile(
 def split_statements(sql: str) -> list[str]:
     """The statements of a script, without their semicolons; comments stay with the statement behind them.
 
-    Semicolons in quotes, comments, parentheses (rules) and BEGIN ATOMIC bodies do not end a statement; psql sees it so, too.
+    Semicolons in quotes, comments, parentheses (rules) and BEGIN ATOMIC bodies do not end a statement; psql sees it so,
+    too.
     """
     found: list[str] = []
     start = 0

@@ -1,9 +1,9 @@
 """Received bytes and bytes to send, between a transport and an engine.
 
-How this works: a transport asks for room (`ReceiveBuffer.writable`), writes into it and says how much it wrote. The engine
-reads complete messages from `data[start:end]` and moves `start`. The block of memory is fixed, so a transport may hold a view
-of it; only a message that is larger than the block gets a block of its own, which grows as its bytes arrive, so that a length
-that is only claimed costs nothing.
+How this works: a transport asks for room (`ReceiveBuffer.writable`), writes into it and says how much it wrote. The
+engine reads complete messages from `data[start:end]` and moves `start`. The block of memory is fixed, so a transport
+may hold a view of it; only a message that is larger than the block gets a block of its own, which grows as its bytes
+arrive, so that a length that is only claimed costs nothing.
 """
 
 from typing import Final
@@ -26,7 +26,8 @@ def frame(tag: bytes, body: bytes) -> bytes:
 class ReceiveBuffer:
     """Bytes that were received and not yet consumed: `data[start:end]`.
 
-    Whoever consumes moves `start`; whoever writes calls `writable`, then `written`. `data` may be replaced by `writable`.
+    Whoever consumes moves `start`; whoever writes calls `writable`, then `written`. `data` may be replaced by
+    `writable`.
     """
 
     __slots__ = ("_block", "_view", "data", "end", "expected", "start")
