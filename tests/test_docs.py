@@ -1,0 +1,66 @@
+"""What the documents show is what the code is."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support import generate_state_docs
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^<!-- (?P<mark>[^>]+) -->\n```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def marked(kind: str) -> list[str]:
+    """The code blocks behind such a mark."""
+    return [found["text"] for found in BLOCK.finditer(README) if found["mark"] == kind]
+
+
+def example(mark: str) -> str:
+    """What stands in an example: all of it, without its docstring, or these definitions of it."""
+    path, *names = mark.split()
+    source = (ROOT / path).read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    if not names:
+        assert isinstance(tree.body[0], ast.Expr)
+        return "".join(source.splitlines(keepends=True)[tree.body[0].end_lineno or 0 :]).lstrip("\n")
+    definitions = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    return "\n\n".join(f"{ast.get_source_segment(source, definitions[name])}\n" for name in names)
+
+
+EXAMPLES = [found["mark"] for found in BLOCK.finditer(README) if found["mark"].startswith("example: ")]
+
+
+def test_the_readme_has_its_examples() -> None:
+    paths = [mark.removeprefix("example: ").split()[0] for mark in EXAMPLES]
+    assert paths == ["examples/asyncio_first.py", "examples/trio_first.py", "examples/blocking_client.py"]
+
+
+@pytest.mark.parametrize("mark", EXAMPLES)
+def test_examples_are_equal(mark: str) -> None:
+    assert marked(mark) == [example(mark.removeprefix("example: "))]
+
+
+@pytest.mark.parametrize("kind", ["tour command", "test command"])
+def test_each_command_is_one_line(kind: str) -> None:
+    (command,) = marked(kind)
+    assert command.count("\n") == 1
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / document).parent.joinpath(target).is_file(), target
+
+
+def test_files_of_the_architecture_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`([a-z_/]+(?:\.py|/))`", text):
+        assert any((ROOT / folder / name).exists() for folder in (".", "pgsansio", "pgsansio_asyncio")), name
+
+
+def test_states_are_drawn_from_the_tables() -> None:
+    assert generate_state_docs.DOCUMENT.read_text(encoding="utf-8") == generate_state_docs.generate()
