@@ -33,7 +33,8 @@ OUTPUTS = {
 
 
 def test_every_example_is_run() -> None:
-    assert sorted(OUTPUTS) == sorted(path.name for path in EXAMPLES.glob("*.py"))
+    # mock_server.py takes no connection string, and has a module of tests of its own.
+    assert sorted([*OUTPUTS, "mock_server.py"]) == sorted(path.name for path in EXAMPLES.glob("*.py"))
 
 
 @pytest.mark.server
