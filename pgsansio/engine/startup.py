@@ -156,8 +156,7 @@ class StartupMachine:
         if transition is None:
             raise ProtocolError(f"unexpected {type(message).__name__} in the state: {self.state.value}")
         state, action = transition
-        if action is not None:
-            getattr(self, f"_{action}")(message)
+        getattr(self, f"_{action}")(message)
         if not self.operation.settled or state is Startup.READY:
             self.state = state
 

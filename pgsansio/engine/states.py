@@ -223,7 +223,7 @@ SESSION: Final[SessionTable] = {
 }
 
 #: "Message Flow", Start-up. NegotiateProtocolVersion may come before or after AuthenticationOk, once.
-STARTUP: Final[Mapping[Startup, Mapping[type[Message], tuple[Startup, str | None]]]] = {
+STARTUP: Final[Mapping[Startup, Mapping[type[Message], tuple[Startup, str]]]] = {
     Startup.AUTHENTICATION: {
         AuthenticationOk: (Startup.AUTHENTICATED, "authenticated"),
         AuthenticationCleartextPassword: (Startup.PASSWORD_SENT, "cleartext_password"),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsansio.authentication.scram import ScramSecret
@@ -120,6 +120,7 @@ def refuses(backend: Backend, message: BackendMessage) -> bool:
     ids=["trust", "cleartext", "md5", "scram", "scram, binding offered"],
 )
 @pytest.mark.parametrize("password", ["secret", "wrong"])
+@settings(deadline=None)
 @given(sizes=cuts())
 def test_each_method_lets_the_right_client_in(
     make: Callable[[], AuthenticationMethod], password: str, sizes: list[int]
@@ -462,6 +463,7 @@ def test_what_cannot_be_encoded_is_refused_even_so() -> None:
 # what may be read
 
 
+@settings(deadline=None)
 @given(messages=st.lists(frontend_messages(), max_size=8), sizes=cuts())
 def test_messages_do_not_depend_on_how_they_arrive(messages: list[FrontendMessage], sizes: list[int]) -> None:
     def handed_over(pieces: list[bytes]) -> tuple[list[FrontendMessage], str]:
@@ -476,6 +478,7 @@ def test_messages_do_not_depend_on_how_they_arrive(messages: list[FrontendMessag
     assert handed_over(cut(data, sizes)) == handed_over([data])
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=200), session=st.booleans(), sizes=cuts())
 def test_any_bytes_are_messages_or_end_in_a_protocol_error(data: bytes, session: bool, sizes: list[int]) -> None:
     backend = in_session() if session else Backend()
@@ -487,6 +490,7 @@ def test_any_bytes_are_messages_or_end_in_a_protocol_error(data: bytes, session:
     assert backend.failure is None or backend.ended
 
 
+@settings(deadline=None)
 @given(requests=st.lists(frontend_messages(), max_size=6), answers=st.lists(backend_messages(), max_size=12))
 def test_any_answer_is_sent_or_refused(requests: list[FrontendMessage], answers: list[BackendMessage]) -> None:
     backend = in_session()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from pgsansio.engine.events import (
     BackendErrorReceived,
@@ -191,6 +191,21 @@ def test_bodies_that_none_of_these_have(operation: Operation, messages: list[Mes
     assert session.condition is Condition.BROKEN
     assert isinstance(session.failure, ProtocolError)
     assert session.failure.__cause__ is None
+
+
+def test_rows_that_nobody_wants() -> None:
+    operation = simple_query(rows=False)
+    session = submitted(operation)
+    feed(session, RowDescription(FIELDS), row(b"x"), row(b"y"), selected("SELECT 2"), ready())
+    assert (operation.rows, operation.row_plan, operation.status) == ([], None, "SELECT 2")
+
+
+def test_repr_says_what_became_of_it() -> None:
+    operation = execution()
+    session = submitted(operation)
+    assert repr(operation).startswith("<Operation pending 0x")
+    session.abandon(operation)
+    assert repr(operation).startswith("<Operation pending abandoned 0x")
 
 
 def test_rows_that_were_not_described() -> None:
@@ -1046,6 +1061,7 @@ def test_the_exchange_of_a_cancel_connection() -> None:
 # any chunking
 
 
+@settings(deadline=None)
 @given(sizes=cuts())
 def test_a_session_does_not_depend_on_how_its_bytes_arrive(sizes: list[int]) -> None:
     assert _session(sizes) == _session([1 << 20])

@@ -380,6 +380,7 @@ class SessionModel(RuleBasedStateMachine):
         written = one.number in self.written
         if one.outcome is Outcome.CANCELLED:
             assert not written
+            assert one.abandoned or not self.session.is_open
             one.dropped = True
             return
         assert written

@@ -1,7 +1,7 @@
 """From StartupMessage to the first ReadyForQuery, in bytes, and what a server may not do there."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsansio.authentication import md5
@@ -344,6 +344,7 @@ def test_eof_during_start_up() -> None:
     frontend.receive_data(b"surplus")
 
 
+@settings(deadline=None)
 @given(
     data=st.lists(
         st.sampled_from([OK, notice(), ParameterStatus("a", "b"), BackendKeyData(1, b"1234"), ready(), error()]),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsansio.engine.encryption import EncryptionRequest
@@ -171,6 +171,7 @@ def test_a_session(state: Awaiting, message: Message | None, whole: bool) -> Non
 
 
 @pytest.mark.parametrize("state", Awaiting, ids=names)
+@settings(deadline=None, max_examples=50)
 @given(data=st.data())
 def test_any_body_of_any_message(state: Awaiting, data: st.DataObject) -> None:
     tag = data.draw(st.sampled_from([*BACKEND_TAGS, ord("R"), 0, 255]))
@@ -246,6 +247,7 @@ def test_start_up(state: Startup, message: Message | None) -> None:
 
 
 @pytest.mark.parametrize("state", [one for one in Startup if STARTUP[one]], ids=names)
+@settings(deadline=None, max_examples=50)
 @given(tag=st.sampled_from([*BACKEND_TAGS, ord("R"), 0]), body=st.binary(max_size=40), sizes=cuts())
 def test_any_bytes_during_start_up(state: Startup, tag: int, body: bytes, sizes: list[int]) -> None:
     machine = startup_in(state)

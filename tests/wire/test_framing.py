@@ -1,7 +1,7 @@
 """ReceiveBuffer as a transport and an engine use it: any cuts, large messages, readers that do not read."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsansio.wire.framing import BLOCK_BYTES, HEADER_BYTES, ReceiveBuffer, frame
@@ -38,6 +38,7 @@ def test_a_frame_counts_its_length_word() -> None:
     assert frame(b"d", b"xyz") == b"d\x00\x00\x00\x07xyz"
 
 
+@settings(deadline=None)
 @given(bodies=bodies, sizes=cuts(), block=st.sampled_from([8, 64, BLOCK_BYTES]))
 def test_frames_do_not_depend_on_how_the_bytes_arrive(bodies: list[bytes], sizes: list[int], block: int) -> None:
     frames = [frame(b"d", body) for body in bodies]
@@ -47,6 +48,7 @@ def test_frames_do_not_depend_on_how_the_bytes_arrive(bodies: list[bytes], sizes
     assert buffer.start == buffer.end
 
 
+@settings(deadline=None)
 @given(bodies=bodies, reads=st.lists(st.integers(1, 5000), min_size=1, max_size=5))
 def test_a_transport_that_writes_into_the_room(bodies: list[bytes], reads: list[int]) -> None:
     data = b"".join(frame(b"d", body) for body in bodies)
