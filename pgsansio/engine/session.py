@@ -74,6 +74,11 @@ WINDOW_OPERATIONS: Final = 32
 WINDOW_BYTES: Final = 65536
 #: COPY data that nobody has taken: above this the transport should stop reading.
 COPY_HIGH_WATER_BYTES: Final = 1 << 20
+#: Events that nobody has taken: above this what comes is dropped. A transport that asks for them after each feed never
+#: has so many; one that never asks must not fill the memory.
+MAX_EVENTS_BYTES: Final = 256 << 20
+#: About what an event takes beside its texts.
+_EVENT_BYTES: Final = 256
 _ALL_ROWS: Final = (1 << 63) - 1
 
 Row: TypeAlias = "dict[int, tuple[Callable[[Session, bytearray, int, int], Any] | None, Row | Next]]"
@@ -144,7 +149,7 @@ class Session:
         transaction_status: of the last ReadyForQuery.
         parameters: what the server reported by ParameterStatus.
         woken: operations settled, or with news for their owner, since somebody took this list.
-        events: rare events since somebody took them.
+        events: rare events since somebody took them; `events_dropped` of them were more than are kept.
         condition, failure: whether the session is usable, and what ended it.
         pipelining: False lets only one operation at a time in, as asyncpg does.
         shared_transaction: concurrent operations are allowed in the present transaction.
@@ -156,6 +161,9 @@ class Session:
         self.parameters: dict[str, str] = {}
         self.woken: list[Operation] = []
         self.events: deque[Event] = deque()
+        self.events_dropped = 0
+        #: What `events` take, counted since it was empty.
+        self._events_bytes = 0
         self.condition = _OPEN
         self.failure: BaseException | None = None
         #: Events wait, the connection has ended, or a cancellation is due.
@@ -606,7 +614,8 @@ class Session:
             raise ProtocolError("CommandComplete: the command tag is not one terminated string")
         self._in_flight[0].tag = tag = data[start:end]
         if data[start] == _D and tag.startswith((b"DISCARD ALL", b"DEALLOCATE")):
-            self._tell(StatementsDiscarded())
+            if not self.events or not isinstance(self.events[-1], StatementsDiscarded):
+                self._tell(StatementsDiscarded())  # never dropped, and one is as good as many
 
     def _batch_complete(self, data: bytearray, start: int, after: int) -> None:
         self._command_complete(data, start, after)
@@ -653,7 +662,7 @@ class Session:
 
     def _idle_error(self, data: bytearray, start: int, after: int) -> None:
         error = error_from_fields(ErrorResponse.decode(bytes(data[start:after])).fields)
-        self._tell(BackendErrorReceived(error))
+        self._tell(BackendErrorReceived(error), after - start)
         if error.severity_en in _FATAL or error.severity in _FATAL:
             raise _Farewell(error)
 
@@ -681,17 +690,18 @@ class Session:
             self._settle(operation, _COMPLETED if operation.error is None else _outcome(operation))
 
     def _notice(self, data: bytearray, start: int, after: int) -> None:
-        self._tell(NoticeReceived(notice_from_fields(NoticeResponse.decode(bytes(data[start:after])).fields)))
+        notice = notice_from_fields(NoticeResponse.decode(bytes(data[start:after])).fields)
+        self._tell(NoticeReceived(notice), after - start)
 
     def _notification(self, data: bytearray, start: int, after: int) -> None:
         message = NotificationResponse.decode(bytes(data[start:after]))
-        self._tell(NotificationReceived(message.process_id, message.channel, message.payload))
+        self._tell(NotificationReceived(message.process_id, message.channel, message.payload), after - start)
 
     def _parameter_status(self, data: bytearray, start: int, after: int) -> None:
         message = ParameterStatus.decode(bytes(data[start:after]))
         # Rows that came before this message may already be in another encoding: there is no way back.
         keep_parameter(self.parameters, message)
-        self._tell(ParameterChanged(message.name, message.value))
+        self._tell(ParameterChanged(message.name, message.value), after - start)
 
     def _function_result(self, data: bytearray, start: int, after: int) -> None:
         operation = self._in_flight[0]
@@ -879,9 +889,17 @@ class Session:
         self._barrier = None
         self._row = _IDLE
 
-    def _tell(self, event: Event) -> None:
-        self.events.append(event)
+    def _tell(self, event: Event, size_bytes: int = 0) -> None:
+        """Keep an event made from a body of this size; of 0 for one that may not be dropped."""
+        if not self.events:
+            self._events_bytes = 0
+        self._events_bytes += size_bytes + _EVENT_BYTES
         self.news = True
+        if size_bytes and self._events_bytes > MAX_EVENTS_BYTES:
+            self._events_bytes -= size_bytes + _EVENT_BYTES
+            self.events_dropped += 1
+        else:
+            self.events.append(event)
 
     def _break(self, error: BaseException) -> None:
         self.condition = Condition.BROKEN
