@@ -797,14 +797,13 @@ class Session:
 
     def _group_of(self, operation: Operation) -> list[Operation]:
         """What has to be written together with this unsent operation, itself included."""
-        group: list[Operation] = []
-        for other in self._unsent:
-            group.append(other)
-            if other.traits & (SYNC | EXCLUSIVE):
-                if operation in group:
-                    break
-                group = []
-        return group
+        unsent = list(self._unsent)
+        first = last = unsent.index(operation)
+        while first and not unsent[first - 1].traits & (SYNC | EXCLUSIVE):
+            first -= 1
+        while not unsent[last].traits & (SYNC | EXCLUSIVE):
+            last += 1
+        return unsent[first : last + 1]
 
     def _may_write(self, operation: Operation) -> bool:
         in_flight = self._in_flight

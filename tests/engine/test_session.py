@@ -1015,6 +1015,14 @@ def test_an_abandoned_operation_with_a_trait() -> None:
     assert not session.draining
 
 
+def test_an_abandoned_batch_is_given_up() -> None:
+    operation = batch(count=1, complete=False)
+    session = submitted(operation)
+    assert session.in_flight == (operation,)
+    assert session.abandon(operation) is Owed.CANCEL
+    assert b"ROLLBACK" in session.data_to_send()
+
+
 def test_an_abandoned_copy_in_is_given_up() -> None:
     operation = copy()
     session = submitted(operation)

@@ -442,6 +442,9 @@ class SessionModel(RuleBasedStateMachine):
             id(one.operation) for one in self.pending() if one.operation.written
         }
         assert session.idle == (not self.pending())
+        abandoned = [one for one in self.pending() if one.operation.written and one.abandoned]
+        assert session.draining == (bool(abandoned) or session.cancel_under_way)
+        assert session.cancel_due == (len(session.in_flight) == len(abandoned) > 0 and not session.cancel_under_way)
 
     def teardown(self) -> None:
         """A server that goes on answers everything, and nothing is left."""
