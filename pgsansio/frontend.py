@@ -48,7 +48,7 @@ from pgsansio.messages.frontend import (
 )
 from pgsansio.messages.startup import PROTOCOL_3_0, CancelRequest
 from pgsansio.policy.cancellation import Owed
-from pgsansio.policy.keywords import StatementKind, classify
+from pgsansio.policy.keywords import StatementKind, classify, percent_placeholder_hint
 from pgsansio.policy.statement_cache import StatementCache
 from pgsansio.wire.framing import ReceiveBuffer
 
@@ -61,7 +61,7 @@ MAX_ARGUMENTS: Final = 65535
 
 _SYNC: Final = Sync().encode()
 _EXECUTE_ALL: Final = Execute("", 0).encode()
-_EXECUTE_AND_SYNC: Final = _EXECUTE_ALL + _SYNC
+_TRAILERS: Final = {max_rows: Execute("", max_rows).encode() + _SYNC for max_rows in (0, 1)}
 _TERMINATE: Final = Terminate().encode()
 
 _EXECUTE: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
@@ -187,8 +187,8 @@ class Statement:
             DataError: an argument cannot be encoded.
         """
         if self.parameter_count != len(arguments):
-            raise argument_count_error(self.parameter_count, len(arguments))
-        trailer = _EXECUTE_AND_SYNC if max_rows == 0 else Execute("", max_rows).encode() + _SYNC
+            raise argument_count_error(self.parameter_count, len(arguments), self.query)
+        trailer = _TRAILERS.get(max_rows) or Execute("", max_rows).encode() + _SYNC
         data = encode_bind(self.parameter_plan, self._names, arguments, self._result_formats, trailer)
         return self._parse + data if self._parse else data
 
@@ -235,11 +235,11 @@ def _formats(registry: Registry, fields: tuple[FieldDescription, ...]) -> tuple[
     return result_formats(registry, fields), described
 
 
-def argument_count_error(expected: int, given: int) -> InterfaceError:
+def argument_count_error(expected: int, given: int, query: str) -> InterfaceError:
     return InterfaceError(
         f"the server expects {expected} argument{'' if expected == 1 else 's'} for this query, "
         f"{given} {'was' if given == 1 else 'were'} passed",
-        hint="Check the query against the passed list of arguments." if expected or given else None,
+        hint=percent_placeholder_hint(query) or "Check the query against the passed list of arguments.",
     )
 
 

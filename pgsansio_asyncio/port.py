@@ -18,6 +18,7 @@ import stat
 import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from threading import get_ident
 from typing import Any, Final, TypeVar, cast
 
 from pgsansio.client.port import Address, Port, PortEvent, TaskHandle
@@ -56,6 +57,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
+        self._is_running = self._loop.is_running
+        self._thread = get_ident()
         self._forks = _forks
         self._engine: Engine = cast(Engine, None)
         self._transport: asyncio.Transport | None = None
@@ -230,7 +233,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
         """The transport reads all the time."""
 
     def flush(self) -> None:
-        self._flush()
+        if self._forks == _forks:
+            self._flush()
 
     async def checkpoint(self) -> None:
         """asyncio has no such thing: a task that need not wait goes on."""
@@ -313,8 +317,9 @@ class AsyncioPort(asyncio.BufferedProtocol):
                 f"cannot use a connection of process {os.getppid()} in its forked child {os.getpid()}",
                 hint="Connect after the fork.",
             )
-        running = asyncio._get_running_loop()
-        if running is not self._loop:
+        # Not asyncio.get_running_loop(), which asks the system for the process every time.
+        if self._thread != get_ident() or not self._is_running():
+            running = asyncio._get_running_loop()
             raise InterfaceError(
                 f"cannot use a connection of the event loop {self._loop!r} "
                 + (f"in {running!r}" if running is not None else "outside of it, or in another thread"),

@@ -41,6 +41,10 @@ T = TypeVar("T")
 #: Below this much unwritten, `outbox_low` returns.
 _LOW_WATER_BYTES: Final = 65536
 _PENDING: Final = Outcome.PENDING
+#: A connection that nobody has used for so long is read by its nursery's task.
+_IDLE_SECONDS: Final = 0.005
+#: Without a nursery the socket is looked at before it is used, if nobody has looked at it for so long.
+_POLL_SECONDS: Final = 0.001
 _MAX_FILE_BYTES: Final = 1 << 20
 _WOULD_BLOCK: Final = (BlockingIOError, InterruptedError)
 
@@ -71,6 +75,8 @@ class TrioPort:
         self._parked: dict[trio.lowlevel.Task, Operation | None] = {}
         #: The holder of the baton waits for the socket to be writable, too.
         self._writing = False
+        #: When somebody last looked for bytes.
+        self._last_received = -math.inf
         #: Parked tasks that wait for the outbox to get low.
         self._low_waiters: set[trio.lowlevel.Task] = set()
         self._nursery: trio.Nursery | None = None
@@ -104,36 +110,41 @@ class TrioPort:
     async def _until(self, operation: Operation, *, settled: bool) -> None:
         """Read, or let another task read, until the operation is settled or (not `settled`) has news."""
         task = trio.lowlevel.current_task()
+        engine = self._engine
         if self._reader is not None:
             self._send()
         while operation.outcome is _PENDING and (settled or not operation.attention):
-            if self._engine.cancel_due and self.on_cancel_due is not None:
+            if engine.cancel_due and self.on_cancel_due is not None:
                 await self._cancel(self.on_cancel_due)
-            elif self._reader is not None:
+                continue
+            if self._reader is not None:
                 await self._park(task, operation)
-            else:
-                self._reader = task
-                try:
-                    await self._read(operation, settled=settled)
-                finally:
-                    self._reader = None
+                continue
+            # This is written out, since a frame more between trio and here costs at every query.
+            self._reader = task
+            try:
+                while operation.outcome is _PENDING and (settled or not operation.attention):
+                    self._send()
+                    raw = self._raw
+                    if raw is None:
+                        await trio.lowlevel.checkpoint()
+                        self._lost(None)
+                        break
+                    if self._outbox:
+                        await self._ready(raw)
+                    else:
+                        try:
+                            await trio.lowlevel.wait_readable(raw)
+                        except trio.ClosedResourceError:
+                            pass
+                    if self._raw is raw:
+                        self._receive(raw)
+                    if engine.cancel_due:
+                        break
+            finally:
+                self._reader = None
+                if self._parked:
                     self._pass_baton()
-
-    async def _read(self, operation: Operation, *, settled: bool) -> None:
-        """Holding the baton: write and read until the operation has what it waits for, or a cancellation is due."""
-        engine = self._engine
-        while operation.outcome is _PENDING and (settled or not operation.attention):
-            self._send()
-            raw = self._raw
-            if raw is None:
-                await trio.lowlevel.checkpoint()
-                self._lost(None)
-                return
-            await self._ready(raw)
-            if self._raw is raw:
-                self._receive(raw)
-            if engine.cancel_due:
-                return
 
     async def _ready(self, raw: socket.socket) -> None:
         """Until the socket can be read, or something that waited for it was written; or until it was closed."""
@@ -199,18 +210,14 @@ class TrioPort:
             trio.lowlevel.reschedule(task)
 
     def _pass_baton(self) -> None:
-        """Wake one parked task, which will find that nobody reads; a task with an operation before the idle reader."""
-        if self._reader is not None or not self._parked:
-            return
-        for task, operation in self._parked.items():
-            if operation is not None:
-                self._resume(task)
-                return
-        self._resume(next(iter(self._parked)))
+        """Wake one parked task, which will find that nobody reads."""
+        if self._reader is None and self._parked:
+            self._resume(next(iter(self._parked)))
 
     def _receive(self, raw: socket.socket) -> None:
         """One non-blocking read into the engine, and everything that follows from it."""
         engine = self._engine
+        self._last_received = trio.current_time()
         try:
             size = raw.recv_into(engine.get_buffer(-1))
         except _WOULD_BLOCK:
@@ -334,7 +341,8 @@ class TrioPort:
                 self._pass_baton()
 
     def flush(self) -> None:
-        self._send()
+        if self._forks == _forks:
+            self._send()
 
     async def checkpoint(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -348,17 +356,22 @@ class TrioPort:
             await work()
 
     async def read_when_idle(self) -> None:
-        """Read while no other task does, until the connection ends. For the connection's nursery."""
+        """Read while no other task does, until the connection ends. For the connection's nursery.
+
+        It steps in some milliseconds after the last task that waited has gone, and steps back when another one has come:
+        to be woken, or to read for it, would cost every query a change of tasks.
+        """
         task = trio.lowlevel.current_task()
         while (raw := self._raw) is not None:
-            if self._reader is not None:
-                await self._park(task, None)
+            if self._reader is not None or trio.current_time() - self._last_received < _IDLE_SECONDS:
+                await trio.sleep(_IDLE_SECONDS)
                 continue
             self._reader = task
             try:
-                await self._ready(raw)
-                if self._raw is raw:
-                    self._receive(raw)
+                while self._raw is raw and not self._parked:
+                    await self._ready(raw)
+                    if self._raw is raw:
+                        self._receive(raw)
             finally:
                 self._reader = None
                 self._pass_baton()
@@ -368,7 +381,12 @@ class TrioPort:
     def poll(self) -> None:
         """Look for what has arrived, the end of the connection above all, where nobody reads while it is idle."""
         raw = self._raw
-        if raw is not None and self._reader is None and trio.lowlevel.in_trio_run():
+        if (
+            raw is not None
+            and self._reader is None
+            and trio.lowlevel.in_trio_run()
+            and trio.current_time() - self._last_received > _POLL_SECONDS
+        ):
             self._receive(raw)
 
     # the transport

@@ -40,6 +40,8 @@ CANCEL_SECONDS: Final = 10.0
 #: How long Terminate may take to be written before the transport is dropped.
 CLOSE_SECONDS: Final = 10.0
 
+SEVERAL_STATEMENTS_HINT: Final = "Use execute() without arguments for a script, or one call for each statement."
+
 Callback: TypeAlias = Callable[[Any, int, str, str], Any]
 
 
@@ -146,23 +148,18 @@ class Connection:
             A list of Record.
         Raises: as `execute`.
         """
-        if timeout is None and self._command_timeout is None and record_class is None:
-            self._port.guard()
-            statement = self._frontend.cached(query, self._port.clock())
-            if statement is not None:
-                operation = self._frontend.execute(statement, args)
-                self._queries += 1
-                try:
-                    await self._port.wait(operation)
-                except BaseException as error:
-                    await self._give_up(operation, error)
-                    raise
-                if operation.error is None:
-                    return operation.rows
-                if not self._may_repeat(operation):
-                    raise self._failure(operation, query)
-                self._frontend.forget(statement)
-        return (await self._query(query, args, 0, timeout, record_class)).rows
+        operation = self._execute_known(query, args, 0, timeout, record_class)
+        if operation is None:
+            operation = await self._query(query, args, 0, timeout, record_class)
+        else:
+            try:
+                await self._port.wait(operation)
+            except BaseException as error:
+                await self._give_up(operation, error)
+                raise
+            if operation.error is not None:
+                operation = await self._repeat(operation, query, args, 0)
+        return operation.rows
 
     async def fetchrow(
         self, query: str, *args: object, timeout: float | None = None, record_class: type[Any] | None = None
@@ -171,7 +168,18 @@ class Connection:
 
         Raises: as `execute`.
         """
-        rows = (await self._query(query, args, 1, timeout, record_class)).rows
+        operation = self._execute_known(query, args, 1, timeout, record_class)
+        if operation is None:
+            operation = await self._query(query, args, 1, timeout, record_class)
+        else:
+            try:
+                await self._port.wait(operation)
+            except BaseException as error:
+                await self._give_up(operation, error)
+                raise
+            if operation.error is not None:
+                operation = await self._repeat(operation, query, args, 1)
+        rows = operation.rows
         return rows[0] if rows else None
 
     async def fetchval(self, query: str, *args: object, column: int | str = 0, timeout: float | None = None) -> Any:
@@ -182,7 +190,18 @@ class Connection:
         Raises:
             IndexError, KeyError: the row has no such column. Else as `execute`.
         """
-        rows = (await self._query(query, args, 1, timeout, None)).rows
+        operation = self._execute_known(query, args, 1, timeout, None)
+        if operation is None:
+            operation = await self._query(query, args, 1, timeout, None)
+        else:
+            try:
+                await self._port.wait(operation)
+            except BaseException as error:
+                await self._give_up(operation, error)
+                raise
+            if operation.error is not None:
+                operation = await self._repeat(operation, query, args, 1)
+        rows = operation.rows
         return rows[0][column] if rows else None
 
     async def executemany(
@@ -341,6 +360,35 @@ class Connection:
 
     # conversations
 
+    def _execute_known(
+        self,
+        query: str,
+        args: Sequence[object],
+        max_rows: int,
+        timeout: float | None,
+        record_class: type[Any] | None,
+    ) -> Operation | None:
+        """The short way: a statement that is prepared, no time limit, nothing special; None: it is not for this one."""
+        if timeout is not None or record_class is not None or self._command_timeout is not None:
+            return None
+        port, frontend = self._port, self._frontend
+        port.guard()
+        statement = frontend.cached(query, port.clock())
+        if statement is None or frontend._barrier is not None:
+            return None
+        operation = frontend.execute(statement, args, max_rows)
+        self._queries += 1
+        return operation
+
+    async def _repeat(self, operation: Operation, query: str, args: Sequence[object], max_rows: int) -> Operation:
+        """Raise the error of an operation that went the short way, or do it again if that is safe and may help."""
+        if not self._may_repeat(operation):
+            raise self._failure(operation, query)
+        statement = self._frontend.cached(query, self._port.clock())
+        if statement is not None:
+            self._frontend.forget(statement)
+        return await self._converse(query, args, max_rows, None)
+
     async def _query(
         self,
         query: str,
@@ -446,7 +494,10 @@ class Connection:
             await self._give_up(operation, error)
             raise
         if operation.error is not None:
-            raise self._failure(operation, command) from failure
+            error = self._failure(operation, command)
+            if failure is not None:
+                error.__cause__ = failure
+            raise error
         if failure is not None:
             raise failure
 
@@ -528,7 +579,7 @@ class Connection:
     def _check_alone(self) -> None:
         """A task whose own group is open would wait for itself."""
         exclusive = self._session.exclusive
-        if exclusive is not None and exclusive.owner == self._port.task():
+        if exclusive is not None and not exclusive.abandoned and exclusive.owner == self._port.task():
             raise InterfaceError(
                 "cannot perform operation: this task is in the middle of another one on the same connection",
                 hint="An executemany() whose arguments come from an iterator, or a COPY, keeps the connection to itself "
@@ -570,7 +621,9 @@ class Connection:
         if isinstance(error, PostgresError) and error.sqlstate is not None and error.query is None:
             error.query = query
             if error.sqlstate in ("42601", "42P18") and error.hint is None:
-                error.hint = percent_placeholder_hint(query)
+                # Told by the server's function, since its text is translated: a syntax error found after parsing.
+                several = error.sqlstate == "42601" and error.server_source_function == "exec_parse_message"
+                error.hint = SEVERAL_STATEMENTS_HINT if several else percent_placeholder_hint(query)
         return error
 
     # notifications
@@ -588,6 +641,12 @@ class Connection:
         action = self._subscriptions.unlisten(channel, subscriber)
         if action is not None:
             await self._carry_out(action)
+
+    def _forget_listener(self, channel: str, subscriber: Hashable) -> None:
+        """Without telling the server, where nothing may be awaited: what it still sends goes to nobody."""
+        action = self._subscriptions.unlisten(channel, subscriber)
+        if action is not None:
+            self._subscriptions.failed(action)
 
     async def _carry_out(self, action: Listen | Unlisten) -> None:
         try:
