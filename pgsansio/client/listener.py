@@ -59,7 +59,10 @@ class Notifications:
     ) -> None:
         if self._listening and not self._connection.is_closed():
             self._listening = False
-            await self._connection._unlisten(self._channel, self._queue)
+            if isinstance(exc, GeneratorExit):
+                self._connection._forget_listener(self._channel, self._queue)
+            else:
+                await self._connection._unlisten(self._channel, self._queue)
 
     def __aiter__(self) -> Self:
         return self

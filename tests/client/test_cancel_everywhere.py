@@ -1,0 +1,490 @@
+"""Whatever a conversation is awaiting when it is cancelled, thrown away or cut off: the connection is whole, or closed.
+
+Each conversation is run again and again, and stopped one step later each time, where a step is a task going on, or
+bytes going one way. So each await is hit, and each of them with the server at every stage of its answer.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pgsansio import frontend
+from pgsansio.client import Connection, connecting
+from pgsansio.enums import TransactionStatus
+from pgsansio.errors import ALL_ERRORS, ConnectionDoesNotExistError, DivisionByZeroError, InterfaceError, ProtocolError
+from pgsansio.policy.conninfo import Settings, resolve_settings
+from tests.support.manual_port import Cancelled, ManualLoop, Peer, Task
+from tests.support.toy_server import ToyCluster, ToyServer
+
+SETTINGS: Settings = resolve_settings(
+    "postgresql://u@db.example/d", environment={}, os_user="u", home=None, platform="linux", timeout=None
+)
+
+
+@dataclass
+class World:
+    """One connection to a toy server, and the loop in which it is used."""
+
+    loop: ManualLoop
+    cluster: ToyCluster
+    connection: Connection
+
+    @property
+    def server(self) -> ToyServer:
+        return self.cluster.sessions[0]
+
+
+def connect(loop: ManualLoop) -> Awaitable[Connection]:
+    return connecting.connect(loop.port, SETTINGS, Connection)
+
+
+def world(*, inline: bool = False) -> World:
+    cluster = ToyCluster()
+    loop = ManualLoop(cluster, inline=inline)
+    return World(loop, cluster, loop.finish(connect(loop)))
+
+
+# What is interrupted
+
+
+async def fetch_uncached(connection: Connection) -> None:
+    assert await connection.fetch("SELECT $1", 5) == [(5,)]
+
+
+async def fetch_cached(connection: Connection) -> None:
+    assert await connection.fetch("SELECT 1") == [(1,)]
+
+
+async def fetch_with_a_time_limit(connection: Connection) -> None:
+    assert await connection.fetch("SELECT 1", timeout=5) == [(1,)]
+
+
+async def fetchrow(connection: Connection) -> None:
+    assert await connection.fetchrow("SELECT 4") == (4,)
+
+
+async def fetch_what_sleeps(connection: Connection) -> None:
+    with contextlib.suppress(TimeoutError):
+        await connection.fetch("SLEEP", timeout=5)
+
+
+async def fetch_what_fails(connection: Connection) -> None:
+    with contextlib.suppress(DivisionByZeroError):
+        await connection.fetch("FAIL")
+
+
+async def execute_script(connection: Connection) -> None:
+    assert await connection.execute("INSERT 1; INSERT 2; SELECT 3") == "SELECT 1"
+
+
+async def execute_script_that_sleeps(connection: Connection) -> None:
+    with contextlib.suppress(TimeoutError):
+        await connection.execute("INSERT 1; SLEEP; INSERT 2", timeout=5)
+
+
+async def execute_begin(connection: Connection) -> None:
+    await connection.execute("BEGIN")
+    await connection.execute("ROLLBACK")
+
+
+async def executemany(connection: Connection) -> None:
+    await connection.executemany("INSERT $1", [(number,) for number in range(5)])
+
+
+def lazily(count: int) -> Iterator[tuple[int]]:
+    for number in range(count):
+        yield (number,)
+
+
+async def executemany_lazy(connection: Connection) -> None:
+    await connection.executemany("INSERT $1", lazily(30))
+
+
+async def executemany_that_fails(connection: Connection) -> None:
+    def elements() -> Iterator[tuple[int]]:
+        yield from lazily(30)
+        raise LookupError
+
+    with contextlib.suppress(LookupError):
+        await connection.executemany("INSERT $1", elements())
+
+
+async def transaction_committed(connection: Connection) -> None:
+    async with connection.transaction():
+        await connection.execute("INSERT 1")
+        await connection.fetch("INSERT $1", 2)
+
+
+async def transaction_rolled_back(connection: Connection) -> None:
+    with contextlib.suppress(LookupError):
+        async with connection.transaction():
+            await connection.execute("INSERT 1")
+            raise LookupError
+
+
+async def transaction_nested(connection: Connection) -> None:
+    async with connection.transaction():
+        await connection.execute("INSERT 1")
+        with contextlib.suppress(DivisionByZeroError):
+            async with connection.transaction():
+                await connection.execute("INSERT 2")
+                await connection.fetch("FAIL")
+        async with connection.transaction():
+            await connection.execute("INSERT 3")
+
+
+async def transaction_by_hand(connection: Connection) -> None:
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute("INSERT 1")
+    except Exception:
+        await transaction.rollback()
+        raise
+    await transaction.commit()
+
+
+async def add_listener(connection: Connection) -> None:
+    await connection.add_listener("news", print)
+    await connection.remove_listener("news", print)
+
+
+async def listen_in_a_transaction(connection: Connection) -> None:
+    with contextlib.suppress(LookupError):
+        async with connection.transaction():
+            await connection.add_listener("news", print)
+            raise LookupError
+
+
+async def notifications(connection: Connection) -> None:
+    async with connection.notifications("news") as news:
+        await connection.execute("NOTIFY news")
+        async for notification in news:
+            assert notification.payload == "payload"
+            break
+
+
+async def reset(connection: Connection) -> None:
+    await connection.reset()
+
+
+async def reset_in_a_transaction(connection: Connection) -> None:
+    await connection.execute("BEGIN")
+    await connection.reset()
+
+
+async def close(connection: Connection) -> None:
+    await connection.close()
+
+
+CONVERSATIONS = [
+    fetch_uncached,
+    fetch_cached,
+    fetch_with_a_time_limit,
+    fetchrow,
+    fetch_what_sleeps,
+    fetch_what_fails,
+    execute_script,
+    execute_script_that_sleeps,
+    executemany,
+    executemany_lazy,
+    executemany_that_fails,
+    transaction_committed,
+    transaction_rolled_back,
+    transaction_nested,
+    add_listener,
+    listen_in_a_transaction,
+    notifications,
+    reset,
+    close,
+]
+#: They begin a transaction by SQL or start(), which is theirs to end when they are cancelled.
+BY_HAND = [execute_begin, transaction_by_hand, reset_in_a_transaction]
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few elements make a batch of executemany(), which is all the same to it."""
+    monkeypatch.setattr(frontend, "BATCH_BYTES", 300)
+
+
+Conversation = Callable[[Connection], Awaitable[None]]
+#: All or nothing of these rows.
+ROWS = {
+    execute_script: [1, 2],
+    execute_script_that_sleeps: [],
+    executemany: list(range(5)),
+    executemany_lazy: list(range(30)),
+    executemany_that_fails: [],
+    transaction_committed: [1, 2],
+    transaction_rolled_back: [],
+    transaction_nested: [1, 3],
+}
+
+
+def moments(
+    conversation: Conversation, *, inline: bool = False, others: int = 0
+) -> Iterator[tuple[World, Task, list[Task]]]:
+    """The conversation in a new world each time, stopped at its first moment, its second, and so on to its end."""
+    moment = 0
+    while True:
+        there = world(inline=inline)
+        there.loop.finish(there.connection.fetch("SELECT 1"))
+        task = there.loop.start(conversation(there.connection))
+        bystanders = [there.loop.start(there.connection.fetchval("SELECT $1", 70 + n)) for n in range(others)]
+        for _ in range(moment):
+            if not task.done:
+                there.loop.step()
+        if task.done:
+            task.result()
+            there.loop.run()
+            assert moment > 2
+            return
+        yield there, task, bystanders
+        moment += 1
+
+
+def check_whole_or_closed(there: World, conversation: Conversation) -> None:
+    """After everything has come to rest."""
+    loop, connection, server = there.loop, there.connection, there.server
+    loop.run()
+    assert not loop.tasks, [task.stop and task.stop.name for task in loop.tasks]
+    assert not loop.failures
+    if connection.is_closed():
+        assert not any(port.connected for port in loop.ports)
+        loop.run()
+        assert server.hung_up
+        with pytest.raises(InterfaceError, match="connection is closed"):
+            loop.finish(connection.fetch("SELECT 1"))
+    else:
+        assert loop.finish(connection.fetchval("SELECT $1", 42)) == 42
+        assert loop.finish(connection.execute("SELECT 43")) == "SELECT 1"
+        assert server.status is TransactionStatus.IDLE
+        assert not connection.is_in_transaction()
+        assert loop.finish(connection.fetchval("SELECT 1")) == 1
+        loop.finish(transaction_committed(connection))
+        assert server.state.rows[-2:] == [1, 2]
+        del server.state.rows[-2:]
+    if conversation in ROWS:
+        assert server.state.rows in ([], ROWS[conversation])
+
+
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for_good"])
+@pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])
+@pytest.mark.parametrize("conversation", CONVERSATIONS)
+def test_cancelled(conversation: Conversation, inline: bool, for_good: bool) -> None:
+    closed = 0
+    for there, task, _ in moments(conversation, inline=inline):
+        task.cancel(for_good=for_good)
+        there.loop.run(task)
+        # A cancellation may come too late, at an await that was the last one, but it is never lost otherwise.
+        assert task.error is None or isinstance(task.error, Cancelled)
+        check_whole_or_closed(there, conversation)
+        closed += there.connection.is_closed()
+    # No cancellation has to cost the connection.
+    assert not closed or conversation is close
+
+
+@pytest.mark.parametrize("conversation", BY_HAND)
+def test_cancelled_where_the_user_ends_the_transaction(conversation: Conversation) -> None:
+    for there, task, _ in moments(conversation):
+        task.cancel()
+        there.loop.run(task)
+        there.loop.run()
+        if not there.connection.is_closed():
+            there.loop.finish(there.connection.reset())
+        check_whole_or_closed(there, conversation)
+
+
+@pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])
+@pytest.mark.parametrize(
+    "conversation",
+    [fetch_uncached, fetch_cached, fetch_what_fails, execute_script, executemany, executemany_lazy],
+)
+def test_nobody_else_pays(conversation: Conversation, inline: bool) -> None:
+    for there, task, bystanders in moments(conversation, inline=inline, others=2):
+        task.cancel()
+        for number, bystander in enumerate(bystanders):
+            there.loop.run(bystander)
+            assert bystander.result() == 70 + number
+        check_whole_or_closed(there, conversation)
+
+
+@pytest.mark.parametrize("conversation", [*CONVERSATIONS, *BY_HAND])
+def test_thrown_away(conversation: Conversation) -> None:
+    for there, task, _ in moments(conversation):
+        there.loop.tasks.remove(task)
+        task.close()
+        there.loop.run()
+        if conversation in BY_HAND and not there.connection.is_closed():
+            there.loop.finish(there.connection.reset())
+        check_whole_or_closed(there, conversation)
+
+
+@pytest.mark.parametrize("cause", [ConnectionResetError(104, "reset by peer"), None], ids=["reset", "end"])
+@pytest.mark.parametrize("conversation", [*CONVERSATIONS, *BY_HAND])
+def test_connection_lost(conversation: Conversation, cause: OSError | None) -> None:
+    for there, task, bystanders in moments(conversation, others=1):
+        there.loop.ports[0].lose(cause)
+        for one in (task, *bystanders):
+            there.loop.run(one)
+            if one.error is not None:
+                assert isinstance(one.error, ALL_ERRORS)
+            if isinstance(one.error, ConnectionDoesNotExistError):
+                assert one.error.__cause__ is cause or isinstance(one.error.__cause__, LookupError)
+        assert there.connection.is_closed()
+        check_whole_or_closed(there, conversation)
+
+
+def connections() -> Iterator[tuple[ManualLoop, ToyCluster, Task]]:
+    """connect(), stopped at each moment in turn."""
+    moment = 0
+    while True:
+        cluster = ToyCluster()
+        loop = ManualLoop(cluster)
+        task = loop.start(connect(loop))
+        for _ in range(moment):
+            if not task.done:
+                loop.step()
+        if task.done:
+            assert not task.result().is_closed()
+            assert moment > 3
+            return
+        yield loop, cluster, task
+        moment += 1
+
+
+def check_nothing_remains(loop: ManualLoop, cluster: ToyCluster) -> None:
+    loop.run()
+    assert not loop.tasks
+    assert not any(port.connected for port in loop.ports)
+    assert all(server.hung_up for server in cluster.servers)
+
+
+def test_connecting_cancelled() -> None:
+    for loop, cluster, task in connections():
+        task.cancel()
+        loop.run(task)
+        assert isinstance(task.error, Cancelled)
+        check_nothing_remains(loop, cluster)
+
+
+def test_connecting_thrown_away() -> None:
+    for loop, cluster, task in connections():
+        loop.tasks.remove(task)
+        task.close()
+        check_nothing_remains(loop, cluster)
+
+
+def test_connection_lost_while_connecting() -> None:
+    for loop, cluster, task in connections():
+        for port in loop.ports:
+            port.lose(ConnectionResetError(104, "reset by peer"))
+        loop.run(task)
+        if task.error is not None:
+            assert isinstance(task.error, (*ALL_ERRORS, OSError))
+            check_nothing_remains(loop, cluster)
+
+
+# The wire is cut
+
+
+class CutAfter:
+    """A toy server of which only so many bytes arrive; then the end of the stream."""
+
+    def __init__(self, server: Peer, size: int, piece: int) -> None:
+        self._server = server
+        self._left = size
+        self._piece = piece
+        self._data = b""
+        self.sent = 0
+
+    @property
+    def hung_up(self) -> bool:
+        return self._left == 0 or (not self._data and self._server.hung_up)
+
+    def receive_data(self, data: bytes) -> None:
+        self._server.receive_data(data)
+
+    def receive_eof(self) -> None:
+        self._server.receive_eof()
+
+    def data_to_send(self) -> bytes:
+        self._data += self._server.data_to_send()
+        size = min(self._piece, self._left, len(self._data))
+        data, self._data = self._data[:size], self._data[size:]
+        self._left -= size
+        self.sent += size
+        return data
+
+
+async def whole_session(loop: ManualLoop, ended: list[str]) -> None:
+    """Everything once; `ended` gets the name of each call that has come to an end."""
+
+    @contextlib.asynccontextmanager
+    async def call(name: str) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            ended.append(name)
+
+    async with call("connect"):
+        connection = await connect(loop)
+    async with call("fetch"):
+        assert await connection.fetch("SELECT $1", 5) == [(5,)]
+    async with call("failure"):
+        with contextlib.suppress(DivisionByZeroError):
+            await connection.fetch("FAIL")
+    async with call("transaction"):
+        await transaction_nested(connection)
+    async with call("executemany"):
+        await executemany_lazy(connection)
+    async with call("notifications"):
+        await notifications(connection)
+    async with call("close"):
+        await connection.close()
+
+
+CALLS = ["connect", "fetch", "failure", "transaction", "executemany", "notifications", "close"]
+
+
+def cut_session(size: int, piece: int = 1 << 20) -> tuple[Task, list[str], int]:
+    cluster = ToyCluster()
+    cut: list[CutAfter] = []
+
+    def make_peer(address: Any) -> CutAfter:
+        cut.append(CutAfter(cluster(address), size, piece))
+        return cut[-1]
+
+    loop = ManualLoop(make_peer)
+    ended: list[str] = []
+    task = loop.start(whole_session(loop, ended))
+    loop.run(task)
+    loop.run()
+    assert not loop.tasks
+    assert not any(port.connected for port in loop.ports)
+    return task, ended, cut[0].sent
+
+
+def test_bytes_come_one_by_one() -> None:
+    task, ended, size = cut_session(1 << 30, piece=1)
+    task.result()
+    assert ended == CALLS
+    assert size > 500
+
+
+def test_cut_after_every_byte() -> None:
+    _, _, size = cut_session(1 << 30)
+    got_to = set()
+    for cut in range(size):
+        task, ended, sent = cut_session(cut)
+        assert sent == cut
+        assert ended == CALLS[: len(ended)]  # each call ends, once, and the first that fails is the last
+        got_to.add(ended[-1])
+        if task.error is not None:
+            # Before the start-up is over there is no connection that could have been lost.
+            assert isinstance(task.error, (ConnectionDoesNotExistError, ProtocolError, InterfaceError, OSError))
+    assert got_to >= set(CALLS[:-1])

@@ -1,0 +1,290 @@
+"""As much of a PostgreSQL as shows what became of a transaction. `ToyCluster` makes a server for each connection.
+
+It has one table of integers and these statements, in scripts or one at a time:
+
+    SELECT 7, SELECT $1     one row of one int4
+    INSERT 7, INSERT $1     a row for the table
+    FAIL                    an error
+    SLEEP                   does not end unless it is cancelled
+    BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE SAVEPOINT, ROLLBACK TO, LISTEN, UNLISTEN, NOTIFY
+    anything else           does nothing
+
+It takes one message at a time, only when it is asked what it says, so that a CancelRequest can come anywhere between.
+One that comes while messages wait hits the next statement, whosesoever that is, up to the next Sync.
+"""
+
+import re
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+from pgsansio.authentication.server import Trust
+from pgsansio.backend import Backend
+from pgsansio.client.port import Address
+from pgsansio.enums import Format, TransactionStatus
+from pgsansio.messages.backend import (
+    BindComplete,
+    CloseComplete,
+    CommandComplete,
+    DataRow,
+    EmptyQueryResponse,
+    ErrorResponse,
+    FieldDescription,
+    NoData,
+    NotificationResponse,
+    ParameterDescription,
+    ParseComplete,
+    ReadyForQuery,
+    RowDescription,
+)
+from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Parse, Query, Sync, Target, Terminate
+from pgsansio.messages.startup import CancelRequest, StartupMessage
+
+__all__ = ["ToyCluster", "ToyServer"]
+
+INT4 = 23
+
+
+@dataclass
+class State:
+    """What transactions are about."""
+
+    rows: list[int] = field(default_factory=list)
+    channels: set[str] = field(default_factory=set)
+
+    def copy(self) -> "State":
+        return State(list(self.rows), set(self.channels))
+
+
+class Refused(Exception):
+    def __init__(self, sqlstate: str, text: str) -> None:
+        super().__init__(text)
+        self.sqlstate = sqlstate
+
+
+class ToyCluster:
+    """Makes the servers, and hands CancelRequests on."""
+
+    def __init__(self) -> None:
+        self.servers: list[ToyServer] = []
+        self.cancel_requests = 0
+
+    def __call__(self, address: Address) -> "ToyServer":
+        server = ToyServer(self, 1000 + len(self.servers))
+        self.servers.append(server)
+        return server
+
+    def cancel(self, process_id: int) -> None:
+        self.cancel_requests += 1
+        for server in self.servers:
+            if server.process_id == process_id:
+                server.interrupt()
+
+    @property
+    def sessions(self) -> "list[ToyServer]":
+        """Those that are no cancel connections."""
+        return [server for server in self.servers if server.backend.startup_message is not None]
+
+
+class ToyServer:
+    def __init__(self, cluster: ToyCluster, process_id: int) -> None:
+        self.backend = Backend()
+        self.process_id = process_id
+        self.status = TransactionStatus.IDLE
+        self.state = State()
+        self.hung_up = False
+        self.sleeping = False
+        self.interrupted = False
+        #: SQL of the statements that were begun.
+        self.log: list[str] = []
+        self._cluster = cluster
+        self._before: State | None = None
+        self._savepoints: list[tuple[str, State]] = []
+        self._statements: dict[str, str] = {}
+        self._portal: tuple[str, tuple[bytes | None, ...]] = ("", ())
+        #: What is left of a script that sleeps.
+        self._script: list[str] | None = None
+        self._notifications: list[str] = []
+
+    # the wire
+
+    def receive_data(self, data: bytes) -> None:
+        self.backend.receive_data(data)
+
+    def receive_eof(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        self.hung_up = True
+        self.sleeping = False
+        self._undo()
+
+    def data_to_send(self) -> bytes:
+        while not (data := self.backend.data_to_send()) and not self.sleeping and not self.hung_up:
+            message = self.backend.next_message()
+            if message is None:
+                break
+            self._answer(message)
+        return data
+
+    def interrupt(self) -> None:
+        """A CancelRequest has come."""
+        if self.sleeping:
+            self.sleeping = False
+            self._fail(Refused("57014", "canceling statement due to user request"))
+            if self._script is not None:
+                self._script = None
+                self._ready()
+        else:
+            buffer = self.backend.buffer
+            self.interrupted = buffer.start < buffer.end
+
+    def _answer(self, message: Any) -> None:
+        backend = self.backend
+        match message:
+            case StartupMessage():
+                backend.authenticate(Trust())
+                backend.welcome({"client_encoding": "UTF8", "server_version": "16.4"}, self.process_id, b"key!")
+            case CancelRequest():
+                self._cluster.cancel(message.process_id)
+                self._end()
+            case Terminate():
+                self._end()
+            case Query():
+                self._script = [part.strip() for part in message.query.split(";") if part.strip()]
+                if not self._script:
+                    backend.send(EmptyQueryResponse())
+                self._go_on()
+            case Parse():
+                self._statements[message.statement] = message.query
+                backend.send(ParseComplete())
+            case Describe():
+                assert message.target is Target.STATEMENT
+                sql = self._statements[message.name]
+                backend.send(ParameterDescription((INT4,) * sql.count("$1")))
+                backend.send(_description(Format.TEXT) if sql.startswith("SELECT") else NoData())
+            case Bind():
+                self._portal = (self._statements[message.statement], tuple(message.parameters))
+                backend.send(BindComplete())
+            case Execute():
+                self._execute(*self._portal)
+            case Close():
+                self._statements.pop(message.name, None)
+                backend.send(CloseComplete())
+            case Sync():
+                self._ready()
+            case _:
+                raise AssertionError(f"the toy does not know {message!r}")
+
+    def _go_on(self) -> None:
+        """The rest of a script."""
+        script = self._script
+        while script:
+            if not self._execute(script.pop(0), (), simple=True):
+                script.clear()
+            if self.sleeping:
+                return
+        self._script = None
+        self._ready()
+
+    def _ready(self) -> None:
+        self.interrupted = False
+        if self.status is TransactionStatus.IDLE:
+            self._before = None
+            self._savepoints.clear()
+        self.backend.send(ReadyForQuery(self.status))
+        for channel in self._notifications:
+            if channel in self.state.channels:
+                self.backend.send(NotificationResponse(self.process_id, channel, "payload"))
+        self._notifications.clear()
+
+    # statements
+
+    def _execute(self, sql: str, parameters: tuple[bytes | None, ...], *, simple: bool = False) -> bool:
+        self.log.append(sql)
+        if self._before is None:
+            self._before = self.state.copy()
+        try:
+            if self.interrupted:
+                self.interrupted = False
+                raise Refused("57014", "canceling statement due to user request")
+            tag, value = self._run(sql, parameters)
+        except Refused as error:
+            self._fail(error)
+            return False
+        if tag is None:
+            self.sleeping = True
+            return True
+        if value is not None:
+            if simple:
+                self.backend.send(_description(Format.TEXT))
+                value = str(struct.unpack("!i", value)[0]).encode()
+            self.backend.send(DataRow((value,)))
+        self.backend.send(CommandComplete(tag))
+        return True
+
+    def _fail(self, error: Refused) -> None:
+        if self.status is TransactionStatus.IDLE:
+            self._undo()
+        else:
+            self.status = TransactionStatus.FAILED
+        fields = {"S": "ERROR", "V": "ERROR", "C": error.sqlstate, "M": str(error)}
+        self.backend.send(ErrorResponse(fields))
+
+    def _undo(self) -> None:
+        if self._before is not None:
+            self.state = self._before.copy()
+
+    def _run(self, sql: str, parameters: tuple[bytes | None, ...]) -> tuple[str | None, bytes | None]:
+        """Command tag (None: it sleeps) and value."""
+        word = sql.split()[0].upper()
+        if self.status is TransactionStatus.FAILED and word not in ("ROLLBACK", "COMMIT"):
+            raise Refused("25P02", "current transaction is aborted, commands ignored until end of transaction block")
+        value = parameters[0] if parameters else None
+        if value is None and (number := re.search(r"\d+$", sql)):
+            value = struct.pack("!i", int(number[0]))
+        match word:
+            case "SELECT":
+                return "SELECT 1", value
+            case "INSERT":
+                assert value is not None
+                self.state.rows.append(struct.unpack("!i", value)[0])
+                return "INSERT 0 1", None
+            case "FAIL":
+                raise Refused("22012", "division by zero")
+            case "SLEEP":
+                return None, None
+            case "BEGIN":
+                self.status = TransactionStatus.IN_TRANSACTION
+            case "COMMIT":
+                if self.status is TransactionStatus.FAILED:
+                    word = "ROLLBACK"
+                    self._undo()
+                self.status = TransactionStatus.IDLE
+                self._before = self.state.copy()
+            case "SAVEPOINT":
+                self._savepoints.append((sql.split()[1], self.state.copy()))
+            case "RELEASE":
+                while self._savepoints.pop()[0] != sql.split()[-1]:
+                    pass
+            case "ROLLBACK" if " TO " in sql:
+                while self._savepoints[-1][0] != sql.split()[-1]:
+                    self._savepoints.pop()
+                self.state = self._savepoints[-1][1].copy()
+                self.status = TransactionStatus.IN_TRANSACTION
+            case "ROLLBACK":
+                self._undo()
+                self.status = TransactionStatus.IDLE
+            case "LISTEN":
+                self.state.channels.add(sql.split()[1].strip('"'))
+            case "UNLISTEN" if "*" in sql:
+                self.state.channels.clear()
+            case "UNLISTEN":
+                self.state.channels.discard(sql.split()[1].strip('"'))
+            case "NOTIFY":
+                self._notifications.append(sql.split()[1].strip('"'))
+        return word, None
+
+
+def _description(format_: Format) -> RowDescription:
+    return RowDescription((FieldDescription("a", 0, 0, INT4, 4, -1, format_),))
