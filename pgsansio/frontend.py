@@ -33,7 +33,7 @@ from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Format, Outcome
 from pgsansio.errors import InterfaceError
 from pgsansio.kernel import Record, encode_bind, encode_many
-from pgsansio.kernel.contract import Arguments, ParameterPlan, RowPlan
+from pgsansio.kernel.contract import Arguments, ParameterPlan, RowPlan, argument_count_error
 from pgsansio.messages.backend import FieldDescription
 from pgsansio.messages.frontend import (
     Close,
@@ -187,7 +187,7 @@ class Statement:
             DataError: an argument cannot be encoded.
         """
         if self.parameter_count != len(arguments):
-            raise argument_count_error(self.parameter_count, len(arguments), self.query)
+            raise _argument_count_error(self.parameter_count, len(arguments), self.query)
         trailer = _TRAILERS.get(max_rows) or Execute("", max_rows).encode() + _SYNC
         data = encode_bind(self.parameter_plan, self._names, arguments, self._result_formats, trailer)
         return self._parse + data if self._parse else data
@@ -235,12 +235,10 @@ def _formats(registry: Registry, fields: tuple[FieldDescription, ...]) -> tuple[
     return result_formats(registry, fields), described
 
 
-def argument_count_error(expected: int, given: int, query: str) -> InterfaceError:
-    return InterfaceError(
-        f"the server expects {expected} argument{'' if expected == 1 else 's'} for this query, "
-        f"{given} {'was' if given == 1 else 'were'} passed",
-        hint=percent_placeholder_hint(query) or "Check the query against the passed list of arguments.",
-    )
+def _argument_count_error(expected: int, given: int, query: str) -> InterfaceError:
+    error = argument_count_error(expected, given)
+    error.hint = percent_placeholder_hint(query) or error.hint
+    return error
 
 
 class Frontend(Session):

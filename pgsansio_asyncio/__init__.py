@@ -10,5 +10,5 @@ from pgsansio.sqlstates import *  # noqa: F403
 from pgsansio_asyncio.connection import Connection, connect
 from pgsansio_asyncio.pool import Pool, create_pool
 
-__all__: list[str] = ["Connection", "Pool", "__version__", "connect", "create_pool"]
+__all__: list[str] = ["Connection", "Pool", "connect", "create_pool"]
 __all__ += pgsansio.__all__

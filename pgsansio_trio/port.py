@@ -458,8 +458,8 @@ class TrioPort:
             running = None
         if running is not self._token:
             raise InterfaceError(
-                f"cannot use a connection of the trio run {self._token!r} "
-                + (f"in {running!r}" if running is not None else "outside of it, or in another thread"),
+                f"cannot use a connection of the trio run {id(self._token):#x} "
+                + (f"in the run {id(running):#x}" if running is not None else "outside of it, or in another thread"),
                 hint="A connection belongs to the run and the thread that it was made in.",
             )
         if self._nursery is None:
