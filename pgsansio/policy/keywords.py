@@ -62,17 +62,12 @@ _MARK: Final = re.compile(r"""['"$]|--|/\*""")
 _DOLLAR_TAG: Final = re.compile(rf"\$(?:[{_IDENTIFIER_START}][{_IDENTIFIER_START}0-9]*+)?\$")
 _COMMENT_MARK: Final = re.compile(r"/\*|\*/")
 _LINE_END: Final = re.compile(r"[\n\r]")
-# The rest of E'...' behind its first quote: backslashes escape, and a second part on another line continues it.
-_ESCAPED_REST: Final = re.compile(
-    r"""(?:
-        [^'\\]++ | \\.? | ''
-        | '(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*+'
-    )*+'?""",
-    re.DOTALL | re.VERBOSE,
-)
+_ESCAPE_MARK: Final = re.compile(r"['\\]")
+# What may stand between two parts of E'...': white space and comments with a line end among them. Only what cannot be
+# given back is possessive, for Python before 3.11.5 goes wrong where a repeated group can (gh-106052).
+_CONTINUATION: Final = re.compile(r"(?:[ \t\f\v]|--[^\n\r]*+)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*'")
 _NOT_LEAD: Final = re.compile(r"[^ \t\n\r\f\v;(]")
 _NOT_SPACE: Final = re.compile(r"[^ \t\n\r\f\v]")
-_NOT_EMPTY: Final = re.compile(r"[^ \t\n\r\f\v;]")
 _WORD: Final = re.compile(rf"[{_IDENTIFIER_START}][{_IDENTIFIER_START}0-9$]*+")
 _COPY: Final = re.compile(r"(?<![a-z0-9_$])copy(?![a-z0-9_$])", re.IGNORECASE | re.ASCII)
 _PERCENT: Final = re.compile(
@@ -105,6 +100,19 @@ def _quote_end(sql: str, quote: str, position: int) -> int:
     return len(sql) if end < 0 else end + len(quote)
 
 
+def _escaped_end(sql: str, position: int) -> int:
+    """The offset behind E'...' whose first quote ends at `position`. Backslashes escape; it may have several parts."""
+    while (mark := _ESCAPE_MARK.search(sql, position)) is not None:
+        position = mark.end()
+        if mark.group() == "\\" or sql.startswith("'", position):
+            position += 1
+        elif (continued := _CONTINUATION.match(sql, position)) is not None:
+            position = continued.end()
+        else:
+            return position
+    return len(sql)
+
+
 def _segments(sql: str) -> Iterator[tuple[_Part, int, int]]:
     """Cut `sql` into (part, start, end), in order, without gaps; pieces of code are not empty."""
     start = position = 0
@@ -132,8 +140,7 @@ def _segments(sql: str) -> Iterator[tuple[_Part, int, int]]:
                 and sql[prefix] in "eE"
                 and not (prefix > start and _is_identifier_character(sql[prefix - 1]))
             )
-            rest = _ESCAPED_REST.match(sql, position) if escaped else None
-            end = _quote_end(sql, mark, position) if rest is None else rest.end()
+            end = _escaped_end(sql, position) if escaped else _quote_end(sql, mark, position)
         if start < at:
             yield _Part.CODE, start, at
         yield part, at, end
@@ -256,24 +263,28 @@ _BOUNDARY: Final = re.compile(
 )
 
 
+def _is_blank(sql: str, start: int, end: int) -> bool:
+    """Whether there is only white space up to the next semicolon or the end."""
+    first = _NOT_SPACE.search(sql, start, end)
+    return first is None or sql[first.start()] == ";"
+
+
 def split_statements(sql: str) -> list[str]:
     """The statements of a script, without their semicolons; comments stay with the statement behind them.
 
-    Semicolons in quotes, comments, parentheses (rules) and BEGIN ATOMIC bodies do not end a statement; psql sees it so,
-    too.
+    Like psql, semicolons in quotes, comments, parentheses (rules) and BEGIN ATOMIC bodies do not end a statement.
     """
     found: list[str] = []
     start = 0
     empty = True
     #: Open parentheses, then open BEGIN ATOMIC and CASE.
     parentheses = blocks = 0
-    for part, segment, segment_end in _segments(sql):
+    for part, position, end in _segments(sql):
         if part is _Part.QUOTED:
             empty = False
         if part is not _Part.CODE:
             continue
-        empty = empty and _NOT_EMPTY.search(sql, segment, segment_end) is None
-        for mark in _BOUNDARY.finditer(sql, segment, segment_end):
+        for mark in _BOUNDARY.finditer(sql, position, end):
             word = mark.group().lower()
             if mark["atomic"] or (word == "case" and blocks):
                 blocks += 1
@@ -284,10 +295,11 @@ def split_statements(sql: str) -> list[str]:
             elif word == ")":
                 parentheses = max(parentheses - 1, 0)
             elif word == ";" and not parentheses and not blocks:
-                if not empty:
+                if not empty or _NOT_SPACE.search(sql, position, mark.start()):
                     found.append(sql[start : mark.start()].strip())
-                start = mark.end()
-                empty = _NOT_EMPTY.search(sql, start, segment_end) is None
+                start = position = mark.end()
+                empty = True
+        empty = empty and _NOT_SPACE.search(sql, position, end) is None
     if not empty:
         found.append(sql[start:].strip())
     return found

@@ -5,11 +5,11 @@ import pathlib
 import ssl
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from asyncpg import connect_utils
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pgsansio.errors import ClientConfigurationError
@@ -622,6 +622,11 @@ def test_uris_mean_what_they_mean_to_asyncpg(
         ]
     )
     keyword_user = None if user else "me"
+    try:
+        urlsplit(dsn)
+    except ValueError:
+        # Newer releases of Python refuse several hosts with a bracketed one among them, and asyncpg with them.
+        assume(False)
     addresses, expected = connect_utils._parse_connect_dsn_and_args(
         dsn=dsn, user=keyword_user, ssl=False, passfile="/nonexistent", **others
     )
