@@ -547,7 +547,7 @@ def test_parameters_without_end() -> None:
 @pytest.mark.parametrize("tag", ["DISCARD ALL", "DEALLOCATE", "DEALLOCATE ALL"])
 def test_statements_that_are_gone(tag: str) -> None:
     session = submitted(simple_query())
-    feed(session, selected(tag), selected("DISCARD PLANS"), ready())
+    feed(session, selected(tag), selected(tag), selected("DISCARD PLANS"), ready())
     assert list(session.events) == [StatementsDiscarded()]
 
 
