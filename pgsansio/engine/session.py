@@ -613,9 +613,12 @@ class Session:
         if data.find(0, start, after) != end:
             raise ProtocolError("CommandComplete: the command tag is not one terminated string")
         self._in_flight[0].tag = tag = data[start:end]
-        if data[start] == _D and tag.startswith((b"DISCARD ALL", b"DEALLOCATE")):
-            if not self.events or not isinstance(self.events[-1], StatementsDiscarded):
-                self._tell(StatementsDiscarded())  # never dropped, and one is as good as many
+        if (
+            data[start] == _D
+            and tag.startswith((b"DISCARD ALL", b"DEALLOCATE"))
+            and not (self.events and isinstance(self.events[-1], StatementsDiscarded))
+        ):
+            self._tell(StatementsDiscarded())  # never dropped, and one is as good as many
 
     def _batch_complete(self, data: bytearray, start: int, after: int) -> None:
         self._command_complete(data, start, after)
