@@ -42,6 +42,9 @@ CLOSE_SECONDS: Final = 10.0
 
 SEVERAL_STATEMENTS_HINT: Final = "Use execute() without arguments for a script, or one call for each statement."
 
+#: Noted on the cancellation that ended the wait for an operation of which the server may have seen something.
+_WRITTEN: Final = "_pgsansio_written"
+
 Callback: TypeAlias = Callable[[Any, int, str, str], Any]
 
 
@@ -100,8 +103,8 @@ class Connection:
         self._command_timeout = settings.command_timeout
         self._levels = Levels()
         self._subscriptions: Subscriptions[Notification] = Subscriptions()
-        #: Statements that are being prepared, and how many tasks wait for each.
-        self._preparing: dict[str, tuple[Preparation, list[int]]] = {}
+        #: Statements that are being prepared.
+        self._preparing: dict[str, _Preparing] = {}
         self._queries = 0
         #: The pool's: what stands for this connection while a task has it, and who is told that it has ended.
         self._proxy: Any = None
@@ -431,41 +434,48 @@ class Connection:
 
     async def _prepare(self, query: str) -> Statement:
         """A statement for this text; several tasks that ask for the same one share the preparation."""
-        frontend = self._frontend
         # Where only one task may go on, the others are refused at once, and not when this one is ready.
-        under_way = self._preparing.get(query) if self._session.may_join else None
-        if under_way is not None:
-            operation, waiting = under_way
-            waiting[0] += 1
-            try:
-                await self._port.wait(operation)
-            except BaseException as error:
-                waiting[0] -= 1
-                if not waiting[0]:
-                    await self._give_up(operation, error)
-                raise
-            statement = frontend.cached(query, self._port.clock())
+        preparing = self._preparing.get(query) if self._session.may_join else None
+        if preparing is not None:
+            statement = await self._prepared(query, preparing)
             if statement is not None:
                 return statement
-            # It failed for another task; this one gets an answer of its own.
+            # An error belongs to the task that asked first; this one gets an answer of its own.
         self._check_alone()
-        operation = frontend.prepare(query, named=frontend.statements.cacheable(query))
-        waiting = [1]
-        if under_way is None:
-            self._preparing[query] = (operation, waiting)
+        frontend = self._frontend
+        own = _Preparing(frontend.prepare(query, named=frontend.statements.cacheable(query)))
+        if preparing is None:
+            self._preparing[query] = own
+        statement = await self._prepared(query, own)
+        if statement is None:
+            raise self._failure(own.operation, query)
+        return statement
+
+    async def _prepared(self, query: str, preparing: "_Preparing") -> Statement | None:
+        """Wait for a preparation, perhaps with other tasks; None if the server refused it.
+
+        Raises: what ended the connection.
+        """
+        operation = preparing.operation
+        preparing.waiting += 1
         try:
             await self._port.wait(operation)
         except BaseException as error:
-            waiting[0] -= 1
-            if not waiting[0]:
+            preparing.waiting -= 1
+            if not preparing.waiting:
+                self._no_longer(query, preparing)
                 await self._give_up(operation, error)
             raise
-        finally:
-            if self._preparing.get(query, (None,))[0] is operation and (operation.settled or not waiting[0]):
-                del self._preparing[query]
-        if operation.error is not None:
+        self._no_longer(query, preparing)
+        if operation.error is None and preparing.statement is None:
+            preparing.statement = self._frontend.prepared(query, operation, self._port.clock())
+        if not self._session.is_open and operation.error is not None:
             raise self._failure(operation, query)
-        return frontend.prepared(query, operation, self._port.clock())
+        return preparing.statement
+
+    def _no_longer(self, query: str, preparing: "_Preparing") -> None:
+        if self._preparing.get(query) is preparing:
+            del self._preparing[query]
 
     async def _script(self, query: str, *, internal: bool = False) -> str:
         self._port.guard()
@@ -537,6 +547,8 @@ class Connection:
             rolls_back: a transaction block may be open that nobody will end.
         """
         owed = self._frontend.abandon(operation)
+        if operation.written:
+            error.__dict__[_WRITTEN] = True
         if rolls_back and self._session.is_open:
             await self._owe_rollback(error)
         elif isinstance(error, GeneratorExit):
@@ -694,6 +706,17 @@ class Connection:
             self._port.deliver(cast(Callback, callback), self if self._proxy is None else self._proxy, *notification)
 
 
+class _Preparing:
+    """A preparation, how many tasks wait for it, and the statement, which the first of them makes that goes on."""
+
+    __slots__ = ("operation", "statement", "waiting")
+
+    def __init__(self, operation: Preparation) -> None:
+        self.operation = operation
+        self.statement: Statement | None = None
+        self.waiting = 0
+
+
 class TimeLimit:
     """A block in which everything has to be done by a time.
 
@@ -716,9 +739,10 @@ class TimeLimit:
         try:
             await self._inner.__aexit__(exc_type, exc, traceback)
         except TimeoutError as error:
+            written = exc is not None and _WRITTEN in exc.__dict__
             raise OperationTimeoutError(
                 "the time limit of the operation has passed",
-                outcome=Outcome.UNKNOWN,
+                outcome=Outcome.UNKNOWN if written else Outcome.CANCELLED,
                 connection_usable=not self._connection.is_closed(),
             ) from error
 
