@@ -246,6 +246,8 @@ def test_time_is_linear(piece: str) -> None:
     [
         ("", []),
         (" ;;\n-- nothing\n", []),
+        (";;E; ;'a'", ["E", "'a'"]),
+        ("a;/**/;b", ["a", "b"]),
         ("select 1", ["select 1"]),
         ("select 1;\n select 2 ;\n", ["select 1", "select 2"]),
         ("select ';'; -- a;b\n select $$;$$ /* x; */; 'c'", ["select ';'", "-- a;b\n select $$;$$ /* x; */", "'c'"]),
