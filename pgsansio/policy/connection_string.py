@@ -204,13 +204,16 @@ def redact_dsn(text: str) -> str:
     if 0 <= colon < last_at:
         text = f"{text[:colon]}:{_REDACTED}{text[last_at:]}"
     before, mark, query = text.partition("?")
+    if (secret := _SECRET_INSIDE.search(before)) is not None:
+        return before[: secret.end()] + _REDACTED  # the two forms mixed, or neither of them
     return before + mark + "&".join(map(_redact_pair, query.split("&")))
 
 
 def _redact_pair(pair: str) -> str:
     name, equals, _ = pair.partition("=")
     decoded = unquote_to_bytes(name.encode(errors="replace")).decode(errors="replace")
-    return f"{name}={_REDACTED}" if equals and decoded in _SECRET_WORDS else pair
+    hidden = (equals and decoded in _SECRET_WORDS) or _SECRET_INSIDE.search(pair)
+    return f"{name}={_REDACTED}" if hidden else pair
 
 
 def _redact_key_values(text: str) -> str:

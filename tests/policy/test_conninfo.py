@@ -145,6 +145,19 @@ def test_redact_dsn(text: str, redacted: str) -> None:
     assert redact_dsn(text) == redacted
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "user password=S3CR3T",
+        "postgres:///db?port=5433u host5db password=S3CR3T",
+        "postgres:///db port=1 password = S3CR3T",
+        "x?y password=S3CR3T",
+    ],
+)
+def test_redact_dsn_hides_passwords_of_what_is_no_dsn(text: str) -> None:
+    assert "S3CR3T" not in redact_dsn(text)
+
+
 @given(st.text())
 def test_any_text_is_a_connection_string_or_an_error(text: str) -> None:
     redact_dsn(text)
