@@ -277,10 +277,6 @@ class Frontend(Session):
         #: Names of statements that the server still has and nobody needs.
         self._to_close: list[str] = []
 
-    @property
-    def session(self) -> "Frontend":
-        return self
-
     # the transport's side (the rest is the session's)
 
     def connection_lost(self, cause: BaseException | None) -> None:

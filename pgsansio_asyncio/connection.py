@@ -156,7 +156,7 @@ def connect(
     )
 
     def make_connection(port: Port, frontend: Frontend, address: Address, settings: Settings) -> ConnectionT:
-        frontend.session.pipelining = pipelining
+        frontend.pipelining = pipelining
         return connection_class(port, frontend, address, settings, record_class=record_class)
 
     async def make() -> ConnectionT:

@@ -113,7 +113,7 @@ class TrioPort:
         engine = self._engine
         if self._reader is not None:
             self._send()
-        while operation.outcome is _PENDING and (settled or not operation.attention):
+        while not operation.settled and (settled or not operation.attention):
             if engine.cancel_due and self.on_cancel_due is not None:
                 await self._cancel(self.on_cancel_due)
                 continue
@@ -358,8 +358,8 @@ class TrioPort:
     async def read_when_idle(self) -> None:
         """Read while no other task does, until the connection ends. For the connection's nursery.
 
-        It steps in some milliseconds after the last task that waited has gone, and steps back when another one has come:
-        to be woken, or to read for it, would cost every query a change of tasks.
+        It steps in some milliseconds after the last task that waited has gone, and steps back when another one has
+        come: to be woken, or to read for it, would cost every query a change of tasks.
         """
         task = trio.lowlevel.current_task()
         while (raw := self._raw) is not None:

@@ -88,14 +88,14 @@ def test_it_says_what_its_engine_says() -> None:
     tap.receive_eof()
     assert tap.ended
     assert tap.news
-    assert not frontend.session.is_open
+    assert not frontend.is_open
 
 
 def test_a_lost_connection() -> None:
     frontend, tap, _ = begun()
     error = OSError("gone")
     tap.connection_lost(error)
-    assert frontend.session.failure is error
+    assert frontend.failure is error
 
 
 def test_a_cancel_request_has_no_type() -> None:

@@ -46,7 +46,7 @@ async def cancel_abandoned(connection: "Connection") -> None:
         If that
     fails in any way the connection is terminated: what it does next would be anyone's guess.
     """
-    session, port = connection._session, connection._port
+    session, port = connection._frontend, connection._port
     if not session.cancel_due:
         return
     session.cancel_began()

@@ -155,7 +155,7 @@ async def _password(port: Port, asked: Address, settings: Settings) -> str | Non
 
 
 async def _is_wanted(connection: Connection, attribute: SessionAttribute) -> bool:
-    parameters = dict(connection._session.parameters)
+    parameters = dict(connection._frontend.parameters)
     if hosts.needs_query(attribute, parameters):
         try:
             standby, read_only = await connection.fetchrow(_ROLE_QUERY)

@@ -86,7 +86,6 @@ class Connection:
         "_proxy",
         "_queries",
         "_record_class",
-        "_session",
         "_settings",
         "_subscriptions",
     )
@@ -96,7 +95,6 @@ class Connection:
     ) -> None:
         self._port = port
         self._frontend = frontend
-        self._session = frontend.session
         self._address = address
         self._settings = settings
         self._record_class = record_class
@@ -250,7 +248,7 @@ class Connection:
 
     def is_in_transaction(self) -> bool:
         """Whether a transaction block is open (also a failed one), or about to be by a BEGIN that is on its way."""
-        return self._session.in_transaction
+        return self._frontend.in_transaction
 
     # notifications
 
@@ -294,7 +292,7 @@ class Connection:
     def is_closed(self) -> bool:
         """Whether the connection was closed, or is known to be lost."""
         self._port.poll()
-        return not self._session.is_open
+        return not self._frontend.is_open
 
     def get_server_pid(self) -> int:
         """Process id of the server process of this connection."""
@@ -302,11 +300,11 @@ class Connection:
 
     def get_server_version(self) -> ServerVersion:
         """The server's version, as it reports it."""
-        return parse_server_version(self._session.parameters.get("server_version", "0"))
+        return parse_server_version(self._frontend.parameters.get("server_version", "0"))
 
     def get_settings(self) -> ConnectionSettings:
         """What the server reports about the session, live."""
-        return ConnectionSettings(self._session.parameters)
+        return ConnectionSettings(self._frontend.parameters)
 
     async def close(self, *, timeout: float | None = None) -> None:
         """Close the connection: cancel what runs, say goodbye, and wait for the transport.
@@ -322,8 +320,8 @@ class Connection:
         seconds = CLOSE_SECONDS if timeout is None else timeout
         try:
             async with self._port.deadline(self._port.clock() + seconds):
-                if self._session.is_open:
-                    if self._session.in_flight and not self._session.cancel_under_way:
+                if self._frontend.is_open:
+                    if self._frontend.in_flight and not self._frontend.cancel_under_way:
                         await cancelling.send_cancel_request(self._port, self._frontend, self._address)
                     self._frontend.terminate()
                 await self._port.close()
@@ -333,7 +331,7 @@ class Connection:
 
     def terminate(self) -> None:
         """Close the connection now, without waiting."""
-        if self._session.is_open:
+        if self._frontend.is_open:
             self._frontend.terminate()
             self._port.flush()
         self._port.abort()
@@ -352,7 +350,7 @@ class Connection:
         """End listeners and the transaction, then run `query`."""
         self._check_open()
         self._end_subscriptions()
-        session = self._session
+        session = self._frontend
         if session.transaction_status is not TransactionStatus.IDLE or not session.idle:
             # What is still on its way may begin a transaction; without one, ROLLBACK is only worth a warning.
             query = f"ROLLBACK;\n{query}"
@@ -435,7 +433,7 @@ class Connection:
     async def _prepare(self, query: str) -> Statement:
         """A statement for this text; several tasks that ask for the same one share the preparation."""
         # Where only one task may go on, the others are refused at once, and not when this one is ready.
-        preparing = self._preparing.get(query) if self._session.may_join else None
+        preparing = self._preparing.get(query) if self._frontend.may_join else None
         if preparing is not None:
             statement = await self._prepared(query, preparing)
             if statement is not None:
@@ -469,7 +467,7 @@ class Connection:
         self._no_longer(query, preparing)
         if operation.error is None and preparing.statement is None:
             preparing.statement = self._frontend.prepared(query, operation, self._port.clock())
-        if not self._session.is_open and operation.error is not None:
+        if not self._frontend.is_open and operation.error is not None:
             raise self._failure(operation, query)
         return preparing.statement
 
@@ -504,10 +502,10 @@ class Connection:
             await self._give_up(operation, error)
             raise
         if operation.error is not None:
-            error = self._failure(operation, command)
+            failed = self._failure(operation, command)
             if failure is not None:
-                error.__cause__ = failure
-            raise error
+                failed.__cause__ = failure
+            raise failed
         if failure is not None:
             raise failure
 
@@ -515,7 +513,7 @@ class Connection:
         self, operation: Batch, statement: Statement, elements: Iterator[Sequence[object]], index: int
     ) -> BaseException | None:
         """Hand over the rest of a batch as the transport takes it, and end it; what the user's side raised."""
-        session = self._session
+        session = self._frontend
         while not operation.written and not operation.settled:
             await self._port.progress(operation)
             operation.attention = False
@@ -549,7 +547,7 @@ class Connection:
         owed = self._frontend.abandon(operation)
         if operation.written:
             error.__dict__[_WRITTEN] = True
-        if rolls_back and self._session.is_open:
+        if rolls_back and self._frontend.is_open:
             await self._owe_rollback(error)
         elif isinstance(error, GeneratorExit):
             # The coroutine is being thrown away: nothing may be awaited any more.
@@ -585,12 +583,12 @@ class Connection:
 
     def _check_open(self) -> None:
         self._port.guard()
-        if not self._session.is_open:
-            raise self._session.closed_error()
+        if not self._frontend.is_open:
+            raise self._frontend.closed_error()
 
     def _check_alone(self) -> None:
         """A task whose own group is open would wait for itself."""
-        exclusive = self._session.exclusive
+        exclusive = self._frontend.exclusive
         if exclusive is not None and not exclusive.abandoned and exclusive.owner == self._port.task():
             raise InterfaceError(
                 "cannot perform operation: this task is in the middle of another one on the same connection",
@@ -622,8 +620,8 @@ class Connection:
         """The statement was refused before it ran, because what was prepared is outdated or gone."""
         return (
             isinstance(operation.error, InvalidCachedStatementError | InvalidSQLStatementNameError)
-            and self._session.transaction_status is TransactionStatus.IDLE
-            and not self._session.in_transaction
+            and self._frontend.transaction_status is TransactionStatus.IDLE
+            and not self._frontend.in_transaction
         )
 
     def _failure(self, operation: Operation, query: str) -> BaseException:
@@ -666,7 +664,7 @@ class Connection:
         except BaseException:
             self._subscriptions.failed(action)
             raise
-        self._subscriptions.confirmed(action, in_transaction=self._session.in_transaction)
+        self._subscriptions.confirmed(action, in_transaction=self._frontend.in_transaction)
 
     async def _restore_subscriptions(self, mark: int, *, ended: bool, committed: bool) -> None:
         """A transaction or savepoint is over: LISTEN again for what a rollback has undone."""
@@ -683,7 +681,7 @@ class Connection:
         while (event := frontend.next_event()) is not None:
             if isinstance(event, NotificationReceived):
                 self._notify(Notification(event.pid, event.channel, event.payload))
-        if not self._session.is_open:
+        if not self._frontend.is_open:
             self._end_subscriptions()
             if self._on_end is not None:
                 self._on_end(self)
@@ -693,7 +691,7 @@ class Connection:
         ended = self._subscriptions.clear()
         for _, subscriber in ended:
             if isinstance(subscriber, ReaderQueue):
-                subscriber.end(self._session)
+                subscriber.end(self._frontend)
         return len(ended)
 
     def _notify(self, notification: Notification) -> None:
@@ -701,7 +699,7 @@ class Connection:
         if delivery is None:
             return
         for queue in delivery.queues:
-            cast(ReaderQueue, queue).wake(self._session)
+            cast(ReaderQueue, queue).wake(self._frontend)
         for callback in delivery.callbacks:
             self._port.deliver(cast(Callback, callback), self if self._proxy is None else self._proxy, *notification)
 

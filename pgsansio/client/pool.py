@@ -627,7 +627,7 @@ class Pool:
                 else:
                     await connection._reset("")
                     await home.call_user(self._reset, connection)
-            ok = connection._session.transaction_status is TransactionStatus.IDLE and not connection.is_closed()
+            ok = connection._frontend.transaction_status is TransactionStatus.IDLE and not connection.is_closed()
         except Exception as error:
             # Without a function of the user's that is nobody's error: the connection is closed, and another opened.
             request.error = _as_ours(error, "the time limit has passed before the connection was reset")

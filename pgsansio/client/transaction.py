@@ -83,7 +83,7 @@ class Transaction:
     async def _start(self) -> None:
         connection, level = self._connection, self._level
         connection._check_open()
-        levels, session = connection._levels, connection._session
+        levels, session = connection._levels, connection._frontend
         if levels.isolation_unknown(level):
             levels.outer_isolation(await connection.fetchval("SHOW transaction_isolation"))
         self._mark = connection._subscriptions.mark()
@@ -109,7 +109,7 @@ class Transaction:
 
     async def _end(self, *, commit: bool) -> None:
         connection, level = self._connection, self._level
-        levels, session = connection._levels, connection._session
+        levels, session = connection._levels, connection._frontend
         connection._check_open()
         sql = levels.end(level, commit=commit)
         outermost = levels.depth == 1
@@ -144,4 +144,4 @@ class Transaction:
         connection = self._connection
         connection._levels.ended(self._level, state)
         if outermost:
-            connection._session.shared_transaction = False
+            connection._frontend.shared_transaction = False
