@@ -2,7 +2,7 @@
 
 import pgsansio
 from pgsansio import *  # noqa: F403
-from pgsansio import __version__
+from pgsansio import __version__ as __version__
 
 # For type checkers that do not follow the __all__ of `pgsansio`.
 from pgsansio.errors import *  # noqa: F403 # pyright: ignore[reportGeneralTypeIssues]

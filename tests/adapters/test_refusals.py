@@ -1,0 +1,132 @@
+"""Wrong use is told at once, by an error that says what is wrong, and the connection goes on."""
+
+import os
+import threading
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from tests.support.clients import Client
+
+pytestmark = [pytest.mark.anyio, pytest.mark.server]
+
+
+@pytest.mark.parametrize("method", ["fetch", "execute", "executemany"])
+async def test_a_null_character_in_the_query(connection: Any, client: Client, method: str) -> None:
+    args = ([(1,)],) if method == "executemany" else ()
+    with pytest.raises(client.InterfaceError):
+        await getattr(connection, method)("SELECT 1 \0", *args)
+    assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("value", ["a\0b", ["a\0b"]], ids=repr)
+async def test_a_null_character_in_an_argument(connection: Any, client: Client, value: Any) -> None:
+    """The server refuses it, as with asyncpg: looking for it here would cost every text."""
+    with pytest.raises(client.CharacterNotInRepertoireError, match="0x00"):
+        await connection.fetchval(f"SELECT $1::text{'[]' if isinstance(value, list) else ''}", value)
+    assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_the_wrong_number_of_arguments_leaves_the_transaction(connection: Any, client: Client) -> None:
+    async with connection.transaction():
+        with pytest.raises(client.InterfaceError, match="the server expects 1 argument for this query, 2 were passed"):
+            await connection.fetchval("SELECT $1::int", 1, 2)
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_several_statements_hint(connection: Any, client: Client) -> None:
+    with pytest.raises(client.PostgresSyntaxError) as caught:
+        await connection.fetch("SELECT 1; SELECT 2")
+    assert caught.value.hint is not None
+    assert "execute()" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT %s", "SELECT %(name)s", "INSERT INTO t VALUES (%s, %s)", "SELECT * FROM t WHERE a = %s"]
+)
+@pytest.mark.parametrize("args", [(), (1,)])
+async def test_foreign_placeholders(connection: Any, client: Client, query: str, args: tuple[int, ...]) -> None:
+    with pytest.raises((client.PostgresSyntaxError, client.InterfaceError)) as caught:
+        await connection.fetch(query, *args)
+    assert caught.value.hint is not None
+    assert "$1" in caught.value.hint
+
+
+async def test_foreign_placeholders_that_parse(connection: Any, client: Client) -> None:
+    with pytest.raises(
+        client.InterfaceError, match="the server expects 0 arguments for this query, 1 was passed"
+    ) as caught:
+        await connection.fetch("SELECT 7 %s FROM (SELECT 4 AS s) AS x", 1)
+    assert "$1" in caught.value.hint
+
+
+async def test_a_legal_percent_passes(connection: Any) -> None:
+    assert await connection.fetchval("SELECT format('%s-%s', 1, $1::int)", 2) == "1-2"
+    assert await connection.fetchval("SELECT 7 %s FROM (SELECT 4 AS s) AS x") == 3
+    assert await connection.fetchval("SELECT 'x' LIKE '%s'") is False
+
+
+async def test_another_thread(connection: Any, client: Client) -> None:
+    errors: list[BaseException] = []
+
+    def use() -> None:
+        coroutine = connection.fetchval("SELECT 1")
+        try:
+            coroutine.send(None)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            coroutine.close()
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    await anyio.to_thread.run_sync(thread.join)
+    assert isinstance(errors[0], client.InterfaceError)
+    assert "another thread" in str(errors[0])
+    assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_another_loop(connection: Any, client: Client, anyio_backend_name: str) -> None:
+    async def use() -> str:
+        with pytest.raises(client.InterfaceError) as caught:
+            await connection.fetchval("SELECT 1")
+        return str(caught.value)
+
+    text = await anyio.to_thread.run_sync(lambda: anyio.run(use, backend=anyio_backend_name))
+    assert "cannot use a connection of the " in text
+    assert " in <" in text or " in the run 0x" in text
+    assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+async def test_a_forked_child(connection: Any) -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            coroutine = connection.fetchval("SELECT 1")
+            try:
+                coroutine.send(None)
+            except BaseException as error:
+                os.write(writing, f"{type(error).__name__}: {error}".encode())
+            connection.terminate()
+        finally:
+            os._exit(0)
+    os.close(writing)
+    await anyio.to_thread.run_sync(os.waitpid, child, 0)
+    text = os.read(reading, 10_000).decode()
+    os.close(reading)
+    assert text.startswith("InterfaceError: cannot use a connection of process ")
+    assert f"{os.getpid()} in its forked child {child}" in text
+    # What the child did has not touched the connection.
+    assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_client_encoding_may_not_change(client: Client) -> None:
+    async with client.connect() as connection:
+        with pytest.raises(client.ProtocolError, match=r"client_encoding .*'LATIN1'"):
+            await connection.execute("SET client_encoding TO latin1")
+        assert connection.is_closed()

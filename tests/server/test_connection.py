@@ -1,0 +1,284 @@
+"""One connection: what it tells, how it ends, what time limits and cancellations do to it."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.support.clients import Client, until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.server]
+
+RUNNING = (
+    "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND query LIKE '%pg_sleep(60)%'"
+)
+GONE = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $1"
+
+
+@pytest.mark.checklist("CN-1")
+@pytest.mark.differs(
+    asyncpg="serves one operation at a time; a second task's is refused with "
+    '"cannot perform operation: another operation is in progress".',
+    ours="Outside of transactions any number of tasks may use a connection at the same time: their queries are "
+    "pipelined, and each gets its own result or error. `connect(pipelining=False)` gives asyncpg's behaviour.",
+)
+async def test_many_tasks_share_a_connection(connection: Any) -> None:
+    got: dict[int, int] = {}
+
+    async def ask(number: int) -> None:
+        got[number] = await connection.fetchval("SELECT $1::int", number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(10):
+            tasks.start_soon(ask, number)
+    assert got == {number: number for number in range(10)}
+
+
+@pytest.mark.checklist("CN-2")
+@pytest.mark.parametrize("way", ["close", "terminate"])
+async def test_a_closed_connection(client: Client, way: str) -> None:
+    async with client.connect() as connection:
+        ended = getattr(connection, way)()
+        if ended is not None:
+            await ended
+        assert connection.is_closed()
+        for call in (
+            lambda: connection.fetch("SELECT 1"),
+            lambda: connection.fetchrow("SELECT 1"),
+            lambda: connection.fetchval("SELECT 1"),
+            lambda: connection.execute("SELECT 1"),
+            lambda: connection.execute("SELECT $1::int", 1),
+            lambda: connection.executemany("SELECT $1::int", [(1,)]),
+            lambda: connection.add_listener("c", print),
+            connection.reset,
+        ):
+            with pytest.raises(client.InterfaceError, match="connection is closed"):
+                await call()
+        with pytest.raises(client.InterfaceError, match="connection is closed"):
+            connection.transaction()
+        await connection.remove_listener("c", print)
+
+
+@pytest.mark.checklist("CN-3", "CN-4")
+async def test_what_it_tells(client: Client, connection: Any) -> None:
+    assert connection.get_server_pid() == await connection.fetchval("SELECT pg_backend_pid()")
+    version = connection.get_server_version()
+    number = int(await connection.fetchval("SHOW server_version_num"))
+    assert (version.major, version.minor, version.micro) == (number // 10000, 0, number % 10000)
+    assert version.releaselevel == "final"
+    assert version.major == client.server.version
+
+
+@pytest.mark.checklist("CN-5")
+async def test_settings(connection: Any) -> None:
+    settings = connection.get_settings()
+    assert settings.client_encoding == "UTF8"
+    await connection.execute("SET TimeZone TO 'Asia/Tokyo'")
+    assert settings.TimeZone == "Asia/Tokyo"
+    assert connection.get_settings().TimeZone == "Asia/Tokyo"
+    with pytest.raises(AttributeError):
+        assert settings.no_such_setting
+    assert "'TimeZone': 'Asia/Tokyo'" in repr(settings)
+
+
+@pytest.mark.checklist("CN-7", "CN-8")
+async def test_close(client: Client, observer: Any) -> None:
+    async with client.connect() as connection:
+        pid = connection.get_server_pid()
+        assert not connection.is_closed()
+        await connection.close()
+        assert connection.is_closed()
+        await connection.close()
+        await connection.close(timeout=1)
+        connection.terminate()
+        await until(observer, GONE, pid)
+
+
+@pytest.mark.checklist("CN-9")
+async def test_terminate(client: Client, observer: Any) -> None:
+    async with client.connect() as connection:
+        pid = connection.get_server_pid()
+        connection.terminate()
+        connection.terminate()
+        assert connection.is_closed()
+        await until(observer, GONE, pid)
+        await connection.close()
+
+
+@pytest.mark.checklist("CN-8", "CN-9", "T-7")
+@pytest.mark.parametrize("way", ["close", "terminate"])
+async def test_ending_it_during_an_operation(client: Client, observer: Any, way: str) -> None:
+    async with client.connect() as connection:
+        pid = connection.get_server_pid()
+        errors: list[BaseException] = []
+
+        async def sleep() -> None:
+            # close() cancels it first, and the server's answer to that may come before the end.
+            with pytest.raises((client.ConnectionDoesNotExistError, client.QueryCanceledError)) as caught:
+                await connection.fetch("SELECT pg_sleep(60)")
+            errors.append(caught.value)
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(sleep)
+                await until(observer, RUNNING, pid)
+                ended = getattr(connection, way)()
+                if ended is not None:
+                    await ended
+        if way == "terminate":
+            assert str(errors[0]).startswith("connection was closed in the middle of operation")
+        assert connection.is_closed()
+        if way == "close":
+            await until(observer, GONE, pid)
+        else:
+            await observer.execute(f"SELECT pg_terminate_backend({pid})")
+
+
+@pytest.mark.checklist("CN-10", "CN-11")
+async def test_reset(connection: Any) -> None:
+    await connection.execute("SET work_mem TO '100kB'; SELECT pg_advisory_lock(1)")
+    for word in ("pg_advisory_unlock_all()", "CLOSE ALL", "UNLISTEN *", "RESET ALL"):
+        assert word in connection.get_reset_query()
+    await connection.reset()
+    assert await connection.fetchval("SHOW work_mem") == "4MB"
+    assert await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+@pytest.mark.checklist("CN-10")
+async def test_reset_rolls_back(connection: Any) -> None:
+    await connection.execute("CREATE TEMP TABLE t (a int)")
+    await connection.execute("BEGIN; INSERT INTO t VALUES (1)")
+    await connection.reset()
+    assert not connection.is_in_transaction()
+    assert await connection.fetchval("SELECT count(*) FROM t") == 0
+    async with connection.transaction():
+        pass
+
+
+@pytest.mark.checklist("CN-15")
+async def test_connection_class(client: Client) -> None:
+    class Special(client.Connection):  # type: ignore[misc,name-defined]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.queries: list[str] = []
+
+        async def fetch(self, query: str, *args: Any, **kwargs: Any) -> Any:
+            self.queries.append(query)
+            return await super().fetch(query, *args, **kwargs)
+
+        def extra(self) -> int:
+            return 5
+
+    async with client.connect(connection_class=Special) as connection:
+        assert type(connection) is Special
+        assert await connection.fetch("SELECT 1") == [(1,)]
+        assert connection.queries == ["SELECT 1"]
+        assert connection.extra() == 5
+
+
+@pytest.mark.checklist("CON-10")
+async def test_connection_class_is_checked(client: Client) -> None:
+    with pytest.raises(client.InterfaceError, match="connection_class is expected to be a subclass of"):
+        async with client.connect(connection_class=dict):
+            pass
+
+
+# time limits and cancellation
+
+
+@pytest.mark.checklist("T-1")
+async def test_command_timeout(client: Client) -> None:
+    async with client.connect(command_timeout=0.1) as connection:
+        with anyio.fail_after(20):
+            for call in (
+                lambda: connection.fetch("SELECT pg_sleep(60)"),
+                lambda: connection.fetchval("SELECT pg_sleep($1)", 60),
+                lambda: connection.execute("SELECT pg_sleep(60)"),
+                lambda: connection.executemany("SELECT pg_sleep($1)", [(60,)]),
+            ):
+                with pytest.raises(TimeoutError):
+                    await call()
+                assert await connection.fetchval("SELECT 5", timeout=30) == 5
+            await connection.execute("SELECT pg_sleep(0.2)", timeout=30)
+
+
+@pytest.mark.checklist("CON-7")
+@pytest.mark.parametrize("wrong", [-1, 0, "a", True])
+async def test_command_timeout_is_checked(client: Client, wrong: Any) -> None:
+    with pytest.raises(ValueError, match="invalid command_timeout value: expected greater than 0 float"):
+        async with client.connect(command_timeout=wrong):
+            pass
+
+
+@pytest.mark.checklist("CON-8")
+@pytest.mark.parametrize(
+    "name", ["statement_cache_size", "max_cached_statement_lifetime", "max_cacheable_statement_size"]
+)
+@pytest.mark.parametrize("wrong", [None, -1, True])
+async def test_cache_settings_are_checked(client: Client, name: str, wrong: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} is expected to be greater or equal to 0"):
+        async with client.connect(**{name: wrong}):
+            pass
+
+
+@pytest.mark.checklist("T-1")
+async def test_a_timeout_cancels_on_the_server(connection: Any, observer: Any) -> None:
+    pid = connection.get_server_pid()
+    with anyio.fail_after(20), pytest.raises(TimeoutError):
+        await connection.fetch("SELECT pg_sleep(60)", timeout=0.1)
+    await until(observer, "SELECT state = 'idle' FROM pg_stat_activity WHERE pid = $1", pid)
+    assert not connection.is_closed()
+    assert connection.get_server_pid() == await connection.fetchval("SELECT pg_backend_pid()")
+
+
+@pytest.mark.checklist("T-2")
+async def test_a_cancellation_cancels_on_the_server(connection: Any, observer: Any) -> None:
+    pid = connection.get_server_pid()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(connection.fetch, "SELECT pg_sleep(60)")
+            await until(observer, RUNNING, pid)
+            tasks.cancel_scope.cancel()
+        assert await connection.fetchval("SELECT pg_backend_pid()") == pid
+
+
+# loss
+
+
+@pytest.mark.checklist("T-6")
+@pytest.mark.parametrize("query", ["SELECT pg_sleep(60)", "SELECT pg_sleep(60) /* simple */"])
+async def test_loss_in_an_operation(client: Client, observer: Any, query: str) -> None:
+    async with client.connect() as connection:
+        errors: list[BaseException] = []
+
+        async def sleep() -> None:
+            method = connection.execute if "simple" in query else connection.fetch
+            with pytest.raises(client.ConnectionDoesNotExistError) as caught:
+                await method(query)
+            errors.append(caught.value)
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(sleep)
+                await until(observer, RUNNING, connection.get_server_pid())
+                await observer.execute(f"SELECT pg_terminate_backend({connection.get_server_pid()})")
+        text = str(errors[0])
+        assert text.startswith("connection was closed in the middle of operation")
+        assert "terminating connection due to administrator command" in text
+        assert isinstance(errors[0].__cause__, client.AdminShutdownError)
+        assert connection.is_closed()
+        with pytest.raises(client.InterfaceError, match="connection is closed"):
+            await connection.fetch("SELECT 1")
+
+
+@pytest.mark.checklist("T-5", "CN-7")
+async def test_loss_while_idle(client: Client, observer: Any) -> None:
+    async with client.connect() as connection:
+        pid = connection.get_server_pid()
+        await observer.execute(f"SELECT pg_terminate_backend({pid})")
+        await until(observer, GONE, pid)
+        with anyio.fail_after(20):
+            while not connection.is_closed():
+                await anyio.lowlevel.checkpoint()
+        with pytest.raises(client.InterfaceError, match="connection is closed"):
+            await connection.fetch("SELECT 1")
