@@ -169,8 +169,8 @@ class ManualLoop:
 
         return self.start(run())
 
-    def step(self) -> bool:
-        """Do one thing; False: there is nothing to do."""
+    def step(self, *, time_passes: bool = True) -> bool:
+        """Do one thing; False: there is nothing to do (but to wait for a deadline, if no time passes)."""
         self.steps += 1
         for task in self.tasks:
             if task.can_go_on:
@@ -188,7 +188,7 @@ class ManualLoop:
             if not deadline.expired and deadline.shields == task.shields
         ]
         soonest = min(deadlines, key=lambda deadline: deadline.at, default=None)
-        if soonest is None or soonest.at == math.inf:
+        if soonest is None or soonest.at == math.inf or not time_passes:
             return False
         self.now = max(self.now, soonest.at)
         soonest.expire()
@@ -394,8 +394,10 @@ class ManualPort:
 
     async def call_user(self, function: Callable[..., Any], *arguments: object) -> Any:
         result = function(*arguments)
+        if isinstance(result, Awaitable):
+            return await result
         await Stop("call_user", _at_once)
-        return await result if isinstance(result, Awaitable) else result
+        return result
 
     def deliver(self, callback: Callable[..., Any], *arguments: object) -> None:
         async def call() -> None:

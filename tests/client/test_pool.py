@@ -1,0 +1,359 @@
+"""The pool on a loop whose steps the test decides: whatever is cancelled or lost, nothing leaks and nobody is forgotten."""
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pgsansio.client import Connection, Pool, connecting
+from pgsansio.client.pool import RESET_SECONDS
+from pgsansio.client.port import ConcurrentPort
+from pgsansio.enums import TransactionStatus
+from pgsansio.errors import ALL_ERRORS, InterfaceError, OperationTimeoutError
+from pgsansio.policy.conninfo import resolve_settings
+from tests.support.manual_port import Cancelled, ManualLoop, ManualPort, Task
+from tests.support.toy_server import ToyCluster
+
+SETTINGS = resolve_settings(
+    "postgresql://u@db.example/d", environment={}, os_user="u", home=None, platform="linux", timeout=None
+)
+
+
+class ManualPool(Pool):
+    """A pool on a ManualLoop."""
+
+    _connection_class_here = Connection
+
+    def __init__(self, loop: ManualLoop, min_size: int = 1, max_size: int = 1, **arguments: Any) -> None:
+        async def connect(dsn: str | None, **arguments: Any) -> Connection:
+            return await connecting.connect(loop.port, SETTINGS, Connection)
+
+        super().__init__(min_size=min_size, max_size=max_size, **{"connect": connect, **arguments})
+        self.loop = loop
+
+    def _make_home(self) -> ConcurrentPort:
+        return ManualPort(self.loop)
+
+
+class World:
+    """A pool that has started, and what it stands on."""
+
+    def __init__(self, min_size: int = 1, max_size: int = 1, *, start: bool = True, **arguments: Any) -> None:
+        self.cluster = ToyCluster()
+        self.loop = ManualLoop(self.cluster)
+        self.pool = ManualPool(self.loop, min_size, max_size, **arguments)
+        if start:
+            self.loop.finish(self.pool._start())
+
+    def start(self, work: Callable[[Pool], Awaitable[Any]]) -> Task:
+        async def run() -> Any:
+            return await work(self.pool)
+
+        return self.loop.start(run())
+
+    def check_close(self) -> None:
+        """The pool can be closed, and nothing remains."""
+        self.loop.finish(self.pool.close())
+        self.check_nothing_remains()
+
+    def check_nothing_remains(self) -> None:
+        self.loop.run()
+        assert not self.loop.tasks, [task.stop and task.stop.name for task in self.loop.tasks]
+        assert not self.loop.failures
+        assert not any(port.connected for port in self.loop.ports)
+        assert all(server.hung_up for server in self.cluster.servers)
+        assert self.pool.get_size() == 0
+        assert not self.pool._tasks
+
+    def settle(self) -> None:
+        """Until nothing happens but by the clock."""
+        while self.loop.step(time_passes=False):
+            pass
+
+
+async def use(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        assert await connection.fetchval("SELECT $1", 7) == 7
+
+
+async def use_a_transaction(pool: Pool) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("INSERT 1")
+
+
+async def use_badly(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        await connection.execute("BEGIN; INSERT 1")
+        await connection.fetchval("SELECT 1")
+
+
+async def use_a_shortcut(pool: Pool) -> None:
+    assert await pool.fetchval("SELECT 3") == 3
+
+
+async def use_with_limits(pool: Pool) -> None:
+    async with pool.acquire(timeout=5) as connection:
+        await connection.execute("SELECT 1", timeout=5)
+
+
+async def no_setup(connection: Any) -> None:
+    await connection.fetch("SELECT 8")
+
+
+async def no_reset(connection: Any) -> None:
+    await connection.execute("SELECT 9")
+
+
+USES = [use, use_a_transaction, use_badly, use_a_shortcut, use_with_limits]
+HOOKS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "hooks": {"setup": no_setup, "init": no_setup, "reset": no_reset},
+}
+
+
+def moments(
+    make_world: Callable[[], World], work: Callable[[Pool], Awaitable[Any]], others: int
+) -> Iterator[tuple[World, Task, list[Task]]]:
+    """This work, beside others that use the pool, stopped one step later each time until it is over."""
+    moment = 0
+    while True:
+        world = make_world()
+        task = world.start(work)
+        bystanders = [world.start(use) for _ in range(others)]
+        for _ in range(moment):
+            if not task.done:
+                world.loop.step()
+        if task.done:
+            task.result()
+            world.loop.run()
+            assert moment > 3
+            return
+        yield world, task, bystanders
+        moment += 1
+
+
+def check_goes_on(world: World, bystanders: list[Task]) -> None:
+    """Those who wait get connections in their first state, and all of them come back."""
+    for bystander in bystanders:
+        world.loop.run(bystander)
+        bystander.result()
+    world.settle()
+    for server in world.cluster.sessions:
+        assert server.hung_up or server.status is TransactionStatus.IDLE
+    statistics = world.pool._policy.statistics()
+    assert (statistics.in_use, statistics.waiting, statistics.resetting, statistics.closing) == (0, 0, 0, 0)
+    assert statistics.size <= world.pool.get_max_size()
+    world.loop.finish(use(world.pool))
+    world.check_close()
+
+
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for_good"])
+@pytest.mark.parametrize("hooks", HOOKS.values(), ids=HOOKS.keys())
+@pytest.mark.parametrize("work", USES)
+def test_cancelled(work: Callable[[Pool], Awaitable[Any]], hooks: dict[str, Any], for_good: bool) -> None:
+    for size in (0, 1):
+        make_world = functools.partial(World, size, 1, **hooks)
+        for world, task, bystanders in moments(make_world, work, others=2):
+            task.cancel(for_good=for_good)
+            world.loop.run(task)
+            assert task.error is None or isinstance(task.error, Cancelled)
+            check_goes_on(world, bystanders)
+
+
+@pytest.mark.parametrize("work", USES)
+def test_cancelled_while_it_waits(work: Callable[[Pool], Awaitable[Any]]) -> None:
+    """The one that is cancelled is the last in the line."""
+    moment = 0
+    while True:
+        world = World()
+        bystanders = [world.start(use) for _ in range(2)]
+        task = world.start(work)
+        for _ in range(moment):
+            if not task.done:
+                world.loop.step()
+        if task.done:
+            world.check_close()
+            return
+        task.cancel()
+        world.loop.run(task)
+        check_goes_on(world, bystanders)
+        moment += 1
+
+
+@pytest.mark.parametrize("work", [use, use_a_transaction, use_with_limits])
+def test_connections_lost(work: Callable[[Pool], Awaitable[Any]]) -> None:
+    for world, task, bystanders in moments(World, work, others=2):
+        for port in world.loop.ports:
+            port.lose(ConnectionResetError(104, "reset by peer"))
+        for one in (task, *bystanders):
+            world.loop.run(one)
+            assert one.error is None or isinstance(one.error, ALL_ERRORS)
+        # The floor may have to wait for its next attempt.
+        check_goes_on(world, [])
+
+
+def test_starting_cancelled() -> None:
+    async def start(pool: Pool) -> None:
+        await pool._start()
+
+    make_world = functools.partial(World, 2, 2, start=False)
+    for world, task, _ in moments(make_world, start, others=0):
+        task.cancel()
+        world.loop.run(task)
+        if not task.error:
+            world.loop.finish(world.pool.close())
+        elif world.pool._home is not None:
+            with pytest.raises(InterfaceError, match="pool is closed"):
+                world.loop.finish(use(world.pool))
+        world.check_nothing_remains()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_closing_cancelled(held: bool) -> None:
+    def make_world() -> World:
+        world = World(2, 2)
+        if held:
+            world.loop.finish(world.pool._acquire(None))
+        return world
+
+    async def close(pool: Pool) -> None:
+        await pool.close()
+
+    if held:
+        world = make_world()
+        task = world.start(close)
+        world.settle()
+        assert not task.done
+        task.cancel()
+        world.loop.run(task)
+        assert isinstance(task.error, Cancelled)
+        world.check_nothing_remains()
+        return
+    for world, task, _ in moments(make_world, close, others=0):
+        task.cancel()
+        world.loop.run(task)
+        if not world.pool.is_closing():  # it had not begun
+            world.check_close()
+        world.check_nothing_remains()
+
+
+def test_terminated_at_any_moment() -> None:
+    for world, task, bystanders in moments(World, use_a_transaction, others=2):
+        world.pool.terminate()
+        for one in (task, *bystanders):
+            world.loop.run(one)
+            assert one.error is None or isinstance(one.error, ALL_ERRORS)
+        world.check_nothing_remains()
+
+
+def test_release_does_not_wait_for_the_reset() -> None:
+    world = World()
+    proxy = world.loop.finish(world.pool._acquire(None))
+    server = world.cluster.sessions[0]
+    world.loop.finish(proxy.execute("BEGIN; INSERT 1"))
+    world.loop.finish(world.pool.release(proxy))
+    assert server.status is TransactionStatus.IN_TRANSACTION
+    next_one = world.start(lambda pool: pool._acquire(None))
+    world.loop.run(next_one)
+    assert server.status is TransactionStatus.IDLE
+    assert server.log[-5:] == ["ROLLBACK", "SELECT pg_advisory_unlock_all()", "CLOSE ALL", "UNLISTEN *", "RESET ALL"]
+    assert server.state.rows == []
+
+
+def test_a_reset_that_is_not_answered() -> None:
+    world = World()
+    proxy = world.loop.finish(world.pool._acquire(None))
+    server = world.cluster.sessions[0]
+    server.sleeping = True  # whatever comes, it says nothing
+    began = world.loop.now
+    world.loop.finish(world.pool.release(proxy))
+    assert world.loop.now == began
+    world.loop.finish(use(world.pool))
+    assert RESET_SECONDS <= world.loop.now - began <= RESET_SECONDS + 11
+    assert [one.hung_up for one in world.cluster.sessions] == [True, False]
+    world.check_close()
+
+
+def test_a_reset_function_that_takes_too_long() -> None:
+    async def reset(connection: Any) -> None:
+        await connection.fetch("SLEEP")
+
+    world = World(reset=reset)
+    proxy = world.loop.finish(world.pool._acquire(3.0))
+    began = world.loop.now
+    with pytest.raises(OperationTimeoutError):
+        world.loop.finish(world.pool.release(proxy))
+    assert world.loop.now - began == 3.0
+    proxy = world.loop.finish(world.pool._acquire(None))
+    assert proxy.get_server_pid() != world.cluster.sessions[0].process_id
+    with pytest.raises(OperationTimeoutError):
+        world.loop.finish(world.pool.release(proxy, timeout=1.0))
+    world.check_close()
+
+
+def test_waiting_has_a_time_limit() -> None:
+    world = World()
+    proxy = world.loop.finish(world.pool._acquire(None))
+    began = world.loop.now
+    with pytest.raises(OperationTimeoutError) as caught:
+        world.loop.finish(world.pool._acquire(2.5))
+    assert world.loop.now - began == 2.5
+    assert caught.value.safe_to_retry
+    assert world.pool._policy.statistics().timed_out == 1
+    world.loop.finish(world.pool.release(proxy))
+    world.check_close()
+
+
+def test_idle_connections_grow_old() -> None:
+    world = World(1, 3, max_inactive_connection_lifetime=10.0)
+    proxies = [world.loop.finish(world.pool._acquire(None)) for _ in range(3)]
+    for proxy in proxies:
+        world.loop.finish(world.pool.release(proxy))
+    world.settle()
+    began = world.loop.now
+    assert world.pool.get_size() == 3
+    world.loop.run()
+    assert world.pool.get_size() == 1
+    assert world.loop.now - began == pytest.approx(10.0)
+    world.check_close()
+
+
+def test_the_floor_is_restored(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(2, 2)
+    cluster, make_peer, failures = world.cluster, world.loop.make_peer, 3
+
+    def refuse(address: Any) -> Any:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise ConnectionRefusedError(111, "refused")
+        return make_peer(address)
+
+    world.loop.now += 100
+    world.loop.make_peer = refuse
+    with caplog.at_level(logging.WARNING):
+        world.loop.ports[0].lose(None)
+        world.loop.run()
+    assert world.pool.get_size() == 2
+    assert [record.message for record in caplog.records] == [
+        f"Failed to restore the pool connection floor; retrying in {seconds} s" for seconds in (1, 2, 4)
+    ]
+    assert len(cluster.sessions) == 3
+    world.check_close()
+
+
+def test_a_close_that_takes_long_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    proxy = world.loop.finish(world.pool._acquire(None))
+    task = world.start(lambda pool: pool.close())
+    with caplog.at_level(logging.WARNING):
+        world.loop.run()
+    assert not task.done
+    assert [record.message for record in caplog.records] == [
+        "Pool.close() is taking over 60 seconds to complete. Check if you have any unreleased connections left."
+    ]
+    world.loop.finish(world.pool.release(proxy))
+    world.loop.run(task)
+    world.check_nothing_remains()
