@@ -592,8 +592,8 @@ class Connection:
         if exclusive is not None and not exclusive.abandoned and exclusive.owner == self._port.task():
             raise InterfaceError(
                 "cannot perform operation: this task is in the middle of another one on the same connection",
-                hint="An executemany() whose arguments come from an iterator, or a COPY, keeps the connection to itself "
-                "until it ends.",
+                hint="An executemany() whose arguments come from an iterator, or a COPY, keeps the connection to "
+                "itself until it ends.",
             )
 
     def _seconds(self, timeout: object) -> float:
