@@ -263,12 +263,6 @@ _BOUNDARY: Final = re.compile(
 )
 
 
-def _is_blank(sql: str, start: int, end: int) -> bool:
-    """Whether there is only white space up to the next semicolon or the end."""
-    first = _NOT_SPACE.search(sql, start, end)
-    return first is None or sql[first.start()] == ";"
-
-
 def split_statements(sql: str) -> list[str]:
     """The statements of a script, without their semicolons; comments stay with the statement behind them.
 
