@@ -10,6 +10,7 @@ from pgsansio.enums import Outcome
 from pgsansio.errors import (
     OperationTimeoutError,
     PostgresError,
+    ProtocolError,
     TargetServerAttributeNotMatched,
     with_attempts,
 )
@@ -73,12 +74,17 @@ async def _try_hosts(
             for address in await _resolved(make_port(), asked, attempts):
                 try:
                     connection = await _connect_to(make_port(), address, asked, settings, make_connection, record_class)
+                    try:
+                        wanted = await _is_wanted(connection, wish)
+                    except BaseException:
+                        connection.terminate()
+                        raise
                 except BaseException as error:
                     attempts.append(error)
                     if not hosts.another_host_may_do(error):
                         raise with_attempts(error, attempts) from error.__cause__
                     continue
-                if await _is_wanted(connection, wish):
+                if wanted:
                     return connection
                 unwanted = True
                 connection.terminate()
@@ -158,9 +164,12 @@ async def _is_wanted(connection: Connection, attribute: SessionAttribute) -> boo
     parameters = dict(connection._frontend.parameters)
     if hosts.needs_query(attribute, parameters):
         try:
-            standby, read_only = await connection.fetchrow(_ROLE_QUERY)
+            row = await connection.fetchrow(_ROLE_QUERY)
         except PostgresError:
             return False
+        if row is None or len(row) != 2:
+            raise ProtocolError("the answer to the query for the server's role is not a row of two columns")
+        standby, read_only = row
         parameters["in_hot_standby"] = "on" if standby else "off"
         parameters["default_transaction_read_only"] = "on" if read_only else "off"
     return hosts.accepts(attribute, parameters)

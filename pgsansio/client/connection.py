@@ -576,8 +576,15 @@ class Connection:
         await self._port.owe(carry_out, CANCEL_SECONDS)
 
     async def _carry_out_cancel(self) -> None:
-        """Cancel what runs, all of it abandoned; when this fails or is cancelled itself, the connection is given up."""
-        await cancelling.cancel_abandoned(self)
+        """Cancel what runs, all of it abandoned; when this fails or takes too long, the connection is given up.
+
+        Raises:
+            TimeoutError: it took too long.
+        """
+        # Not every port bounds what it does because of `cancel_due`, and a server that neither ends the statement nor
+        # closes the connection of a CancelRequest would keep what comes after it from being written for ever.
+        async with self._port.deadline(self._port.clock() + CANCEL_SECONDS):
+            await cancelling.cancel_abandoned(self)
 
     # helpers
 
@@ -597,7 +604,8 @@ class Connection:
             )
 
     def _seconds(self, timeout: object) -> float:
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        # NaN is neither early nor late: it would mix up all the timers of a loop.
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout != timeout:
             raise ValueError(f"invalid timeout value: expected non-negative float (got {timeout!r})")
         return float(timeout)
 
