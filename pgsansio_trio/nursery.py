@@ -27,8 +27,10 @@ class OwnNursery:
         assert self._nursery is not None
         self._nursery.cancel_scope.cancel()
         try:
-            if exc is None:
-                return await self._manager.__aexit__(None, None, None)
+            if exc is None or isinstance(exc, Exception):
+                # None of the nursery's business, which would make another group of one.
+                await self._manager.__aexit__(None, None, None)
+                return None
             return await self._manager.__aexit__(type(exc), exc, exc.__traceback__)
         except BaseExceptionGroup as group:
             if group is exc:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, cast
 
 from pgsansio.client.connection import Connection
 from pgsansio.client.port import ConcurrentPort, PortEvent, TaskHandle
-from pgsansio.enums import Outcome, TransactionStatus
+from pgsansio.enums import CANCEL_GRACE, Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InterfaceWarning, OperationTimeoutError
 from pgsansio.kernel import Record
 from pgsansio.policy.pool import (
@@ -260,11 +260,16 @@ class Pool:
     ) -> bool | None:
         if self._policy.state is PoolState.CLOSED:
             return None
-        if exc is not None and not isinstance(exc, Exception):
-            # A cancellation: whatever is awaited here may be cancelled again.
+        if exc is None or isinstance(exc, Exception):
+            await self.close()
+        elif isinstance(exc, GeneratorExit):
             self.terminate()
         else:
-            await self.close()
+            # A cancellation; whatever is awaited here may be cancelled again. What it has stopped is still to be
+            # cancelled on the server, and who holds a connection may be about to release it.
+            home = self._running_home()
+            self._carry_out(self._policy.close(home.clock()))
+            await home.owe(self.close, CANCEL_GRACE)
         return None
 
     async def _start(self) -> Self:

@@ -1,4 +1,4 @@
-"""The pool on a loop whose steps the test decides: whatever is cancelled or lost, nothing leaks and nobody is forgotten."""
+"""The pool on a loop that the test steps: whatever is cancelled or lost, nothing leaks, and nobody is forgotten."""
 
 import functools
 import logging
@@ -160,6 +160,8 @@ def test_cancelled(work: Callable[[Pool], Awaitable[Any]], hooks: dict[str, Any]
             world.loop.run(task)
             assert task.error is None or isinstance(task.error, Cancelled)
             check_goes_on(world, bystanders)
+            if not hooks:  # no cancellation has to cost the connection
+                assert len(world.cluster.sessions) == 1
 
 
 @pytest.mark.parametrize("work", USES)

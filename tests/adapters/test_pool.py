@@ -1,0 +1,140 @@
+"""The pool on both loops: what is each loop's own, and load."""
+
+import asyncio
+import itertools
+from typing import Any
+
+import anyio
+import pytest
+import trio
+
+from tests.support.clients import PATIENCE_SECONDS, Client, at_once
+
+pytestmark = [pytest.mark.anyio, pytest.mark.server]
+
+
+def make_pool(client: Client, min_size: int = 1, max_size: int = 1, **arguments: Any) -> Any:
+    return client.create_pool(**client.settings(min_size=min_size, max_size=max_size, **arguments))
+
+
+def running_tasks(anyio_backend_name: str) -> int:
+    if anyio_backend_name == "trio":
+        return sum(len(nursery.child_tasks) for nursery in trio.lowlevel.current_task().child_nurseries)
+    return len(asyncio.all_tasks())
+
+
+async def test_no_task_outlives_it(client: Client, anyio_backend_name: str) -> None:
+    before = running_tasks(anyio_backend_name)
+    async with make_pool(client, 2, 4, max_inactive_connection_lifetime=60) as pool:
+        await at_once([lambda: pool.fetchval("SELECT pg_sleep(0.01)") for _ in range(10)])
+        assert pool.get_size() == 4
+    assert running_tasks(anyio_backend_name) == before
+
+
+@pytest.mark.checklist("P-1")
+async def test_awaiting_it(client: Client, anyio_backend_name: str) -> None:
+    pool = make_pool(client)
+    if anyio_backend_name == "trio":
+        with pytest.raises(client.InterfaceError, match="cannot await a pool: on trio its tasks need a block"):
+            await pool
+        return
+    assert await pool is pool
+    assert await pool is pool
+    assert await pool.fetchval("SELECT 1") == 1
+    await pool.close()
+    with pytest.raises(client.InterfaceError, match="pool is closed"):
+        await pool
+
+
+async def test_another_loop_than_was_said(client: Client, anyio_backend_name: str) -> None:
+    if anyio_backend_name == "trio":
+        return
+    other = asyncio.new_event_loop()
+    try:
+        with pytest.raises(client.InterfaceError, match="was awaited in another event loop"):
+            await make_pool(client, loop=other)
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize("error", [LookupError(), ExceptionGroup("own", [LookupError()])], ids=["error", "group"])
+async def test_errors_leave_the_block_as_they_are(client: Client, error: Exception) -> None:
+    with pytest.raises(type(error)) as caught:
+        async with make_pool(client):
+            raise error
+    assert caught.value is error
+
+
+async def test_errors_of_connecting_come_alone(client: Client) -> None:
+    with pytest.raises(OSError):
+        async with make_pool(client, host="/nowhere"):
+            pass
+
+
+async def test_a_cancelled_block(client: Client, observer: Any) -> None:
+    with anyio.move_on_after(0.1) as scope:
+        async with make_pool(client, 2, 2, server_settings={"application_name": "cancelled block"}) as pool:
+            await pool.fetch("SELECT pg_sleep(60)")
+    assert scope.cancelled_caught
+    assert pool.is_closing()
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while await observer.fetchval(  # noqa: ASYNC110
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cancelled block'"
+        ):
+            await anyio.sleep(0.01)
+
+
+@pytest.mark.checklist("P-3", "P-8")
+async def test_killed_backends_are_replaced_in_the_background(client: Client, observer: Any) -> None:
+    async with make_pool(client, 3, 3, server_settings={"application_name": "killed"}) as pool:
+        # One that died within a second of its opening is replaced after a pause.
+        await anyio.sleep(1.0)
+        query = "SELECT array_agg(pid ORDER BY pid) FROM pg_stat_activity WHERE application_name = 'killed'"
+        pids = await observer.fetchval(query)
+        assert len(pids) == 3
+        await observer.fetch("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", pids)
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while set(now := await observer.fetchval(query) or []) & set(pids) or len(now) != 3:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        assert pool.get_size() == 3
+        assert await pool.fetchval("SELECT pg_backend_pid()") in now
+
+
+async def test_load_with_cancellations_and_killed_backends(client: Client, observer: Any) -> None:
+    """Nobody waits for ever, nobody gets another's result or transaction, and the pool is whole afterwards."""
+    numbers = itertools.count()
+
+    async def work(pool: Any, kind: int) -> None:
+        number = next(numbers)
+        with anyio.move_on_after(0.003 * (kind % 5) if kind % 3 == 0 else PATIENCE_SECONDS):
+            async with pool.acquire() as connection:
+                assert not connection.is_in_transaction()
+                assert await connection.fetchval("SHOW search_path") != "nowhere"
+                await connection.execute("SET search_path TO nowhere; BEGIN")
+                try:
+                    if kind % 17 == 5:
+                        await observer.fetchval("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+                    assert await connection.fetchval("SELECT $1::int FROM pg_sleep(0.001)", number) == number
+                except (client.PostgresError, client.InterfaceError):
+                    assert kind % 17 == 5
+
+    async with make_pool(client, 2, 10) as pool:
+        with anyio.fail_after(PATIENCE_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                for kind in range(100):
+                    tasks.start_soon(work, pool, kind)
+            results = await at_once([lambda: pool.fetchval("SELECT 1") for _ in range(100)])
+        assert results == [1] * 100
+        assert 2 <= pool.get_size() <= 10
+
+
+async def test_callbacks_get_the_proxy(client: Client) -> None:
+    got: list[Any] = []
+    async with make_pool(client) as pool, pool.acquire() as connection:
+        await connection.add_listener("news", lambda *arguments: got.append(arguments))
+        await connection.execute("NOTIFY news, 'payload'")
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while not got:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+        assert got[0][0] is connection
+        await connection.reset()
