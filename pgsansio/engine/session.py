@@ -751,7 +751,10 @@ class Session:
 
     def _copy_in_complete(self, data: bytearray, start: int, after: int) -> None:
         operation = self._in_flight[0]
-        if isinstance(operation, Copy) and not operation.sent_end:
+        if not isinstance(operation, Copy) or operation.error is not None:
+            # It would go on for ever: each COPY that is begun anew is refused by another CopyFail.
+            raise ProtocolError("CommandComplete of a COPY FROM STDIN after CopyFail")
+        if not operation.sent_end:
             raise ProtocolError("CommandComplete of a COPY FROM STDIN before CopyDone")
         self._command_complete(data, start, after)
 
