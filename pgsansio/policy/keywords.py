@@ -66,6 +66,7 @@ _ESCAPE_MARK: Final = re.compile(r"['\\]")
 # What may stand between two parts of E'...': white space and comments with a line end among them. Only what cannot be
 # given back is possessive, for Python before 3.11.5 goes wrong where a repeated group can (gh-106052).
 _CONTINUATION: Final = re.compile(r"(?:[ \t\f\v]|--[^\n\r]*+)*[\n\r](?:[ \t\n\r\f\v]|--[^\n\r]*+[\n\r])*'")
+_SPACE: Final = " \t\n\r\f\v"
 _NOT_LEAD: Final = re.compile(r"[^ \t\n\r\f\v;(]")
 _NOT_SPACE: Final = re.compile(r"[^ \t\n\r\f\v]")
 _WORD: Final = re.compile(rf"[{_IDENTIFIER_START}][{_IDENTIFIER_START}0-9$]*+")
@@ -290,10 +291,10 @@ def split_statements(sql: str) -> list[str]:
                 parentheses = max(parentheses - 1, 0)
             elif word == ";" and not parentheses and not blocks:
                 if not empty or _NOT_SPACE.search(sql, position, mark.start()):
-                    found.append(sql[start : mark.start()].strip())
+                    found.append(sql[start : mark.start()].strip(_SPACE))
                 start = position = mark.end()
                 empty = True
         empty = empty and _NOT_SPACE.search(sql, position, end) is None
     if not empty:
-        found.append(sql[start:].strip())
+        found.append(sql[start:].strip(_SPACE))
     return found
