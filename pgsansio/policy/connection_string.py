@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from pgsansio.errors import ClientConfigurationError
 
-__all__ = ["ConnectionString", "parse_dsn", "read", "redact_dsn"]
+__all__ = ["ConnectionString", "mentions_secret", "parse_dsn", "read", "redact_dsn"]
 
 _REDACTED: Final = "***"
 _SECRET_WORDS: Final = frozenset({"password", "sslpassword", "oauth_client_secret"})
@@ -187,6 +187,11 @@ def _read_key_values(text: str) -> ConnectionString:
     return ConnectionString(
         words, tuple(hosts.split(",")) if hosts else (), tuple(ports.split(",")) if ports else (), is_uri=False
     )
+
+
+def mentions_secret(value: str) -> bool:
+    """Whether a value holds what looks like a password's word: `connect_timeout= password=x` has one value only."""
+    return _SECRET_INSIDE.search(value) is not None
 
 
 def redact_dsn(text: str) -> str:

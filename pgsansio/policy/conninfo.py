@@ -18,7 +18,7 @@ from types import UnionType
 from typing import Final, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from pgsansio.errors import ClientConfigurationError
-from pgsansio.policy.connection_string import ConnectionString, parse_dsn, read, redact_dsn
+from pgsansio.policy.connection_string import ConnectionString, mentions_secret, parse_dsn, read, redact_dsn
 
 __all__ = [
     "UNSET",
@@ -207,6 +207,11 @@ class _Given:
     value: str
     origin: str
 
+    @property
+    def shown(self) -> str:
+        """The value for an error text."""
+        return "'***'" if mentions_secret(self.value) else repr(self.value)
+
 
 class _Sources:
     """Where the values of parameters are looked for."""
@@ -349,7 +354,7 @@ def _check_text(name: str, given: _Given, *, secret: bool = False) -> str:
     Raises:
         ClientConfigurationError: with a NUL it would end early, and what follows would be taken for more parameters.
     """
-    shown = "" if secret else f": {given.value!r}"
+    shown = "" if secret else f": {given.shown}"
     if "\0" in given.value:
         raise ClientConfigurationError(f"{name} in {given.origin} has a NUL character{shown}")
     try:
@@ -364,7 +369,7 @@ def _choice(name: str, given: _Given, choices: Mapping[str, T]) -> T:
         return choices[given.value]
     except KeyError:
         raise ClientConfigurationError(
-            f"{name} is expected to be one of {', '.join(map(repr, choices))}, got {given.value!r} from {given.origin}"
+            f"{name} is expected to be one of {', '.join(map(repr, choices))}, got {given.shown} from {given.origin}"
         ) from None
 
 
@@ -416,7 +421,9 @@ def _checked_server_settings(
         if name.lower() == "client_encoding":
             # All text is UTF-8 here, both ways.
             if value.lower().replace("-", "").replace("_", "") not in ("utf8", "unicode"):
-                raise ClientConfigurationError(f"client_encoding is expected to be 'UTF8', got {value!r} from {origin}")
+                raise ClientConfigurationError(
+                    f"client_encoding is expected to be 'UTF8', got {_Given(value, origin).shown} from {origin}"
+                )
             del settings[name]
     return settings
 
@@ -544,7 +551,7 @@ def _resolve_sslmode(ssl: object, direct_tls: bool | None, addresses: Sequence[A
             choices = {mode.word: mode for mode in SSLMode}
             if given.value not in choices:
                 raise ClientConfigurationError(
-                    f"`sslmode` parameter must be one of: {', '.join(choices)} (got {given.value!r} from {origin})"
+                    f"`sslmode` parameter must be one of: {', '.join(choices)} (got {given.shown} from {origin})"
                 )
             mode = choices[given.value]
 
@@ -586,7 +593,7 @@ def _resolve_timeout(keyword: object, sources: _Sources) -> float | None:
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
         raise ClientConfigurationError(
-            f"connect_timeout in {given.origin} is expected to be an integer, in seconds, got {given.value!r}"
+            f"connect_timeout in {given.origin} is expected to be an integer, in seconds, got {given.shown}"
         )
     seconds = int(text)
     return float(seconds) if seconds > 0 else None  # as libpq: zero and less wait for ever
@@ -598,7 +605,7 @@ def _resolve_gsslib(keyword: str | None, sources: _Sources, platform: str) -> st
         return "sspi" if platform == "win32" else "gssapi"
     if given.value not in ("gssapi", "sspi"):
         raise ClientConfigurationError(
-            f"gsslib parameter must be either 'gssapi' or 'sspi', got {given.value!r} from {given.origin}"
+            f"gsslib parameter must be either 'gssapi' or 'sspi', got {given.shown} from {given.origin}"
         )
     return given.value
 

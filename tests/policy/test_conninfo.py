@@ -158,6 +158,23 @@ def test_redact_dsn_hides_passwords_of_what_is_no_dsn(text: str) -> None:
     assert "S3CR3T" not in redact_dsn(text)
 
 
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "connect_timeout= password=S3CR3T",
+        "sslmode= password=S3CR3T",
+        "client_encoding= password=S3CR3T",
+        "postgresql:///db?target_session_attrs=standby password=S3CR3T",
+        "user=\0 password=S3CR3T",
+        "user= password=S3CR3T\0",
+    ],
+)
+def test_errors_do_not_show_a_password_that_slipped_into_another_word(dsn: str) -> None:
+    with pytest.raises(ClientConfigurationError) as raised:
+        resolve(dsn)
+    assert "S3CR3T" not in str(raised.value)
+
+
 @given(st.text())
 def test_any_text_is_a_connection_string_or_an_error(text: str) -> None:
     redact_dsn(text)
