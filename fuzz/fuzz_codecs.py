@@ -5,6 +5,7 @@ again, or is refused by one of the errors an encoder may raise; and what was enc
 """
 
 import random
+import re
 from typing import Any, Final
 
 from fuzz.choices import pick
@@ -17,6 +18,7 @@ __all__ = ["PREFIX_BYTES", "mutate", "target"]
 
 PREFIX_BYTES: Final = 2
 _REGISTRY: Final = Registry()
+_NEGATIVE_ZERO: Final = re.compile(r"'-(0[.0]*(?:E[+-]?[0-9]+)?')")
 #: Every built-in type with its codecs, those that nobody knows (read as text or bytes) at the end.
 _OIDS: Final = (*sorted(oid for oid in BY_OID if _REGISTRY.codec(oid) is not None), 999_999)
 
@@ -40,4 +42,7 @@ def target(data: bytes) -> None:
     again = codec.decode(encoded)
     # In text some values have several spellings, of which Decimal remembers: 1.0E+5.
     assert codec.encode(again) == encoded, f"{codec.name}: {decoded!r} -> {encoded!r} -> {again!r}"
-    assert codec.format is Format.TEXT or repr(again) == repr(decoded), f"{codec.name}: {decoded!r} -> {again!r}"
+    if codec.format is Format.BINARY:
+        # The sign of a zero, which PostgreSQL's numeric does not have, is lost.
+        shown = _NEGATIVE_ZERO.sub(r"'\1", repr(decoded))
+        assert repr(again) == shown, f"{codec.name}: {decoded!r} -> {again!r}"
