@@ -25,13 +25,16 @@ def decode_text(data: bytes) -> str:
 
 
 def encode_text(value: Any) -> bytes:
-    """Only str, lest 1 becomes '1' unseen. U+0000, which PostgreSQL's text cannot hold, is left to the server's error.
+    """Only str, lest 1 becomes '1' unseen.
 
     Raises:
-        TypeError: no str. UnicodeEncodeError (a ValueError): a surrogate.
+        TypeError: no str. ValueError: it holds U+0000, which PostgreSQL's text cannot, or (UnicodeEncodeError) a
+            surrogate. The server would refuse the former, too, but then the transaction is aborted.
     """
     if not isinstance(value, str):
         raise TypeError(f"expected str, got {type_name(value)}")
+    if "\0" in value:
+        raise ValueError(f"text cannot hold the character U+0000, which is at index {value.index(chr(0))}")
     return value.encode()
 
 

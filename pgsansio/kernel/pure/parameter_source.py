@@ -44,11 +44,11 @@ BIND: Final = "bind"
 MANY: Final = "many"
 COPY: Final = "copy"
 
-#: Of inlined types without a fixed width: the exact class of a Python value, and the expression of its bytes.
+#: Of inlined types without a fixed width: a test for ordinary Python values, and the expression of their bytes.
 _VARIABLE: Final = {
-    Opcode.TEXT: ("str", "{a}.encode()"),
-    Opcode.BYTEA: ("bytes", "{a}"),
-    Opcode.JSONB: ("str", 'b"\\x01" + {a}.encode()'),
+    Opcode.TEXT: ('type({a}) is str and "\\0" not in {a}', "{a}.encode()"),
+    Opcode.BYTEA: ("type({a}) is bytes", "{a}"),
+    Opcode.JSONB: ('type({a}) is str and "\\0" not in {a}', 'b"\\x01" + {a}.encode()'),
 }
 
 
@@ -158,9 +158,9 @@ def _encode_variable(opcode: Opcode, index: int) -> list[str]:
     null = f'{n}, {p} = {NULL_LENGTH}, b""'
     if opcode not in _VARIABLE:
         return [f"if {a} is None: {null}", "else:", *by_codec]
-    python_type, expression = _VARIABLE[opcode]
+    test, expression = _VARIABLE[opcode]
     return [
-        f"if type({a}) is {python_type}:",
+        f"if {test.format(a=a)}:",
         f"    column = {index}",
         f"    {p} = {expression.format(a=a)}",
         f"    {n} = len({p})",
