@@ -243,9 +243,11 @@ class TrioPort:
         for operation in engine.completed():
             waiter = operation.waiter
             if waiter is not None:
-                tasks = cast("list[trio.lowlevel.Task]", list(waiter) if isinstance(waiter, list) else [waiter])
-                for task in tasks:
-                    self._resume(task)
+                if isinstance(waiter, list):
+                    for task in cast("list[trio.lowlevel.Task]", waiter)[:]:
+                        self._resume(task)
+                else:
+                    self._resume(waiter)
         self._send()
 
     def _lost(self, cause: BaseException | None) -> None:
