@@ -35,6 +35,8 @@ T = TypeVar("T")
 #: Below this much unwritten, `outbox_low` returns.
 _LOW_WATER_BYTES: Final = 65536
 _MAX_FILE_BYTES: Final = 1 << 20
+#: How long what is left may take to be written after the connection has ended.
+_LINGER_SECONDS: Final = 10.0
 _PENDING: Final = Outcome.PENDING
 
 _forks = 0
@@ -163,12 +165,19 @@ class AsyncioPort(asyncio.BufferedProtocol):
                 if data:
                     transport.write(data)
                 transport.close()
+                if transport.get_write_buffer_size():
+                    # A server that has stopped reading would keep the socket, and what was to be written, for ever.
+                    self._loop.call_later(_LINGER_SECONDS, self._stop_lingering)
         elif engine.cancel_due:
             if self.on_cancel_due is not None:
                 self._start(self.on_cancel_due)
         elif engine.reading_paused and not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
+
+    def _stop_lingering(self) -> None:
+        if self._connected and self._transport is not None:
+            self._transport.abort()
 
     def _write(self, data: bytes) -> None:
         transport = self._transport
