@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from pgsansio.errors import ProtocolError
 from pgsansio.policy.transactions import Level, TransactionState
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ class Transaction:
         connection._check_open()
         levels, session = connection._levels, connection._frontend
         if levels.isolation_unknown(level):
-            levels.outer_isolation(await connection.fetchval("SHOW transaction_isolation"))
+            row = await connection.fetchrow("SHOW transaction_isolation")
+            if not row or not isinstance(row[0], str):
+                raise ProtocolError("the answer to SHOW transaction_isolation is not a text")
+            levels.outer_isolation(row[0])
         self._mark = connection._subscriptions.mark()
         sql = levels.start(level, session.predicted_status)
         outermost = levels.depth == 1

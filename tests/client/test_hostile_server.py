@@ -9,13 +9,15 @@ from pgsansio.client import Connection, connecting
 from pgsansio.client.connection import CANCEL_SECONDS
 from pgsansio.client.port import Address
 from pgsansio.errors import ConnectionDoesNotExistError, InterfaceError, ProtocolError
-from pgsansio.messages.backend import BindComplete, ParameterDescription, ParseComplete
+from pgsansio.messages.backend import BindComplete, DataRow, ParameterDescription, ParseComplete
+from pgsansio.messages.frontend import Query
 from pgsansio.policy.conninfo import resolve_settings
 from tests.support.manual_port import Cancelled, ManualLoop
 from tests.support.scripted_backend import (
     ScriptedBackend,
     Step,
     error,
+    expect,
     expect_execution,
     expect_preparation,
     login,
@@ -144,6 +146,35 @@ def test_a_server_that_does_not_see_a_cancellation_to_its_end_is_left() -> None:
     assert first.result() == [(1,)]
     assert loop.now - before <= CANCEL_SECONDS
     assert connection.is_closed()
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [([("a", INT4)], []), ([("a", INT4)], [row(b"\0\0\0\1")]), ([("a", INT4)], [row(None)]), ([], [row()])],
+)
+def test_an_impossible_answer_to_the_query_for_the_isolation(
+    columns: list[tuple[str, int]], rows: list[DataRow]
+) -> None:
+    query = "SHOW transaction_isolation"
+    loop = loop_with(
+        [
+            expect(Query("BEGIN;")),
+            send(selected("BEGIN"), ready("T")),
+            *expect_preparation(query),
+            send(ParseComplete(), ParameterDescription(()), row_description(*columns), ready("T")),
+            *expect_execution(),
+            send(BindComplete(), *rows, selected(), ready("T")),
+        ]
+    )
+    connection = connect(loop)
+
+    async def start(isolation: str | None) -> None:
+        await connection.transaction(isolation=isolation).start()
+
+    loop.finish(start(None))
+    with pytest.raises(ProtocolError, match="transaction_isolation"):
+        loop.finish(start("serializable"))
+    assert connection.is_in_transaction()
 
 
 def test_a_time_limit_that_is_no_number() -> None:
