@@ -37,6 +37,8 @@ async def test_both_ways(client: Client, name: str) -> None:
     async with client.connect(server_settings=SETTINGS) as connection:
         for _, bytes_, _, value in (vector for vector in VECTORS if vector[0] == name):
             text = bytes_.decode()
+            if name.endswith("char") and "377" in text and connection.get_server_version() < (15,):
+                continue  # the octal notation of "char" came with PostgreSQL 15
             got = await connection.fetchval(f"SELECT $1::text::{sql}", text)
             assert same(got, value), f"{text} came as {got!r}"
             if (name, bytes_) in DECODE_ONLY:
