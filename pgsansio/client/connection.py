@@ -6,9 +6,12 @@ what the port returns for it. Everything else (a statement to prepare, a time li
 first changes the state, then lets the port carry out what is owed.
 """
 
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, TypeAlias, cast
+from weakref import ref
 
 from pgsansio.client import cancelling
 from pgsansio.client.listener import Notifications, ReaderQueue
@@ -107,8 +110,31 @@ class Connection:
         #: The pool's: what stands for this connection while a task has it, and who is told that it has ended.
         self._proxy: Any = None
         self._on_end: Callable[[Any], None] | None = None
-        port.on_news = self._news
-        port.on_cancel_due = self._carry_out_cancel
+        # Weakly: the loop keeps the port while it is open, and a connection that its user has forgotten has to go.
+        weak = ref(self)
+
+        def on_news() -> None:
+            connection = weak()
+            if connection is not None:
+                connection._news()
+
+        async def on_cancel_due() -> None:
+            connection = weak()
+            if connection is not None:
+                await connection._carry_out_cancel()
+
+        port.on_news = on_news
+        port.on_cancel_due = on_cancel_due
+
+    def __del__(self) -> None:
+        frontend: Frontend | None = getattr(self, "_frontend", None)  # None: a subclass's __init__ failed
+        if frontend is not None and frontend.is_open:
+            name = f"{type(self).__module__}.{type(self).__name__}"
+            warnings.warn(f"unclosed connection <{name} {id(self):#x}>", ResourceWarning, 2, self)
+            # The collector may run in any thread, and when the loop is gone; then the system closes the socket.
+            with suppress(InterfaceError):
+                self._port.guard()
+                self.terminate()
 
     def __repr__(self) -> str:
         return f"<{type(self).__module__}.{type(self).__name__} {'closed ' if self.is_closed() else ''}{id(self):#x}>"
@@ -432,6 +458,7 @@ class Connection:
 
     async def _prepare(self, query: str) -> Statement:
         """A statement for this text; several tasks that ask for the same one share the preparation."""
+        check_query(query)
         # Where only one task may go on, the others are refused at once, and not when this one is ready.
         preparing = self._preparing.get(query) if self._frontend.may_join else None
         if preparing is not None:
@@ -476,6 +503,7 @@ class Connection:
             del self._preparing[query]
 
     async def _script(self, query: str, *, internal: bool = False) -> str:
+        check_query(query)
         self._port.guard()
         self._check_alone()
         operation = self._frontend.simple_query(query, internal=internal)
@@ -751,6 +779,12 @@ class TimeLimit:
                 outcome=Outcome.UNKNOWN if written else Outcome.CANCELLED,
                 connection_usable=not self._connection.is_closed(),
             ) from error
+
+
+def check_query(query: object) -> None:
+    """Raises TypeError: not a str."""
+    if not isinstance(query, str):
+        raise TypeError(f"query is expected to be a str, got {type(query).__name__}")
 
 
 def check_connection_class(connection_class: object) -> None:

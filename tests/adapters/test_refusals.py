@@ -21,6 +21,15 @@ async def test_a_null_character_in_the_query(connection: Any, client: Client, me
     assert await connection.fetchval("SELECT 1") == 1
 
 
+@pytest.mark.parametrize("query", [5, b"SELECT 1", None], ids=repr)
+@pytest.mark.parametrize("method", ["fetch", "execute", "executemany"])
+async def test_a_query_that_is_no_text(connection: Any, method: str, query: Any) -> None:
+    args = ([(1,)],) if method == "executemany" else ()
+    with pytest.raises(TypeError, match=f"query is expected to be a str, got {type(query).__name__}"):
+        await getattr(connection, method)(query, *args)
+    assert await connection.fetchval("SELECT 1") == 1
+
+
 @pytest.mark.parametrize("value", ["a\0b", ["a\0b"]], ids=repr)
 async def test_a_null_character_in_an_argument(connection: Any, client: Client, value: Any) -> None:
     async with connection.transaction():

@@ -282,3 +282,13 @@ async def test_loss_while_idle(client: Client, observer: Any) -> None:
                 await anyio.lowlevel.checkpoint()
         with pytest.raises(client.InterfaceError, match="connection is closed"):
             await connection.fetch("SELECT 1")
+
+
+@pytest.mark.checklist("CN-13")
+async def test_a_forgotten_connection_is_closed(client: Client, observer: Any) -> None:
+    connection = await client.module.connect(**client.settings())
+    pid = connection.get_server_pid()
+    assert await connection.fetchval("SELECT 1") == 1
+    with pytest.warns(ResourceWarning, match="unclosed connection"):
+        del connection  # and at once: no cycle waits for the collector
+    await until(observer, GONE, pid)
