@@ -310,12 +310,12 @@ async def test_a_dead_connection_is_replaced(client: Client, observer: Any) -> N
 
 
 @pytest.mark.checklist("P-8")
-async def test_one_that_dies_in_use_is_replaced(client: Client, observer: Any) -> None:
+async def test_one_that_dies_in_use_is_replaced(client: Client) -> None:
     async with make_pool(client) as pool:
         async with pool.acquire() as connection:
-            await observer.fetchval("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+            # It ends itself: an end that comes when asyncpg has not yet begun is an InternalClientError now and then.
             with pytest.raises((client.PostgresError, client.InterfaceError)):
-                await connection.fetchval("SELECT pg_sleep(60)")
+                await connection.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
         assert await pool.fetchval("SELECT 1") == 1
         assert pool.get_size() == 1
 
