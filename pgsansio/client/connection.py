@@ -584,19 +584,27 @@ class Connection:
         elif owed is Owed.CANCEL:
             await self._port.owe(self._carry_out_cancel, CANCEL_SECONDS)
 
-    async def _owe_rollback(self, error: BaseException) -> None:
-        """A transaction block is left by a cancellation: whatever is submitted from now on comes after its rollback."""
+    async def _owe_rollback(self, error: BaseException, savepoint: str | None = None, mark: int = 0) -> None:
+        """A transaction block is left by a cancellation: whatever is submitted from now on comes after its rollback.
+
+        Args:
+            savepoint: only this is undone, by this SQL.
+            mark: where it stands in the subscriptions.
+        """
         if isinstance(error, GeneratorExit):
             self._port.abort()
             return
-        operation = self._frontend.rollback()
+        if savepoint is None:
+            operation = self._frontend.rollback()
+        else:
+            operation = self._frontend.simple_query(savepoint, internal=True)
         self._port.flush()
 
         async def carry_out() -> None:
             try:
                 await cancelling.cancel_abandoned(self)
                 await self._port.wait(operation)
-                await self._restore_subscriptions(0, ended=True, committed=False)
+                await self._restore_subscriptions(mark, ended=savepoint is None, committed=False)
             except BaseException:
                 self.terminate()
                 raise
@@ -694,9 +702,9 @@ class Connection:
         if action is not None:
             self._subscriptions.failed(action)
 
-    async def _carry_out(self, action: Listen | Unlisten) -> None:
+    async def _carry_out(self, action: Listen | Unlisten, *, internal: bool = False) -> None:
         try:
-            await self._script(action.sql)
+            await self._script(action.sql, internal=internal)
         except BaseException:
             self._subscriptions.failed(action)
             raise
@@ -709,7 +717,8 @@ class Connection:
         else:
             due = [] if committed else self._subscriptions.rolled_back_to(mark)
         for action in due:
-            await self._carry_out(action)
+            # Nobody asked for this one: it may be beside another task's operation, in a transaction, too.
+            await self._carry_out(action, internal=True)
 
     def _news(self) -> None:
         """The engine has something to tell that is no answer."""

@@ -123,6 +123,8 @@ class Transaction:
         except BaseException as error:
             self._ended(TransactionState.FAILED, outermost)
             await connection._give_up(operation, error, rolls_back=outermost)
+            if not outermost and not operation.written:
+                await self._owe_undoing(error)
             raise
         # The server answers COMMIT of an aborted transaction with ROLLBACK.
         committed = commit and operation.error is None and operation.tag != b"ROLLBACK"
@@ -140,9 +142,17 @@ class Transaction:
         """Leave without waiting; the rollback is owed."""
         connection = self._connection
         outermost = connection._levels.depth == 1
+        started = self._level.state is TransactionState.STARTED
         self._ended(TransactionState.ROLLEDBACK, outermost)
         if outermost:
             await connection._owe_rollback(error)
+        elif started:
+            await self._owe_undoing(error)
+
+    async def _owe_undoing(self, error: BaseException) -> None:
+        """The transaction around this savepoint may go on and be committed; not so what was done in here."""
+        if self._connection._frontend.is_open:
+            await self._connection._owe_rollback(error, self._level.undo_sql(), self._mark)
 
     def _ended(self, state: TransactionState, outermost: bool) -> None:
         connection = self._connection

@@ -106,6 +106,14 @@ class Level:
         if why is not None:
             raise InterfaceError(f"cannot {verb}; {why}")
 
+    def undo_sql(self) -> str:
+        """The SQL that undoes it, if it has started, with what was left open inside it."""
+        if self.savepoint is None:
+            return "ROLLBACK;"
+        # ROLLBACK TO keeps its savepoint. Without the release, a loop of failing blocks would pile them up in the
+        # server, each with locks and memory of its own, until the transaction ends. One script is one round trip.
+        return f"ROLLBACK TO {self.savepoint}; RELEASE SAVEPOINT {self.savepoint};"
+
     def _begin_sql(self) -> str:
         sql = "BEGIN"
         if self.isolation is not None:
@@ -210,13 +218,9 @@ class Levels:
                 f"cannot {verb}; the transaction is not the innermost one",
                 hint="Leave the transactions that were started inside it first.",
             )
-        if level.savepoint is None:
-            return "COMMIT;" if commit else "ROLLBACK;"
-        if commit:
-            return f"RELEASE SAVEPOINT {level.savepoint};"
-        # ROLLBACK TO keeps its savepoint. Without the release, a loop of failing blocks would pile them up in the
-        # server, each with locks and memory of its own, until the transaction ends. One script is one round trip.
-        return f"ROLLBACK TO {level.savepoint}; RELEASE SAVEPOINT {level.savepoint};"
+        if not commit:
+            return level.undo_sql()
+        return "COMMIT;" if level.savepoint is None else f"RELEASE SAVEPOINT {level.savepoint};"
 
     def ended(self, level: Level, state: TransactionState) -> None:
         """What came of it.

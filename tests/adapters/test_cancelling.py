@@ -80,6 +80,20 @@ async def test_a_transaction_at_any_moment(connection: Any) -> None:
             await connection.execute("DELETE FROM t")
 
 
+async def test_a_savepoint_is_undone_and_its_transaction_goes_on(connection: Any) -> None:
+    await connection.execute("CREATE TEMP TABLE t (a int)")
+    with anyio.fail_after(60):
+        async with connection.transaction():
+            await connection.execute("INSERT INTO t VALUES (1)")
+            for query in (None, "SELECT pg_sleep(60)"):
+                with anyio.move_on_after(0.05):
+                    async with connection.transaction():
+                        await connection.execute("INSERT INTO t VALUES (2)")
+                        await (anyio.sleep(60) if query is None else connection.execute(query))
+            await connection.execute("INSERT INTO t VALUES (3)")
+    assert await connection.fetch("SELECT a FROM t ORDER BY a") == [(1,), (3,)]
+
+
 async def test_again_and_again(connection: Any, observer: Any) -> None:
     pid = connection.get_server_pid()
     with anyio.fail_after(60):

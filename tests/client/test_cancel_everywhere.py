@@ -288,6 +288,34 @@ def test_cancelled(conversation: Conversation, inline: bool, for_good: bool) -> 
     assert not closed or conversation is close
 
 
+@pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])
+def test_a_cancelled_savepoint_is_undone_where_its_transaction_goes_on(inline: bool) -> None:
+    done = False
+    kept: list[list[int]] = []
+
+    async def conversation(connection: Connection) -> None:
+        nonlocal done
+        done = False
+        async with connection.transaction():
+            await connection.execute("INSERT 1")
+            with contextlib.suppress(Cancelled):
+                async with connection.transaction():
+                    await connection.execute("INSERT 2")
+                    await connection.fetch("SELECT $1", 5)
+                    done = True
+            await connection.execute("INSERT 3")
+
+    for there, task, _ in moments(conversation, inline=inline):
+        task.cancel()
+        there.loop.run(task)
+        check_whole_or_closed(there, conversation)
+        rows = there.server.state.rows
+        assert rows in ([], [1, 3], [1, 2, 3])
+        assert done or rows != [1, 2, 3]
+        kept.append(rows)
+    assert [1, 3] in kept
+
+
 @pytest.mark.parametrize("conversation", BY_HAND)
 def test_cancelled_where_the_user_ends_the_transaction(conversation: Conversation) -> None:
     for there, task, _ in moments(conversation):
