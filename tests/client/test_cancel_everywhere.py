@@ -316,6 +316,37 @@ def test_a_cancelled_savepoint_is_undone_where_its_transaction_goes_on(inline: b
     assert [1, 3] in kept
 
 
+@pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])
+def test_so_is_one_whose_rollback_still_waits_unsent(inline: bool) -> None:
+    caught = False
+
+    async def conversation(connection: Connection) -> None:
+        nonlocal caught
+        caught = False
+        async with connection.transaction():
+            await connection.execute("INSERT 1")
+            try:
+                async with connection.transaction():
+                    await connection.execute("INSERT 2")
+                    await connection.fetch("SLEEP", timeout=5)
+            except TimeoutError:
+                pass
+            except Cancelled:
+                caught = True
+            await connection.execute("INSERT 3")
+
+    count = 0
+    for there, task, _ in moments(conversation, inline=inline):
+        task.cancel()
+        there.loop.run(task)
+        check_whole_or_closed(there, conversation)
+        if caught:
+            task.result()
+            assert there.server.state.rows == [1, 3]
+            count += 1
+    assert count > 2
+
+
 @pytest.mark.parametrize("conversation", BY_HAND)
 def test_cancelled_where_the_user_ends_the_transaction(conversation: Conversation) -> None:
     for there, task, _ in moments(conversation):
