@@ -31,6 +31,10 @@ _MAX_SCALE: Final = 16383
 #: The weight is an int16, so the first digit is at most in the group of 10000**32767.
 _MAX_INTEGER_DIGITS: Final = 131072
 
+#: Zeros before the point that are written out. With more the value keeps an exponent, 1E+131068: else ten bytes of a
+#: hostile server's would become 55 KB.
+_MAX_WRITTEN_ZEROS: Final = 1000
+
 #: Unpacks that many groups behind the header, and spells them; longer values make theirs as they come.
 _UNPACK_GROUPS: Final[tuple[Callable[[bytes], tuple[int, ...]], ...]] = tuple(
     struct.Struct(f">8x{count}H").unpack for count in range(16)
@@ -45,7 +49,7 @@ _CONTEXT: Final = Context(traps=[InvalidOperation])
 
 
 def decode_numeric(data: bytes) -> Decimal:
-    """A Decimal with the server's scale: 1.10 keeps its zero, and 10000 is not 1E+4.
+    """A Decimal with the server's scale: 1.10 keeps its zero, and 10000 is not 1E+4 (unless its zeros are over 1000).
 
     Raises:
         ValueError: a length, sign, scale or digit that numeric_recv refuses, too; or digits beyond the scale.
@@ -71,6 +75,9 @@ def decode_numeric(data: bytes) -> Decimal:
     if len(digits) != 4 * count:
         raise ValueError("invalid digit in a numeric value")
     point = 4 * weight + 4
+    zeros = point - len(digits)
+    if zeros > _MAX_WRITTEN_ZEROS:
+        return Decimal(f"{'-' if sign else ''}{digits or 0}E+{zeros}")
     if point > 0:
         whole = digits[:point].ljust(point, "0")
         fraction = digits[point:]
