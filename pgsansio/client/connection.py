@@ -325,7 +325,11 @@ class Connection:
         return self._frontend.process_id or 0
 
     def get_server_version(self) -> ServerVersion:
-        """The server's version, as it reports it."""
+        """The server's version, as it reports it.
+
+        Raises:
+            ValueError: it reports a text without a number.
+        """
         return parse_server_version(self._frontend.parameters.get("server_version", "0"))
 
     def get_settings(self) -> ConnectionSettings:
