@@ -2,12 +2,13 @@
 
 How this works. No task belongs to a connection. The first task that waits for something holds the *baton*: it reads the
 socket and feeds the engine for all, until what it waits for has happened; then, or when it leaves for any other reason,
-the baton passes synchronously to another waiting task. What has to be written is written at once as far as the socket
-takes it; the rest is written by the holder of the baton while it reads, since a server that cannot write stops reading.
-A cancelled task loses nothing: bytes that were not written keep their place in the outbox.
+the baton passes synchronously to another waiting task, its heir. An heir that finds nothing to wait for any more passes
+it on, and so does a task that is called away to cancel something. What has to be written is written at once as far as
+the socket takes it; the rest is written by the holder of the baton while it reads, since a server that cannot write
+stops reading. A cancelled task loses nothing: bytes that were not written keep their place in the outbox.
 
 `async with connect()` and the pool have a nursery, in which a reader of the lowest priority waits when nobody else
-does.
+does. While the engine asks not to be fed (`reading_paused`) nobody reads; the next task that waits looks again.
 """
 
 import base64
@@ -72,9 +73,15 @@ class TrioPort:
         self._outbox_bytes = 0
         #: The task that reads, if any does; and those that wait for it to, in order.
         self._reader: trio.lowlevel.Task | None = None
+        #: The task that was woken to read next, and has not run yet.
+        self._heir: trio.lowlevel.Task | None = None
         self._parked: dict[trio.lowlevel.Task, Operation | None] = {}
         #: The holder of the baton waits for the socket to be writable, too.
         self._writing = False
+        #: The engine asked not to be fed.
+        self._paused = False
+        #: `on_cancel_due` runs.
+        self._cancelling = False
         #: When somebody last looked for bytes.
         self._last_received = -math.inf
         #: Parked tasks that wait for the outbox to get low.
@@ -111,40 +118,44 @@ class TrioPort:
         """Read, or let another task read, until the operation is settled or (not `settled`) has news."""
         task = trio.lowlevel.current_task()
         engine = self._engine
-        if self._reader is not None:
+        if self._paused:
+            self._paused = engine.reading_paused
+        if self._reader is not None or self._paused:
             self._send()
-        while not operation.settled and (settled or not operation.attention):
-            if engine.cancel_due and self.on_cancel_due is not None:
-                await self._cancel(self.on_cancel_due)
-                continue
-            if self._reader is not None:
-                await self._park(task, operation)
-                continue
-            # This is written out, since a frame more between trio and here costs at every query.
-            self._reader = task
-            try:
-                while operation.outcome is _PENDING and (settled or not operation.attention):
-                    self._send()
-                    raw = self._raw
-                    if raw is None:
-                        await trio.lowlevel.checkpoint()
-                        self._lost(None)
-                        break
-                    if self._outbox:
-                        await self._ready(raw)
-                    else:
-                        try:
-                            await trio.lowlevel.wait_readable(raw)
-                        except trio.ClosedResourceError:
-                            pass
-                    if self._raw is raw:
-                        self._receive(raw)
-                    if engine.cancel_due:
-                        break
-            finally:
-                self._reader = None
-                if self._parked:
-                    self._pass_baton()
+        try:
+            while not operation.settled and (settled or not operation.attention):
+                if engine.cancel_due and self._cancel_is_due():
+                    await self._cancel()
+                    continue
+                if self._reader is not None or self._paused:
+                    await self._park(task, operation)
+                    continue
+                # This is written out, since a frame more between trio and here costs at every query.
+                self._reader = task
+                try:
+                    while operation.outcome is _PENDING and (settled or not operation.attention):
+                        self._send()
+                        raw = self._raw
+                        if raw is None:
+                            await trio.lowlevel.checkpoint()
+                            self._lost(None)
+                            break
+                        if self._outbox:
+                            await self._ready(raw)
+                        else:
+                            try:
+                                await trio.lowlevel.wait_readable(raw)
+                            except trio.ClosedResourceError:
+                                pass
+                        if self._raw is raw:
+                            self._receive(raw)
+                        if (engine.cancel_due and self._cancel_is_due()) or self._paused:
+                            break
+                finally:
+                    self._reader = None
+        finally:
+            if self._parked:
+                self._pass_baton()
 
     async def _ready(self, raw: socket.socket) -> None:
         """Until the socket can be read, or something that waited for it was written; or until it was closed."""
@@ -157,24 +168,41 @@ class TrioPort:
             async with trio.open_nursery() as nursery:
 
                 async def until(ready: Callable[[socket.socket], Awaitable[None]]) -> None:
-                    with contextlib.suppress(trio.ClosedResourceError):
-                        await ready(raw)
+                    if self._raw is raw:  # not closed before this task ran
+                        with contextlib.suppress(trio.ClosedResourceError):
+                            await ready(raw)
                     nursery.cancel_scope.cancel()
 
                 nursery.start_soon(until, trio.lowlevel.wait_readable)
                 nursery.start_soon(until, trio.lowlevel.wait_writable)
+        except BaseExceptionGroup as group:
+            # The nursery is our detail: whoever is cancelled sees one Cancelled.
+            others = [error for error in group.exceptions if not isinstance(error, trio.Cancelled)]
+            raise (others or group.exceptions)[0] from None
         finally:
             self._writing = False
         # Whoever waits here writes: otherwise a socket that is writable would be waited for again and again.
         self._send()
 
-    async def _cancel(self, cancel: Callable[[], Awaitable[None]]) -> None:
-        """What somebody has abandoned is in the way of this task's operation: cancel it."""
+    def _cancel_is_due(self) -> bool:
+        return not self._cancelling and self.on_cancel_due is not None and self._engine.cancel_due
+
+    async def _cancel(self) -> None:
+        """What somebody has abandoned is in the way of this task's operation: cancel it, while another task reads."""
+        self._cancelling = True
+        self._pass_baton()
         if self._nursery is not None:
-            self._nursery.start_soon(self.owe, cancel, CANCEL_GRACE)
+            self._nursery.start_soon(self._carry_out_cancel)
             await trio.lowlevel.checkpoint()
         else:
-            await self.owe(cancel, CANCEL_GRACE)
+            await self._carry_out_cancel()
+
+    async def _carry_out_cancel(self) -> None:
+        assert self.on_cancel_due is not None
+        try:
+            await self.owe(self.on_cancel_due, CANCEL_GRACE)
+        finally:
+            self._cancelling = False
 
     async def _park(self, task: trio.lowlevel.Task, operation: Operation | None) -> None:
         """Wait until this operation has news or the baton is free."""
@@ -193,7 +221,11 @@ class TrioPort:
             self._unpark(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        try:
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        finally:
+            if self._heir is task:
+                self._heir = None
 
     def _unpark(self, task: trio.lowlevel.Task) -> None:
         operation = self._parked.pop(task)
@@ -211,8 +243,9 @@ class TrioPort:
 
     def _pass_baton(self) -> None:
         """Wake one parked task, which will find that nobody reads."""
-        if self._reader is None and self._parked:
-            self._resume(next(iter(self._parked)))
+        if self._parked and self._reader is None and self._heir is None and not self._paused:
+            self._heir = next(iter(self._parked))
+            self._resume(self._heir)
 
     def _receive(self, raw: socket.socket) -> None:
         """One non-blocking read into the engine, and everything that follows from it."""
@@ -237,6 +270,7 @@ class TrioPort:
         if engine.news:
             if self.on_news is not None:
                 self.on_news()
+            self._paused = engine.reading_paused
             if engine.ended:
                 self._send()
                 self._close_socket()
@@ -323,24 +357,33 @@ class TrioPort:
 
     async def outbox_low(self) -> None:
         await trio.lowlevel.checkpoint()
+        await self._drain(_LOW_WATER_BYTES)
+
+    async def _drain(self, size_bytes: int) -> None:
+        """Until no more than this is unwritten."""
         self._send()
         task = trio.lowlevel.current_task()
-        while self._outbox_bytes > _LOW_WATER_BYTES and (raw := self._raw) is not None:
-            if self._reader is not None:
-                self._low_waiters.add(task)
+        try:
+            while self._outbox_bytes > size_bytes and (raw := self._raw) is not None:
+                if self._cancel_is_due():
+                    await self._cancel()
+                    continue
+                if self._reader is not None:
+                    self._low_waiters.add(task)
+                    try:
+                        await self._park(task, None)
+                    finally:
+                        self._low_waiters.discard(task)
+                    continue
+                self._reader = task
                 try:
-                    await self._park(task, None)
+                    await self._ready(raw)
+                    if self._raw is raw:
+                        self._receive(raw)
                 finally:
-                    self._low_waiters.discard(task)
-                continue
-            self._reader = task
-            try:
-                await self._ready(raw)
-                if self._raw is raw:
-                    self._receive(raw)
-            finally:
-                self._reader = None
-                self._pass_baton()
+                    self._reader = None
+        finally:
+            self._pass_baton()
 
     def flush(self) -> None:
         if self._forks == _forks:
@@ -365,20 +408,27 @@ class TrioPort:
         """
         task = trio.lowlevel.current_task()
         while (raw := self._raw) is not None:
-            if self._reader is not None or trio.current_time() - self._last_received < _IDLE_SECONDS:
+            last_received = self._last_received
+            is_wanted = self._reader is None and not self._parked and not self._paused
+            if not is_wanted or trio.current_time() - last_received < _IDLE_SECONDS:
                 await trio.sleep(_IDLE_SECONDS)
+                if (self._reader is not None or self._paused) and self._last_received == last_received:
+                    # Somebody waits for long: there is no need to look again and again until the baton is free.
+                    await self._park(task, None)
+                    self._pass_baton()
+                continue
+            if self._cancel_is_due():
+                await self._cancel()
                 continue
             self._reader = task
             try:
-                while self._raw is raw and not self._parked:
+                while self._raw is raw and not self._parked and not self._cancel_is_due() and not self._paused:
                     await self._ready(raw)
                     if self._raw is raw:
                         self._receive(raw)
             finally:
                 self._reader = None
                 self._pass_baton()
-            if self._engine.cancel_due and self.on_cancel_due is not None:
-                await self.owe(self.on_cancel_due, CANCEL_GRACE)
 
     def poll(self) -> None:
         """Look for what has arrived, the end of the connection above all, where nobody reads while it is idle."""
@@ -386,7 +436,10 @@ class TrioPort:
         if (
             raw is not None
             and self._reader is None
+            and not self._paused
+            and self._forks == _forks
             and trio.lowlevel.in_trio_run()
+            and trio.lowlevel.current_trio_token() is self._token
             and trio.current_time() - self._last_received > _POLL_SECONDS
         ):
             self._receive(raw)
@@ -416,14 +469,11 @@ class TrioPort:
         self._send()
 
     async def close(self) -> None:
-        self._send()
-        try:
-            while self._outbox and (raw := self._raw) is not None:
-                await self._ready(raw)
-                if self._raw is raw:
-                    self._receive(raw)
-        finally:
-            self.abort()
+        if self._raw is not None:
+            try:
+                await self._drain(0)
+            finally:
+                self.abort()
         await trio.lowlevel.checkpoint()
 
     def abort(self) -> None:
@@ -440,8 +490,11 @@ class TrioPort:
     def _close_socket(self) -> None:
         raw, self._raw = self._raw, None
         if raw is not None:
-            trio.lowlevel.notify_closing(raw)
+            if trio.lowlevel.in_trio_run():  # after its end nobody is left to be told
+                trio.lowlevel.notify_closing(raw)
             raw.close()
+        self._paused = False
+        self._pass_baton()
 
     def sibling(self) -> "TrioPort":
         return type(self)()

@@ -1,0 +1,519 @@
+"""trio's reading baton beside a model: nobody is left without a reader, no two tasks wait on one socket."""
+
+import shutil
+import socket
+import struct
+import tempfile
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import cast
+
+import trio
+import trio.lowlevel
+import trio.testing
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
+
+from pgsansio.engine.operations import SYNC, Operation
+from pgsansio.enums import Outcome
+from pgsansio.policy.conninfo import UnixAddress
+from pgsansio_trio.port import TrioPort
+
+#: What the server says: a letter and the number of an operation.
+TOKEN = struct.Struct(">cH")
+SETTLED, NEWS, PAUSE, CANCEL = b"s", b"n", b"p", b"c"
+#: More than this waits in no socket buffer (Linux keeps some 200 KB of a Unix socket's).
+LARGE = 500_000
+#: Enough for the nursery's task to step in.
+IDLE_SECONDS = 0.006
+
+
+class ToyEngine:
+    """An `Engine` that settles operations when tokens with their numbers arrive, in any order."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.handed_over = bytearray()
+        self.outbox = b""
+        #: Tokens get cut, since they do not fit.
+        self.room = bytearray(5)
+        self.received = b""
+        self.woken: list[Operation] = []
+        self.news = False
+        self.ended = False
+        self.cancel_due = False
+        #: How many cancellations are under way.
+        self.cancels = 0
+        self.busy = False
+        self.reading_paused = False
+
+    def submit(self, size_bytes: int) -> Operation:
+        operation = Operation(b"", (), SYNC)
+        self.operations.append(operation)
+        data = bytes([len(self.operations) % 256]) * size_bytes
+        self.outbox += data
+        self.handed_over += data
+        return operation
+
+    def get_buffer(self, size_hint: int = -1) -> memoryview:
+        return memoryview(self.room)
+
+    def bytes_received(self, size_bytes: int) -> None:
+        self.received += self.room[:size_bytes]
+        while len(self.received) >= TOKEN.size and not self.ended:
+            kind, number = TOKEN.unpack_from(self.received)
+            self.received = self.received[TOKEN.size :]
+            if kind == PAUSE:
+                self.reading_paused = self.news = True
+            elif kind == CANCEL:
+                if not self.cancels:  # as in a session: while one is under way none is due
+                    self.cancel_due = self.news = True
+            elif kind == NEWS:
+                self.operations[number].attention = True
+                self.woken.append(self.operations[number])
+            elif self.operations[number].outcome is Outcome.PENDING:
+                self.operations[number].outcome = Outcome.COMPLETED
+                self.woken.append(self.operations[number])
+
+    def receive_eof(self) -> None:
+        self.end()
+
+    def connection_lost(self, cause: BaseException | None) -> None:
+        self.end()
+
+    def end(self) -> None:
+        self.ended = self.news = True
+        self.cancel_due = self.reading_paused = False
+        for operation in self.operations:
+            if operation.outcome is Outcome.PENDING:
+                operation.outcome = Outcome.UNKNOWN
+                self.woken.append(operation)
+
+    def data_to_send(self) -> bytes:
+        data, self.outbox = self.outbox, b""
+        return data
+
+    def completed(self) -> list[Operation]:
+        woken, self.woken = self.woken, []
+        return woken
+
+
+@dataclass(eq=False)
+class Waiter:
+    """A task that waits, and for what."""
+
+    kind: str
+    operation: Operation | None
+    task: trio.lowlevel.Task | None = None
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    done: bool = False
+    raised: BaseException | None = None
+    #: It carries out a cancellation, protected from its own.
+    called_away: bool = False
+
+    @property
+    def due(self) -> bool:
+        """What it waits for has happened."""
+        operation = self.operation
+        return operation is not None and (operation.settled or (self.kind == "progress" and operation.attention))
+
+
+class Loop:
+    """A trio run in a thread of its own, whose clock stands still."""
+
+    def __init__(self, main: Callable[[], Awaitable[None]]) -> None:
+        self.clock = trio.testing.MockClock()
+        self._main = main
+        self._token: Future[trio.lowlevel.TrioToken] = Future()
+        self._stop: trio.Event
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            trio.run(self._root, clock=self.clock)
+        except BaseException as error:
+            self._failure = error
+            if not self._token.done():
+                self._token.set_exception(error)
+
+    async def _root(self) -> None:
+        self._stop = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._main)
+            await trio.testing.wait_all_tasks_blocked()
+            self._token.set_result(trio.lowlevel.current_trio_token())
+            await self._stop.wait()
+            nursery.cancel_scope.cancel()
+
+    def call(self, function: Callable[[], Awaitable[None]]) -> None:
+        trio.from_thread.run(function, trio_token=self._token.result())
+
+    def close(self) -> None:
+        async def stop() -> None:
+            self._stop.set()
+
+        self.call(stop)
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+
+def readers() -> int:
+    """How many tasks wait for something to read."""
+    statistics = trio.lowlevel.current_statistics().io_statistics
+    return cast(int, getattr(statistics, "tasks_waiting_read", 0))
+
+
+class BatonModel(RuleBasedStateMachine):
+    """Rules do something at once, or at the same moment as what the next rules do (`hold`)."""
+
+    waiters = Bundle("waiters")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.mkdtemp()
+        self.engine = ToyEngine()
+        self.all: list[Waiter] = []
+        self.received = bytearray()
+        self.server_open = True
+        self.closing = False
+        self.held: list[Callable[[], None]] = []
+        #: What the hook waits for.
+        self.carried_out = trio.Event()
+        self.loop = Loop(self._main)
+
+    async def _main(self) -> None:
+        async with trio.open_nursery() as self.tasks:
+            await trio.sleep_forever()
+
+    def teardown(self) -> None:
+        async def end() -> None:
+            try:
+                await self._settle()
+                self.carried_out.set()
+                self.port.abort()
+                await self._settle()
+                self._read()
+                assert bytes(self.engine.handed_over).startswith(self.received)
+                self.closing = False
+                self._check()
+                await self.port.close()
+            finally:
+                self.port.abort()
+
+        try:
+            self.loop.call(end)
+        finally:
+            self.loop.close()
+            self.server.close()
+            shutil.rmtree(self.folder)
+
+    # what happens
+
+    @initialize(nursery=st.booleans())
+    def connect(self, nursery: bool) -> None:
+        address = UnixAddress(f"{self.folder}/socket", 5432)
+
+        async def open_port() -> None:
+            self.own_readers = readers()  # the loop's own
+            self.port = TrioPort()
+            self.port.on_cancel_due = self._hook
+            self.port.on_news = self._news
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+                listening.bind(address.path)
+                listening.listen()
+                await self.port.open_stream(address, self.engine)
+                self.server, _ = listening.accept()
+            self.server.setblocking(False)
+            if nursery:
+                self.port.use_nursery(self.tasks)
+                self.tasks.start_soon(self.port.read_when_idle)
+            await self._settle()
+
+        self.nursery = nursery
+        self.loop.call(open_port)
+
+    def _news(self) -> None:
+        self.engine.news = self.engine.cancel_due or self.engine.ended
+
+    async def _hook(self) -> None:
+        assert self.engine.cancel_due, "called once too often"
+        self.engine.cancel_due = False
+        self.engine.cancels += 1
+        task = trio.lowlevel.current_task()
+        called = [waiter for waiter in self.all if waiter.task is task]
+        for waiter in called:
+            waiter.called_away = True
+        try:
+            await self.carried_out.wait()
+        finally:
+            self.engine.cancels -= 1
+            for waiter in called:
+                waiter.called_away = False
+
+    def at_once(self, action: Callable[[], None], hold: bool) -> None:
+        self.held.append(action)
+        if not hold:
+            self.loop.call(self._settle)
+
+    async def _settle(self) -> None:
+        """Do what was held, without a pause between; then let everybody run until all wait."""
+        held, self.held = self.held, []
+        for action in held:
+            action()
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(3):
+            self.loop.clock.jump(IDLE_SECONDS)
+            await trio.testing.wait_all_tasks_blocked()
+
+    async def _run(self, waiter: Waiter) -> None:
+        waiter.task = trio.lowlevel.current_task()
+        operation = waiter.operation
+        with waiter.scope:
+            try:
+                if waiter.kind == "low":
+                    await self.port.outbox_low()
+                elif waiter.kind == "close":
+                    await self.port.close()
+                elif waiter.kind == "wait":
+                    assert operation is not None
+                    await self.port.wait(operation)
+                else:
+                    assert operation is not None
+                    await self.port.progress(operation)
+            except BaseException as error:
+                waiter.raised = error
+                if isinstance(error, trio.Cancelled):
+                    raise
+            finally:
+                waiter.done = True
+
+    def _start(self, waiter: Waiter) -> None:
+        self.all.append(waiter)
+        self.tasks.start_soon(self._run, waiter)
+
+    @rule(
+        target=waiters,
+        kind=st.sampled_from(["wait", "progress"]),
+        size=st.sampled_from([0, 7, LARGE]),
+        hold=st.booleans(),
+    )
+    def starts_to_wait(self, kind: str, size: int, hold: bool) -> Waiter:
+        waiter = Waiter(kind, None)
+
+        def start() -> None:
+            if not self.engine.ended:
+                waiter.operation = self.engine.submit(size)
+                self._start(waiter)
+
+        self.at_once(start, hold)
+        return waiter
+
+    @rule(target=waiters, other=waiters, hold=st.booleans())
+    def waits_for_the_same(self, other: Waiter, hold: bool) -> Waiter:
+        waiter = Waiter("wait", None)
+
+        def start() -> None:
+            waiter.operation = other.operation
+            if waiter.operation is not None:
+                self._start(waiter)
+
+        self.at_once(start, hold)
+        return waiter
+
+    @rule(target=waiters, hold=st.booleans())
+    def waits_for_a_low_outbox(self, hold: bool) -> Waiter:
+        waiter = Waiter("low", None)
+        self.at_once(lambda: self._start(waiter), hold)
+        return waiter
+
+    @rule(waiter=consumes(waiters), hold=st.booleans())
+    def is_cancelled(self, waiter: Waiter, hold: bool) -> None:
+        self.at_once(waiter.scope.cancel, hold)
+
+    @rule(hold=st.booleans())
+    def reader_is_cancelled(self, hold: bool) -> None:
+        """Whoever has waited longest is it, most of the time."""
+
+        def cancel() -> None:
+            waiting = [waiter for waiter in self.all if not waiter.done]
+            if waiting:
+                waiting[0].scope.cancel()
+
+        self.at_once(cancel, hold)
+
+    def _say(self, *tokens: tuple[bytes, int]) -> None:
+        if self.server_open:
+            try:
+                self.server.send(b"".join(TOKEN.pack(kind, number) for kind, number in tokens))
+            except OSError:
+                assert self.engine.ended
+
+    @rule(
+        numbers=st.lists(st.integers(0, 20), min_size=1, max_size=4),
+        kind=st.sampled_from([SETTLED, NEWS]),
+        hold=st.booleans(),
+    )
+    def server_answers(self, numbers: list[int], kind: bytes, hold: bool) -> None:
+        def say() -> None:
+            self._say(*((kind, number) for number in numbers if number < len(self.engine.operations)))
+
+        self.at_once(say, hold)
+
+    @rule(hold=st.booleans())
+    def server_answers_the_reader(self, hold: bool) -> None:
+        def say() -> None:
+            pending = [n for n, operation in enumerate(self.engine.operations) if not operation.settled]
+            self._say(*((SETTLED, number) for number in pending[:1]))
+
+        self.at_once(say, hold)
+
+    @rule(hold=st.booleans())
+    def a_cancellation_is_due(self, hold: bool) -> None:
+        self.at_once(lambda: self._say((CANCEL, 0)), hold)
+
+    @rule(hold=st.booleans())
+    def cancellations_are_carried_out(self, hold: bool) -> None:
+        def carry_out() -> None:
+            self.carried_out.set()
+            self.carried_out = trio.Event()
+
+        self.at_once(carry_out, hold)
+
+    @rule(hold=st.booleans())
+    def server_sends_too_much(self, hold: bool) -> None:
+        self.at_once(lambda: self._say((PAUSE, 0)), hold)
+
+    @rule(target=waiters, hold=st.booleans())
+    def some_of_it_is_taken(self, hold: bool) -> Waiter:
+        """And its owner asks for more, as the owner of a COPY does."""
+        waiter = Waiter("progress", None)
+
+        def take() -> None:
+            if self.engine.reading_paused:
+                self.engine.reading_paused = False
+                waiter.operation = self.engine.submit(0)
+                self._start(waiter)
+
+        self.at_once(take, hold)
+        return waiter
+
+    def _read(self, size: int = -1) -> bool:
+        """Whether there was something."""
+        before = len(self.received)
+        try:
+            while size and self.server_open:
+                data = self.server.recv(size if size > 0 else LARGE)
+                if not data:
+                    break
+                self.received += data
+                size -= min(len(data), size) if size > 0 else 0
+        except OSError:
+            pass
+        return len(self.received) > before
+
+    @rule(size=st.sampled_from([1, 1000, 100_000]), hold=st.booleans())
+    def server_reads_some(self, size: int, hold: bool) -> None:
+        def read() -> None:
+            self._read(size)
+
+        self.at_once(read, hold)
+
+    @rule()
+    def server_reads_all(self) -> None:
+        async def read() -> None:
+            await self._settle()
+            while self._read():
+                await self._settle()
+            if self.server_open and not self.engine.ended and (self.nursery or self._awake()) and not self._paused():
+                assert self.received == self.engine.handed_over
+                assert all(waiter.done or waiter.called_away for waiter in self.all if waiter.kind in ("low", "close"))
+
+        self.loop.call(read)
+
+    @rule(hold=st.booleans())
+    def somebody_looks(self, hold: bool) -> None:
+        def look() -> None:
+            self.loop.clock.jump(0.002)
+            self.port.poll()
+
+        self.at_once(look, hold)
+
+    @rule(hold=st.booleans())
+    def somebody_flushes(self, hold: bool) -> None:
+        self.at_once(self.port.flush, hold)
+
+    @precondition(lambda self: len(self.all) > 3)
+    @rule(hold=st.booleans())
+    def server_closes(self, hold: bool) -> None:
+        def close() -> None:
+            self._read()
+            self.server_open = False
+            self.server.close()
+
+        self.at_once(close, hold)
+
+    @precondition(lambda self: len(self.all) > 3)
+    @rule(hold=st.booleans())
+    def somebody_aborts(self, hold: bool) -> None:
+        self.at_once(self.port.abort, hold)
+
+    @precondition(lambda self: len(self.all) > 3)
+    @rule(target=waiters, hold=st.booleans())
+    def somebody_closes(self, hold: bool) -> Waiter:
+        waiter = Waiter("close", None)
+
+        def close() -> None:
+            self.closing = True
+            self.engine.end()
+            self._start(waiter)
+
+        self.at_once(close, hold)
+        return waiter
+
+    # what holds
+
+    def _awake(self) -> list[Waiter]:
+        return [waiter for waiter in self.all if not waiter.done and not waiter.called_away]
+
+    def _paused(self) -> bool:
+        return self.engine.reading_paused
+
+    def _check(self) -> None:
+        for waiter in self.all:
+            if waiter.raised is not None:
+                assert isinstance(waiter.raised, trio.Cancelled), repr(waiter.raised)
+                assert waiter.scope.cancel_called
+        awake = self._awake()
+        for waiter in awake:
+            assert not waiter.scope.cancel_called, "a cancelled task still waits"
+            assert not waiter.due or self.closing, "what it waits for has happened"
+        now = readers() - self.own_readers
+        assert now <= 1
+        if self.engine.ended:
+            assert self.closing or not awake, "the connection has ended"
+        elif self._paused():
+            assert not now or any(waiter.kind == "low" for waiter in awake)
+        else:
+            assert self.server_open or not (awake or self.nursery), "nobody has seen the end"
+            assert now == bool(awake or self.nursery), "nobody reads" if not now else "somebody reads for nobody"
+            assert not self.engine.cancel_due or self.engine.cancels or not (awake or self.nursery), "nobody cancels"
+
+    @invariant()
+    def everything_is_as_it_should_be(self) -> None:
+        if not self.held and hasattr(self, "port"):
+
+            async def check() -> None:
+                await self._settle()
+                self._check()
+
+            self.loop.call(check)
+
+
+TestBaton = BatonModel.TestCase
+TestBaton.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
