@@ -161,3 +161,11 @@ async def test_the_task_that_feeds_a_batch_may_not_wait_for_itself(connection: A
     with pytest.raises(client.InterfaceError, match="this task is in the middle of another one"):
         await connection.executemany("INSERT INTO t VALUES ($1)", values())
     assert await connection.fetchval("SELECT count(*) FROM t") == 0
+
+
+async def test_much_goes_both_ways_at_once(connection: Any) -> None:
+    """16 MiB up and as much down: the server stops reading while it cannot write, so we read while we write."""
+    value = bytes(1 << 20)
+    with anyio.fail_after(60):
+        await connection.executemany("SELECT $1::bytea", ((value,) for _ in range(16)))
+        assert await connection.fetchval("SELECT $1::bytea", value * 16) == value * 16
