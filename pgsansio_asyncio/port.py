@@ -335,6 +335,13 @@ class AsyncioPort(asyncio.BufferedProtocol):
                 hint="A connection belongs to the loop and the thread that it was made in.",
             )
 
+    def guard_thread(self) -> None:
+        if self._thread != get_ident() and self._forks == _forks:
+            raise InterfaceError(
+                "cannot close a connection of another thread",
+                hint="A connection belongs to the loop and the thread that it was made in.",
+            )
+
     def task(self) -> object:
         return asyncio.current_task()
 

@@ -23,6 +23,7 @@ import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Final, TypeVar, cast
 
@@ -66,6 +67,7 @@ class TrioPort:
 
     def __init__(self, nursery: trio.Nursery | None = None) -> None:
         self._token = trio.lowlevel.current_trio_token()
+        self._thread = get_ident()
         self._forks = _forks
         self._engine: Engine = cast(Engine, None)
         self._raw: socket.socket | None = None
@@ -185,7 +187,7 @@ class TrioPort:
         self._send()
 
     def _cancel_is_due(self) -> bool:
-        return not self._cancelling and self.on_cancel_due is not None and self._engine.cancel_due
+        return self.on_cancel_due is not None and self._engine.cancel_due
 
     async def _cancel(self) -> None:
         """What somebody has abandoned is in the way of this task's operation: cancel it, while another task reads."""
@@ -519,6 +521,13 @@ class TrioPort:
             )
         if self._nursery is None:
             self.poll()
+
+    def guard_thread(self) -> None:
+        if self._thread != get_ident() and self._forks == _forks:
+            raise InterfaceError(
+                "cannot close a connection of another thread",
+                hint="A connection belongs to the loop and the thread that it was made in.",
+            )
 
     def task(self) -> object:
         return trio.lowlevel.current_task()

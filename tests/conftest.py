@@ -1,6 +1,7 @@
 """What all tests share: the loops, a real server, and an environment without PG* variables."""
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,10 +13,13 @@ NO_SERVER = "no PostgreSQL server"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Drop the variables that libpq and PostgreSQL's programs know; tests that want some set them.
+    """Drop the variables that libpq and PostgreSQL's programs know (tests that want some set them), and hear Ctrl-C.
 
     Here and not in a fixture, so that they are gone before the first module is imported, in xdist's workers, too.
     """
+    # A shell without job control starts background jobs with SIGINT ignored, and what they start inherits that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in list(os.environ):
         if name.startswith("PG") and name != "PG_BIN" and not name.startswith("PGSANSIO_"):
             del os.environ[name]

@@ -339,7 +339,7 @@ class Connection:
     async def close(self, *, timeout: float | None = None) -> None:
         """Close the connection: cancel what runs, say goodbye, and wait for the transport.
 
-        Operations of other tasks end with ConnectionDoesNotExistError. Idempotent.
+        Operations of other tasks end with QueryCanceledError or ConnectionDoesNotExistError. Idempotent.
 
         Raises:
             TimeoutError: it took longer; the transport was aborted.
@@ -360,7 +360,12 @@ class Connection:
             raise
 
     def terminate(self) -> None:
-        """Close the connection now, without waiting."""
+        """Close the connection now, without waiting.
+
+        Raises:
+            InterfaceError: called from another thread; nothing has happened.
+        """
+        self._port.guard_thread()
         if self._frontend.is_open:
             self._frontend.terminate()
             self._port.flush()

@@ -116,6 +116,10 @@ class Port(Protocol):
         """Raises InterfaceError if called from another loop, thread or process than the connection belongs to."""
         ...
 
+    def guard_thread(self) -> None:
+        """The same for `abort`, which is also right when the loop has ended and in a forked child: only the thread."""
+        ...
+
     def task(self) -> object:
         """Something that stands for the running task, to compare with `==`; None where there is only one."""
         ...

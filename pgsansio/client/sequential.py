@@ -164,6 +164,9 @@ class SequentialPort(ABC):
     def guard(self) -> None:  # noqa: B027
         """The subclass's users see to it."""
 
+    def guard_thread(self) -> None:  # noqa: B027
+        """Likewise."""
+
     def task(self) -> object:
         return None
 

@@ -740,7 +740,7 @@ class Session:
         if operation.error is None and not operation.abandoned:
             operation.error = InterfaceError(
                 f"COPY {'TO STDOUT' if direction is CopyDirection.OUT else 'FROM STDIN'} in a query",
-                hint="Use copy_from_query(), copy_from_table(), copy_to_table() or copy_records_to_table().",
+                hint="This version does not carry COPY data; COPY to or from a file of the server's works.",
             )
         if isinstance(operation, Copy):
             operation.sent_end = True

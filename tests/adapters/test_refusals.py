@@ -97,6 +97,15 @@ async def test_another_thread(connection: Any, client: Client) -> None:
     assert await connection.fetchval("SELECT 1") == 1
 
 
+async def test_it_cannot_be_terminated_in_another_thread(connection: Any, client: Client) -> None:
+    def use() -> None:
+        with pytest.raises(client.InterfaceError, match="another thread"):
+            connection.terminate()
+
+    await anyio.to_thread.run_sync(use)
+    assert await connection.fetchval("SELECT 1") == 1
+
+
 async def test_another_loop(connection: Any, client: Client, anyio_backend_name: str) -> None:
     async def use() -> str:
         with pytest.raises(client.InterfaceError) as caught:

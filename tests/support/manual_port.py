@@ -375,6 +375,9 @@ class ManualPort:
         if self.loop.current is None:
             raise InterfaceError("not in a task of this loop")
 
+    def guard_thread(self) -> None:
+        """There is one."""
+
     def task(self) -> object:
         return self.loop.current
 
