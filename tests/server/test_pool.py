@@ -4,25 +4,17 @@
 
 import functools
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
+from anyio.abc import TaskStatus
 
-from tests.support.clients import PATIENCE_SECONDS, Client, at_once, until
+from tests.support.clients import PATIENCE_SECONDS, RUNS_PG_SLEEP, Client, at_once, eventually, until
+from tests.support.pools import at_rest, make_pool, waiting
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
-
-
-def make_pool(client: Client, min_size: int = 1, max_size: int = 1, **arguments: Any) -> Any:
-    return client.create_pool(**client.settings(min_size=min_size, max_size=max_size, **arguments))
-
-
-async def sleep_until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(PATIENCE_SECONDS):
-        while not condition():  # noqa: ASYNC110 - what a pool does by itself is told by nobody
-            await anyio.sleep(0.005)
 
 
 # starting
@@ -50,11 +42,11 @@ async def test_a_start_that_fails(client: Client) -> None:
 
 @pytest.mark.checklist("P-1")
 async def test_a_start_in_two_tasks(client: Client) -> None:
-    entered = anyio.Event()
+    entered, told = anyio.Event(), anyio.Event()
 
     async def connect(*args: Any, **kwargs: Any) -> Any:
         entered.set()
-        await anyio.sleep(0.05)
+        await told.wait()
         return await client.module.connect(*args, **kwargs)
 
     pool = make_pool(client, connect=connect)
@@ -70,6 +62,7 @@ async def test_a_start_in_two_tasks(client: Client) -> None:
             await pool.__aenter__()
         with pytest.raises(client.InterfaceError, match="pool is being initialized, but not yet ready"):
             await pool.acquire()
+        told.set()
 
 
 @pytest.mark.checklist("P-2")
@@ -123,8 +116,7 @@ async def test_the_connection_used_last_is_used_next(client: Client) -> None:
         for _ in range(5):
             async with pool.acquire() as connection:
                 pids.append(connection.get_server_pid())
-            await sleep_until(lambda: pool.get_idle_size() == 3)
-            await anyio.sleep(0.01)
+            await eventually(lambda: at_rest(client, pool))
         assert len(set(pids)) == 1
 
 
@@ -141,7 +133,8 @@ async def test_first_come_first_served(client: Client) -> None:
         async with anyio.create_task_group() as tasks:
             for number in range(10):
                 tasks.start_soon(take, number)
-                await anyio.sleep(0.001)  # trio begins tasks in any order
+                # Trio begins tasks in any order.
+                await eventually(lambda: waiting(client, pool) == number + 1)  # noqa: B023
             assert order == []
             await pool.release(held)
         assert order == list(range(10))
@@ -171,7 +164,7 @@ async def test_the_time_limit_covers_setup(client: Client) -> None:
 
     async def setup(connection: Any) -> None:
         if slow:
-            await anyio.sleep(PATIENCE_SECONDS)
+            await anyio.sleep_forever()
 
     async with make_pool(client, setup=setup) as pool:
         with pytest.raises(TimeoutError):
@@ -197,14 +190,15 @@ async def test_cancelled_acquires_leak_nothing(client: Client) -> None:
             async with pool.acquire() as connection:
                 await connection.fetchval("SELECT 1")
 
-        for delay in (0.0, 0.0001, 0.0003, 0.0006, 0.001, 0.0015, 0.002, 0.005):
+        for steps in (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144):
             held = await pool.acquire()
             async with anyio.create_task_group() as tasks:
                 for _ in range(3):
                     tasks.start_soon(take)
-                await anyio.sleep(0.001)
+                await eventually(lambda: waiting(client, pool) == 3)
                 await pool.release(held)
-                await anyio.sleep(delay)
+                for _ in range(steps):
+                    await anyio.lowlevel.checkpoint()
                 tasks.cancel_scope.cancel()
             with anyio.fail_after(PATIENCE_SECONDS):
                 assert await pool.fetchval("SELECT 1") == 1
@@ -283,11 +277,17 @@ async def test_what_is_released(client: Client) -> None:
 
 
 @pytest.mark.checklist("P-7", "P-8")
-async def test_a_release_after_a_cancellation(client: Client) -> None:
+async def test_a_release_after_a_cancellation(client: Client, observer: Any) -> None:
     async with make_pool(client) as pool:
-        with anyio.move_on_after(0.05):
+
+        async def use(*, task_status: TaskStatus[int]) -> None:
             async with pool.acquire() as connection:
+                task_status.started(connection.get_server_pid())
                 await connection.fetch("SELECT pg_sleep(60)")
+
+        async with anyio.create_task_group() as tasks:
+            await until(observer, RUNS_PG_SLEEP, await tasks.start(use))
+            tasks.cancel_scope.cancel()
         with anyio.fail_after(PATIENCE_SECONDS):
             assert await pool.fetchval("SELECT 1") == 1
 
@@ -302,10 +302,11 @@ async def test_max_queries(client: Client) -> None:
 @pytest.mark.checklist("P-8", "P-3")
 async def test_a_dead_connection_is_replaced(client: Client, observer: Any) -> None:
     async with make_pool(client) as pool:
-        pid = await pool.fetchval("SELECT pg_backend_pid()")
+        async with pool.acquire() as connection:
+            pid, idle = connection.get_server_pid(), connection._con
+        await eventually(lambda: at_rest(client, pool))
         await observer.fetchval("SELECT pg_terminate_backend($1)", pid)
-        await until(observer, "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $1", pid)
-        await anyio.sleep(0.05)
+        await eventually(idle.is_closed)
         assert await pool.fetchval("SELECT pg_backend_pid()") != pid
 
 
@@ -408,7 +409,7 @@ async def test_idle_connections_above_min_size_are_closed(client: Client) -> Non
     async with make_pool(client, 1, 3, max_inactive_connection_lifetime=0.1) as pool:
         async with pool.acquire(), pool.acquire(), pool.acquire():
             assert pool.get_size() == 3
-        await sleep_until(lambda: pool.get_size() == 1)
+        await eventually(lambda: pool.get_size() == 1)
 
 
 @pytest.mark.checklist("P-11")
@@ -440,7 +441,7 @@ async def test_close_waits_for_releases(client: Client) -> None:
         connection = await pool.acquire()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(close)
-            await sleep_until(pool.is_closing)
+            await eventually(pool.is_closing)
             with pytest.raises(client.InterfaceError, match="pool is clos"):
                 await pool.acquire()
             assert await connection.fetchval("SELECT 1") == 1
@@ -456,8 +457,10 @@ async def test_close_waits_for_releases(client: Client) -> None:
 async def test_a_cancelled_close_terminates(client: Client) -> None:
     async with make_pool(client) as pool:
         connection = await pool.acquire()
-        with anyio.move_on_after(0.05):
-            await pool.close()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(pool.close)
+            await eventually(pool.is_closing)
+            tasks.cancel_scope.cancel()
         with pytest.raises(client.InterfaceError, match="pool is closed"):
             await pool.acquire()
         with pytest.raises(client.InterfaceError):
@@ -466,7 +469,7 @@ async def test_a_cancelled_close_terminates(client: Client) -> None:
 
 
 @pytest.mark.checklist("P-13")
-async def test_terminate(client: Client) -> None:
+async def test_terminate(client: Client, observer: Any) -> None:
     async with make_pool(client) as pool:
         connection = await pool.acquire()
 
@@ -476,7 +479,7 @@ async def test_terminate(client: Client) -> None:
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
-            await anyio.sleep(0.05)
+            await until(observer, RUNS_PG_SLEEP, connection.get_server_pid())
             pool.terminate()
         with pytest.raises(client.InterfaceError):
             await connection.fetch("SELECT 1")
@@ -527,7 +530,7 @@ async def test_listeners_left_behind(client: Client) -> None:
         connection = await pool.acquire()
         await connection.add_listener("news", callback)
         await connection.execute("NOTIFY news, 'payload'")
-        await sleep_until(lambda: bool(got))
+        await eventually(lambda: bool(got))
         assert got[0][0] is connection
         with pytest.warns(
             client.InterfaceWarning,

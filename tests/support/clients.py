@@ -11,12 +11,17 @@ import anyio
 
 from tests.support.servers import Server
 
-__all__ = ["PATIENCE_SECONDS", "Client", "at_once", "ours", "until"]
+__all__ = ["PATIENCE_SECONDS", "RUNS_PG_SLEEP", "Client", "at_once", "eventually", "ours", "until"]
 
 T = TypeVar("T")
 
 #: What has to happen soon has happened by then, also on a loaded machine.
 PATIENCE_SECONDS = 30.0
+
+#: A condition for `until`: the backend with this pid runs the query that tests interrupt.
+RUNS_PG_SLEEP = (
+    "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND query LIKE '%pg_sleep(60)%'"
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,19 @@ async def until(connection: Any, condition: str, *args: object) -> None:
         # The server does the waiting between two looks.
         while not await connection.fetchval(f"SELECT ({condition}) FROM pg_sleep(0.005)", *args):
             pass
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until this holds: for what happens on the client by itself, and is told to nobody.
+
+    The only place where a test sleeps. How long never matters, except to who waits.
+
+    Raises:
+        TimeoutError: it never did.
+    """
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110
+            await anyio.sleep(0.005)
 
 
 async def at_once(calls: Iterable[Callable[[], Awaitable[T]]]) -> list[T | Exception]:
