@@ -187,7 +187,7 @@ class TrioPort:
         self._send()
 
     def _cancel_is_due(self) -> bool:
-        return self.on_cancel_due is not None and self._engine.cancel_due
+        return not self._cancelling and self.on_cancel_due is not None and self._engine.cancel_due
 
     async def _cancel(self) -> None:
         """What somebody has abandoned is in the way of this task's operation: cancel it, while another task reads."""
