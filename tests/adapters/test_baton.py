@@ -1,5 +1,6 @@
 """trio's reading baton beside a model: nobody is left without a reader, no two tasks wait on one socket."""
 
+import contextlib
 import shutil
 import socket
 import struct
@@ -15,7 +16,7 @@ import trio.lowlevel
 import trio.testing
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from pgsansio.engine.operations import SYNC, Operation
 from pgsansio.enums import Outcome
@@ -29,6 +30,12 @@ SETTLED, NEWS, PAUSE, CANCEL = b"s", b"n", b"p", b"c"
 LARGE = 500_000
 #: Enough for the nursery's task to step in.
 IDLE_SECONDS = 0.006
+#: What a task may wait for, with so many bytes to be sent.
+WAITS = st.tuples(st.sampled_from(["wait", "wait", "progress", "low"]), st.sampled_from([0, 7, LARGE]))
+#: What the server may say, and of which operation that is not settled.
+WORDS = st.tuples(st.sampled_from([SETTLED, SETTLED, SETTLED, NEWS, PAUSE, CANCEL]), st.integers(0, 5))
+#: See `BatonModel`.
+HOLD = st.sampled_from([None, None, 0, 0, 1, 2])
 
 
 class ToyEngine:
@@ -170,9 +177,7 @@ def readers() -> int:
 
 
 class BatonModel(RuleBasedStateMachine):
-    """Rules do something at once, or at the same moment as what the next rules do (`hold`)."""
-
-    waiters = Bundle("waiters")
+    """What a rule does is done at once, or (`hold`) together with what the next ones do, so many moments before it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,7 +187,7 @@ class BatonModel(RuleBasedStateMachine):
         self.received = bytearray()
         self.server_open = True
         self.closing = False
-        self.held: list[Callable[[], None]] = []
+        self.held: list[tuple[Callable[[], None], int]] = []
         #: What the hook waits for.
         self.carried_out = trio.Event()
         self.loop = Loop(self._main)
@@ -215,8 +220,8 @@ class BatonModel(RuleBasedStateMachine):
 
     # what happens
 
-    @initialize(nursery=st.booleans())
-    def connect(self, nursery: bool) -> None:
+    @initialize(nursery=st.booleans(), what=st.lists(WAITS, max_size=4))
+    def connect(self, nursery: bool, what: list[tuple[str, int]]) -> None:
         address = UnixAddress(f"{self.folder}/socket", 5432)
 
         async def open_port() -> None:
@@ -237,6 +242,8 @@ class BatonModel(RuleBasedStateMachine):
 
         self.nursery = nursery
         self.loop.call(open_port)
+        if what:
+            self.tasks_start_to_wait(what, None)
 
     def _news(self) -> None:
         self.engine.news = self.engine.cancel_due or self.engine.ended
@@ -256,16 +263,18 @@ class BatonModel(RuleBasedStateMachine):
             for waiter in called:
                 waiter.called_away = False
 
-    def at_once(self, action: Callable[[], None], hold: bool) -> None:
-        self.held.append(action)
-        if not hold:
+    def at_once(self, action: Callable[[], None], hold: int | None) -> None:
+        self.held.append((action, hold or 0))
+        if hold is None:
             self.loop.call(self._settle)
 
     async def _settle(self) -> None:
-        """Do what was held, without a pause between; then let everybody run until all wait."""
+        """Do what was held; then let everybody run until all wait."""
         held, self.held = self.held, []
-        for action in held:
+        for action, moments in held:
             action()
+            for _ in range(moments):
+                await trio.lowlevel.checkpoint()
         await trio.testing.wait_all_tasks_blocked()
         for _ in range(3):
             self.loop.clock.jump(IDLE_SECONDS)
@@ -297,111 +306,64 @@ class BatonModel(RuleBasedStateMachine):
         self.all.append(waiter)
         self.tasks.start_soon(self._run, waiter)
 
-    @rule(
-        target=waiters,
-        kind=st.sampled_from(["wait", "progress"]),
-        size=st.sampled_from([0, 7, LARGE]),
-        hold=st.booleans(),
-    )
-    def starts_to_wait(self, kind: str, size: int, hold: bool) -> Waiter:
-        waiter = Waiter(kind, None)
-
+    @rule(what=st.lists(WAITS, min_size=1, max_size=3), hold=HOLD)
+    def tasks_start_to_wait(self, what: list[tuple[str, int]], hold: int | None) -> None:
         def start() -> None:
-            if not self.engine.ended:
-                waiter.operation = self.engine.submit(size)
-                self._start(waiter)
+            for kind, size in what:
+                if not self.engine.ended:
+                    self._start(Waiter(kind, self.engine.submit(size) if kind != "low" else None))
 
         self.at_once(start, hold)
-        return waiter
 
-    @rule(target=waiters, other=waiters, hold=st.booleans())
-    def waits_for_the_same(self, other: Waiter, hold: bool) -> Waiter:
-        waiter = Waiter("wait", None)
-
+    @rule(which=st.integers(0, 3), hold=HOLD)
+    def another_waits_for_the_same(self, which: int, hold: int | None) -> None:
         def start() -> None:
-            waiter.operation = other.operation
-            if waiter.operation is not None:
-                self._start(waiter)
+            pending = [operation for operation in self.engine.operations if not operation.settled]
+            if pending:
+                self._start(Waiter("wait", pending[which % len(pending)]))
 
         self.at_once(start, hold)
-        return waiter
 
-    @rule(target=waiters, hold=st.booleans())
-    def waits_for_a_low_outbox(self, hold: bool) -> Waiter:
-        waiter = Waiter("low", None)
-        self.at_once(lambda: self._start(waiter), hold)
-        return waiter
-
-    @rule(waiter=consumes(waiters), hold=st.booleans())
-    def is_cancelled(self, waiter: Waiter, hold: bool) -> None:
-        self.at_once(waiter.scope.cancel, hold)
-
-    @rule(hold=st.booleans())
-    def reader_is_cancelled(self, hold: bool) -> None:
-        """Whoever has waited longest is it, most of the time."""
+    @rule(which=st.integers(0, 3), hold=HOLD)
+    def one_is_cancelled(self, which: int, hold: int | None) -> None:
+        """The first one that waits is the reader, mostly."""
 
         def cancel() -> None:
             waiting = [waiter for waiter in self.all if not waiter.done]
             if waiting:
-                waiting[0].scope.cancel()
+                waiting[which % len(waiting)].scope.cancel()
 
         self.at_once(cancel, hold)
 
-    def _say(self, *tokens: tuple[bytes, int]) -> None:
-        if self.server_open:
-            try:
-                self.server.send(b"".join(TOKEN.pack(kind, number) for kind, number in tokens))
-            except OSError:
-                assert self.engine.ended
-
-    @rule(
-        numbers=st.lists(st.integers(0, 20), min_size=1, max_size=4),
-        kind=st.sampled_from([SETTLED, NEWS]),
-        hold=st.booleans(),
-    )
-    def server_answers(self, numbers: list[int], kind: bytes, hold: bool) -> None:
+    @rule(what=st.lists(WORDS, min_size=1, max_size=4), hold=HOLD)
+    def server_says(self, what: list[tuple[bytes, int]], hold: int | None) -> None:
         def say() -> None:
-            self._say(*((kind, number) for number in numbers if number < len(self.engine.operations)))
+            pending = [number for number, operation in enumerate(self.engine.operations) if not operation.settled]
+            tokens = [TOKEN.pack(kind, pending[which % len(pending)]) for kind, which in what if pending]
+            if self.server_open:
+                with contextlib.suppress(OSError):
+                    self.server.send(b"".join(tokens))
 
         self.at_once(say, hold)
 
-    @rule(hold=st.booleans())
-    def server_answers_the_reader(self, hold: bool) -> None:
-        def say() -> None:
-            pending = [n for n, operation in enumerate(self.engine.operations) if not operation.settled]
-            self._say(*((SETTLED, number) for number in pending[:1]))
-
-        self.at_once(say, hold)
-
-    @rule(hold=st.booleans())
-    def a_cancellation_is_due(self, hold: bool) -> None:
-        self.at_once(lambda: self._say((CANCEL, 0)), hold)
-
-    @rule(hold=st.booleans())
-    def cancellations_are_carried_out(self, hold: bool) -> None:
+    @rule(hold=HOLD)
+    def cancellations_are_carried_out(self, hold: int | None) -> None:
         def carry_out() -> None:
             self.carried_out.set()
             self.carried_out = trio.Event()
 
         self.at_once(carry_out, hold)
 
-    @rule(hold=st.booleans())
-    def server_sends_too_much(self, hold: bool) -> None:
-        self.at_once(lambda: self._say((PAUSE, 0)), hold)
-
-    @rule(target=waiters, hold=st.booleans())
-    def some_of_it_is_taken(self, hold: bool) -> Waiter:
+    @rule(hold=HOLD)
+    def what_came_is_taken(self, hold: int | None) -> None:
         """And its owner asks for more, as the owner of a COPY does."""
-        waiter = Waiter("progress", None)
 
         def take() -> None:
             if self.engine.reading_paused:
                 self.engine.reading_paused = False
-                waiter.operation = self.engine.submit(0)
-                self._start(waiter)
+                self._start(Waiter("progress", self.engine.submit(0)))
 
         self.at_once(take, hold)
-        return waiter
 
     def _read(self, size: int = -1) -> bool:
         """Whether there was something."""
@@ -417,8 +379,8 @@ class BatonModel(RuleBasedStateMachine):
             pass
         return len(self.received) > before
 
-    @rule(size=st.sampled_from([1, 1000, 100_000]), hold=st.booleans())
-    def server_reads_some(self, size: int, hold: bool) -> None:
+    @rule(size=st.sampled_from([1, 1000, 100_000]), hold=HOLD)
+    def server_reads_some(self, size: int, hold: int | None) -> None:
         def read() -> None:
             self._read(size)
 
@@ -436,21 +398,21 @@ class BatonModel(RuleBasedStateMachine):
 
         self.loop.call(read)
 
-    @rule(hold=st.booleans())
-    def somebody_looks(self, hold: bool) -> None:
+    @rule(hold=HOLD)
+    def somebody_looks(self, hold: int | None) -> None:
         def look() -> None:
             self.loop.clock.jump(0.002)
             self.port.poll()
 
         self.at_once(look, hold)
 
-    @rule(hold=st.booleans())
-    def somebody_flushes(self, hold: bool) -> None:
+    @rule(hold=HOLD)
+    def somebody_flushes(self, hold: int | None) -> None:
         self.at_once(self.port.flush, hold)
 
-    @precondition(lambda self: len(self.all) > 3)
-    @rule(hold=st.booleans())
-    def server_closes(self, hold: bool) -> None:
+    @precondition(lambda self: len(self.all) > 5)
+    @rule(hold=HOLD)
+    def server_closes(self, hold: int | None) -> None:
         def close() -> None:
             self._read()
             self.server_open = False
@@ -458,23 +420,20 @@ class BatonModel(RuleBasedStateMachine):
 
         self.at_once(close, hold)
 
-    @precondition(lambda self: len(self.all) > 3)
-    @rule(hold=st.booleans())
-    def somebody_aborts(self, hold: bool) -> None:
+    @precondition(lambda self: len(self.all) > 5)
+    @rule(hold=HOLD)
+    def somebody_aborts(self, hold: int | None) -> None:
         self.at_once(self.port.abort, hold)
 
-    @precondition(lambda self: len(self.all) > 3)
-    @rule(target=waiters, hold=st.booleans())
-    def somebody_closes(self, hold: bool) -> Waiter:
-        waiter = Waiter("close", None)
-
+    @precondition(lambda self: len(self.all) > 5)
+    @rule(hold=HOLD)
+    def somebody_closes(self, hold: int | None) -> None:
         def close() -> None:
             self.closing = True
             self.engine.end()
-            self._start(waiter)
+            self._start(Waiter("close", None))
 
         self.at_once(close, hold)
-        return waiter
 
     # what holds
 
