@@ -7,13 +7,10 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.support.clients import Client, at_once, until
+from tests.support.clients import RUNS_PG_SLEEP, Client, at_once, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
-RUNNING = (
-    "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND query LIKE '%pg_sleep(60)%'"
-)
 
 CALLS: dict[str, Callable[[Any], Any]] = {
     "new statement": lambda c: c.fetch("SELECT count(*) FROM generate_series(1, 20000)"),
@@ -100,7 +97,7 @@ async def test_again_and_again(connection: Any, observer: Any) -> None:
         for number in range(5):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(connection.fetch, "SELECT pg_sleep(60)")
-                await until(observer, RUNNING, pid)
+                await until(observer, RUNS_PG_SLEEP, pid)
                 tasks.cancel_scope.cancel()
             assert await connection.fetchval("SELECT $1::int", number) == number
     assert connection.get_server_pid() == pid
@@ -111,7 +108,7 @@ async def test_all_of_many(connection: Any, observer: Any) -> None:
         async with anyio.create_task_group() as tasks:
             for _ in range(100):
                 tasks.start_soon(connection.fetch, "SELECT pg_sleep(60)")
-            await until(observer, RUNNING, connection.get_server_pid())
+            await until(observer, RUNS_PG_SLEEP, connection.get_server_pid())
             tasks.cancel_scope.cancel()
         assert await at_once(lambda n=n: connection.fetchval("SELECT $1::int", n) for n in range(50)) == list(range(50))
 
@@ -126,8 +123,9 @@ async def test_the_next_query_is_never_hit(connection: Any) -> None:
 
 
 async def test_a_timeout_says_what_is_known(connection: Any, client: Client) -> None:
+    await connection.fetch("SELECT pg_sleep($1)", 0)  # prepared, so that the next one is sent at once
     with pytest.raises(client.OperationTimeoutError) as caught:
-        await connection.fetch("SELECT pg_sleep(60)", timeout=0.05)
+        await connection.fetch("SELECT pg_sleep($1)", 60, timeout=0.05)
     assert caught.value.outcome is client.Outcome.UNKNOWN
     assert not caught.value.safe_to_retry
     assert caught.value.connection_usable
@@ -152,7 +150,7 @@ async def test_the_server_ends_it_while_tasks_wait(client: Client, observer: Any
         pid = connection.get_server_pid()
 
         async def others() -> list[Any]:
-            await until(observer, RUNNING, pid)
+            await until(observer, RUNS_PG_SLEEP, pid)
             return await at_once([*[lambda: connection.fetchval("SELECT 1")] * 100, end])
 
         async def end() -> None:

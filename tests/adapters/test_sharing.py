@@ -7,13 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.support.clients import Client, at_once, until
+from tests.support.clients import RUNS_PG_SLEEP, Client, at_once, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
-
-RUNNING = (
-    "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND query LIKE '%pg_sleep(60)%'"
-)
 
 
 async def test_more_tasks_than_the_window(connection: Any) -> None:
@@ -85,12 +81,18 @@ async def test_a_cancelled_task_leaves_the_others_alone(connection: Any, observe
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as inner:
                     # Others are written behind it, and a CancelRequest might hit them: it runs to its end, unheard.
-                    inner.start_soon(connection.fetch, "SELECT pg_sleep(0.5)")
-                    await until(observer, RUNNING.replace("60", "0.5"), connection.get_server_pid())
+                    await observer.execute("SELECT pg_advisory_lock(5)")
+                    inner.start_soon(connection.fetch, "SELECT pg_advisory_lock(5)")
+                    await until(
+                        observer,
+                        "SELECT count(*) = 1 FROM pg_locks WHERE pid = $1 AND locktype = 'advisory' AND NOT granted",
+                        connection.get_server_pid(),
+                    )
                     for number in range(3, 100):
                         tasks.start_soon(ask, number)
                     await until(observer, "true")
                     scope.cancel()
+            await observer.execute("SELECT pg_advisory_unlock(5)")
     assert sorted(got) == list(range(100))
 
 
@@ -100,7 +102,7 @@ async def test_what_waits_unsent_is_dropped(connection: Any, observer: Any) -> N
         async with anyio.create_task_group() as tasks:
             # SET is a barrier, so what comes after it waits unsent.
             tasks.start_soon(connection.execute, "SET work_mem TO '1MB'; SELECT pg_sleep(60)")
-            await until(observer, RUNNING, connection.get_server_pid())
+            await until(observer, RUNS_PG_SLEEP, connection.get_server_pid())
             with anyio.move_on_after(0.05) as scope:
                 await connection.execute("INSERT INTO t VALUES (1)")
             assert scope.cancelled_caught

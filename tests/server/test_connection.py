@@ -5,13 +5,10 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.support.clients import Client, until
+from tests.support.clients import RUNS_PG_SLEEP, Client, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
-RUNNING = (
-    "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND query LIKE '%pg_sleep(60)%'"
-)
 GONE = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $1"
 
 
@@ -121,7 +118,7 @@ async def test_ending_it_during_an_operation(client: Client, observer: Any, way:
         with anyio.fail_after(20):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(sleep)
-                await until(observer, RUNNING, pid)
+                await until(observer, RUNS_PG_SLEEP, pid)
                 ended = getattr(connection, way)()
                 if ended is not None:
                     await ended
@@ -237,7 +234,7 @@ async def test_a_cancellation_cancels_on_the_server(connection: Any, observer: A
     with anyio.fail_after(20):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(connection.fetch, "SELECT pg_sleep(60)")
-            await until(observer, RUNNING, pid)
+            await until(observer, RUNS_PG_SLEEP, pid)
             tasks.cancel_scope.cancel()
         assert await connection.fetchval("SELECT pg_backend_pid()") == pid
 
@@ -260,7 +257,7 @@ async def test_loss_in_an_operation(client: Client, observer: Any, query: str) -
         with anyio.fail_after(20):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(sleep)
-                await until(observer, RUNNING, connection.get_server_pid())
+                await until(observer, RUNS_PG_SLEEP, connection.get_server_pid())
                 await observer.execute(f"SELECT pg_terminate_backend({connection.get_server_pid()})")
         text = str(errors[0])
         assert text.startswith("connection was closed in the middle of operation")

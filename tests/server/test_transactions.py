@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.support.clients import Client, at_once
+from tests.support.clients import RUNS_PG_SLEEP, Client, at_once, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -57,12 +57,20 @@ async def test_an_exception_rolls_back(connection: Any, client: Client, table: s
     "the connection stays in the aborted transaction.",
     ours="A cancellation, of a task or by a cancel scope, rolls the transaction back.",
 )
-async def test_a_cancellation_rolls_back(connection: Any, table: str) -> None:
-    with anyio.fail_after(20):
-        with anyio.move_on_after(0.1) as scope:
+async def test_a_cancellation_rolls_back(connection: Any, observer: Any, table: str) -> None:
+    scope = anyio.CancelScope()
+
+    async def insert_and_sleep() -> None:
+        with scope:
             async with connection.transaction():
                 await connection.execute("INSERT INTO t VALUES (1)")
                 await connection.fetch("SELECT pg_sleep(60)")
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(insert_and_sleep)
+            await until(observer, RUNS_PG_SLEEP, connection.get_server_pid())
+            scope.cancel()
         assert scope.cancelled_caught
         assert await content(connection) == []
         assert not connection.is_in_transaction()
@@ -324,7 +332,8 @@ async def test_a_timeout_aborts_the_transaction(connection: Any, client: Client,
     with pytest.raises(client.InFailedSQLTransactionError):
         async with connection.transaction():
             await connection.execute("INSERT INTO t VALUES (1)")
+            await connection.fetch("SELECT pg_sleep($1)", 0)  # prepared, so that the next one is sent at once
             with pytest.raises(TimeoutError):
-                await connection.fetch("SELECT pg_sleep(60)", timeout=0.05)
+                await connection.fetch("SELECT pg_sleep($1)", 60, timeout=0.05)
             await connection.fetch("SELECT 1")
     assert await content(connection) == []
