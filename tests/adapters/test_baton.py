@@ -137,7 +137,7 @@ class Loop:
         self._token: Future[trio.lowlevel.TrioToken] = Future()
         self._stop: trio.Event
         self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -199,7 +199,7 @@ class BatonModel(RuleBasedStateMachine):
     def teardown(self) -> None:
         async def end() -> None:
             try:
-                await self._settle()
+                await self._read_all()
                 self.carried_out.set()
                 self.port.abort()
                 await self._settle()
@@ -388,15 +388,15 @@ class BatonModel(RuleBasedStateMachine):
 
     @rule()
     def server_reads_all(self) -> None:
-        async def read() -> None:
-            await self._settle()
-            while self._read():
-                await self._settle()
-            if self.server_open and not self.engine.ended and (self.nursery or self._awake()) and not self._paused():
-                assert self.received == self.engine.handed_over
-                assert all(waiter.done or waiter.called_away for waiter in self.all if waiter.kind in ("low", "close"))
+        self.loop.call(self._read_all)
 
-        self.loop.call(read)
+    async def _read_all(self) -> None:
+        await self._settle()
+        while self._read():
+            await self._settle()
+        if self.server_open and not self.engine.ended and (self.nursery or self._awake()) and not self._paused():
+            assert self.received == self.engine.handed_over
+            assert all(waiter.done or waiter.called_away for waiter in self.all if waiter.kind in ("low", "close"))
 
     @rule(hold=HOLD)
     def somebody_looks(self, hold: int | None) -> None:
@@ -472,6 +472,20 @@ class BatonModel(RuleBasedStateMachine):
                 self._check()
 
             self.loop.call(check)
+
+
+def test_an_heir_that_need_not_read() -> None:
+    """Between being woken and running it finds its operation settled, because somebody has looked at the socket."""
+    for _ in range(8):  # the order within one turn of the loop is random
+        state = BatonModel()
+        state.connect(nursery=False, what=[])
+        for _ in range(3):
+            state.tasks_start_to_wait(what=[("wait", 0)], hold=None)
+        state.server_says(what=[(SETTLED, 1)], hold=0)
+        state.one_is_cancelled(which=0, hold=1)
+        state.somebody_looks(hold=None)
+        state.everything_is_as_it_should_be()
+        state.teardown()
 
 
 TestBaton = BatonModel.TestCase
