@@ -37,6 +37,8 @@ _LOW_WATER_BYTES: Final = 65536
 _MAX_FILE_BYTES: Final = 1 << 20
 #: How long what is left may take to be written after the connection has ended.
 _LINGER_SECONDS: Final = 10.0
+#: How long cancelling what is in the way may take before the connection is given up.
+_CANCEL_SECONDS: Final = 10.0
 _PENDING: Final = Outcome.PENDING
 
 _forks = 0
@@ -170,7 +172,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
                     self._loop.call_later(_LINGER_SECONDS, self._stop_lingering)
         elif engine.cancel_due:
             if self.on_cancel_due is not None:
-                self._start(self.on_cancel_due)
+                self._start(self.on_cancel_due, _CANCEL_SECONDS)
         elif engine.reading_paused and not self._reading_paused and self._transport is not None:
             self._reading_paused = True
             self._transport.pause_reading()
@@ -204,6 +206,10 @@ class AsyncioPort(asyncio.BufferedProtocol):
             cast("list[asyncio.Future[None]]", waiter).append(future)
         else:
             operation.waiter = [waiter, future]
+        if self._reading_paused and not self._engine.reading_paused:
+            self._reading_paused = False
+            if self._transport is not None and self._connected:
+                self._transport.resume_reading()
         if not self._flush_scheduled:
             engine = self._engine
             if engine.busy:
@@ -217,10 +223,6 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     async def progress(self, operation: Operation) -> None:
         while not operation.attention and operation.outcome is _PENDING:
-            if self._reading_paused and not self._engine.reading_paused:
-                self._reading_paused = False
-                if self._transport is not None and self._connected:
-                    self._transport.resume_reading()
             future = self.wait(operation)
             self._watching.add(future)
             try:
@@ -252,17 +254,14 @@ class AsyncioPort(asyncio.BufferedProtocol):
         return asyncio.timeout_at(at)
 
     async def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
-        async def bounded() -> None:
-            async with asyncio.timeout(seconds):
-                await work()
+        self._start(work, seconds)
 
-        self._start(bounded)
-
-    def _start(self, work: Callable[[], Awaitable[None]]) -> "asyncio.Task[None]":
+    def _start(self, work: Callable[[], Awaitable[None]], seconds: float) -> "asyncio.Task[None]":
         async def supervised() -> None:
             # What `work` could not do it has answered by closing the connection: there is nobody to tell more.
-            with contextlib.suppress(OSError, TimeoutError):
-                await work()
+            with contextlib.suppress(OSError):  # TimeoutError is one
+                async with asyncio.timeout(seconds):
+                    await work()
 
         task = self._loop.create_task(supervised())
         self._tasks.add(task)
@@ -281,10 +280,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         if isinstance(address, UnixAddress):
             await self._loop.create_unix_connection(lambda: self, address.path)
         else:
-            transport, _ = await self._loop.create_connection(lambda: self, address.host, address.port)
-            sock = transport.get_extra_info("socket")
-            if sock is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._loop.create_connection(lambda: self, address.host, address.port)  # TCP_NODELAY is set there
         self._flush()
 
     async def close(self) -> None:
@@ -306,11 +302,14 @@ class AsyncioPort(asyncio.BufferedProtocol):
         if transport is None:
             return
         if self._forks != _forks:
-            # Here in the child the connection is the parent's: not a byte may be sent on it.
+            # Here in the child the connection is the parent's: not a byte may be sent on it. The transport keeps its
+            # descriptor's number, which therefore must not become another file's.
             with contextlib.suppress(OSError):
                 sock = transport.get_extra_info("socket")
-                if sock is not None:
-                    os.close(sock.fileno())
+                if sock is not None and sock.fileno() >= 0:
+                    nothing = os.open(os.devnull, os.O_RDWR)
+                    os.dup2(nothing, sock.fileno(), inheritable=False)
+                    os.close(nothing)
             return
         if not self._loop.is_closed():
             transport.abort()

@@ -150,7 +150,9 @@ class Port(Protocol):
     def deliver(self, callback: Callable[..., Any], *arguments: object) -> None:
         """Call the user's callback soon, outside of what happens now; if it is a coroutine function, as a task.
 
-        What it raises is reported as the loop reports those things, and harms nobody else.
+        What it raises goes where the loop sends what nobody awaits, and not into the conversation that goes on: to
+        asyncio's exception handler; on trio up the stack, which cancels the block that the connection, or its pool,
+        lives in, and is raised by that.
         """
         ...
 

@@ -1,7 +1,8 @@
 """Notifications: iterating over them, callbacks beside it, and what a rollback does to LISTEN."""
 
-# ruff: noqa: PT012 - a block that is left by an error is what is tested
+import asyncio
 
+# ruff: noqa: PT012 - a block that is left by an error is what is tested
 from typing import Any
 
 import anyio
@@ -80,6 +81,33 @@ async def test_several_readers_and_a_callback(connection: Any, observer: Any) ->
             await anyio.lowlevel.checkpoint()
     # The callback still listens.
     assert await connection.fetchval(CHANNELS) == ["c"]
+
+
+async def test_a_callback_that_fails(client: Client, observer: Any, anyio_backend_name: str) -> None:
+    """On asyncio the loop's exception handler is told; on trio the error goes up, through the connection's block."""
+    called = anyio.Event()
+
+    def fail(*_: object) -> None:
+        called.set()
+        raise ZeroDivisionError("the callback's own")
+
+    if anyio_backend_name == "trio":
+        with pytest.raises(ZeroDivisionError, match="the callback's own"), anyio.fail_after(PATIENCE_SECONDS):
+            async with client.connect() as connection:
+                await connection.add_listener("c", fail)
+                await observer.execute("NOTIFY c")
+                await anyio.sleep_forever()
+        assert connection.is_closed()
+        return
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    async with client.connect() as connection:
+        await connection.add_listener("c", fail)
+        with anyio.fail_after(PATIENCE_SECONDS):
+            await observer.execute("NOTIFY c")
+            await called.wait()
+        assert await connection.fetchval("SELECT 1") == 1
+    assert [str(context["exception"]) for context in told] == ["the callback's own"]
 
 
 async def test_a_slow_reader_finds_a_mark(connection: Any, observer: Any, client: Client) -> None:

@@ -8,7 +8,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tests.support.clients import Client
+from tests.support.clients import PATIENCE_SECONDS, Client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -141,6 +141,38 @@ async def test_a_forked_child(connection: Any) -> None:
     assert f"{os.getpid()} in its forked child {child}" in text
     # What the child did has not touched the connection.
     assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+async def test_a_forked_child_takes_nothing(client: Client, connection: Any) -> None:
+    """Bytes that wait for the parent, and file descriptors that the child opens afterwards."""
+    listening = await client.module.connect(**client.settings())
+    reading, writing = os.pipe()
+    try:
+        notifications = listening.notifications("c")
+        await notifications.__aenter__()
+        await connection.execute("NOTIFY c, 'x'")
+        child = os.fork()
+        if child == 0:
+            try:
+                looked = [listening.is_closed()]
+                listening.terminate()
+                files = [os.dup(writing) for _ in range(5)]
+                listening._port.abort()
+                for file in files:
+                    os.fstat(file)
+                os.write(writing, repr([*looked, listening.is_closed()]).encode())
+            finally:
+                os._exit(0)
+        os.close(writing)
+        await anyio.to_thread.run_sync(os.waitpid, child, 0)
+        assert os.read(reading, 100) == b"[False, True]"
+        with anyio.fail_after(PATIENCE_SECONDS):
+            assert (await anext(notifications)).payload == "x"
+    finally:
+        os.close(reading)
+        await listening.close()
 
 
 async def test_client_encoding_may_not_change(client: Client) -> None:
