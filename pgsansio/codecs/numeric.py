@@ -76,8 +76,8 @@ def decode_numeric(data: bytes) -> Decimal:
         raise ValueError("invalid digit in a numeric value")
     point = 4 * weight + 4
     zeros = point - len(digits)
-    if zeros > _MAX_WRITTEN_ZEROS:
-        return Decimal(f"{'-' if sign else ''}{digits or 0}E+{zeros}")
+    if zeros > _MAX_WRITTEN_ZEROS and digits.strip("0"):
+        return Decimal(f"{'-' if sign else ''}{digits}E+{zeros}")
     if point > 0:
         whole = digits[:point].ljust(point, "0")
         fraction = digits[point:]

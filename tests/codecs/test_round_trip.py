@@ -124,10 +124,13 @@ def test_a_numeric_takes_no_more_memory_than_its_bytes_justify() -> None:
         (struct.pack(">HhHHH", 1, 32767, 0, 0, 1), Decimal("1E+131068")),
         (struct.pack(">HhHHH", 1, 32767, 0x4000, 9, 1200), Decimal("-1.2E+131071")),
         (struct.pack(">HhHH", 0, 32767, 0, 0), Decimal(0)),
+        (struct.pack(">HhHHH", 1, 600, 0x4000, 2, 0), Decimal("0.00")),
     ):
         back = binary("numeric").decode(bytes_)
         assert back == expected
         assert len(back.as_tuple().digits) <= 4
+        if not expected:
+            assert back.as_tuple().exponent == expected.as_tuple().exponent
 
 
 @given(st.integers(), st.integers(0, 40))
