@@ -1,0 +1,117 @@
+"""What a port does by itself, whatever the engine: on each loop, over a Unix socket."""
+
+import contextlib
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+import trio
+
+import pgsansio_asyncio.port
+import pgsansio_trio.port
+from pgsansio.engine.operations import Operation
+from pgsansio.policy.conninfo import UnixAddress
+from pgsansio_trio.port import TrioPort
+from tests.support.clients import PATIENCE_SECONDS
+from tests.support.toy_engine import CANCEL, PAUSE, SETTLED, TOKEN, ToyEngine
+
+
+def make_port(loop: str) -> Any:
+    return pgsansio_trio.port.TrioPort() if loop == "trio" else pgsansio_asyncio.port.AsyncioPort()
+
+
+@contextlib.asynccontextmanager
+async def connected(port: Any, engine: ToyEngine) -> AsyncIterator[socket.socket]:
+    """Open this port; the server's end."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        address = UnixAddress(f"{folder}/socket", 5432)
+        listening.bind(address.path)
+        listening.listen()
+        await port.open_stream(address, engine)
+        server, _ = listening.accept()
+    with server:
+        server.setblocking(False)
+        yield server
+        await port.close()
+
+
+async def wait(port: Any, operation: Operation) -> None:
+    await port.wait(operation)
+
+
+@pytest.mark.anyio
+async def test_what_the_engine_does_not_want_is_not_read(anyio_backend_name: str) -> None:
+    engine, port = ToyEngine(), make_port(anyio_backend_name)
+    async with connected(port, engine) as server, anyio.create_task_group() as tasks:
+        first, second = engine.submit(1), engine.submit(1)
+        tasks.start_soon(wait, port, first)
+        await anyio.lowlevel.checkpoint()
+        server.send(TOKEN.pack(PAUSE, 0))
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while not engine.reading_paused:
+                await anyio.lowlevel.checkpoint()
+        tasks.start_soon(wait, port, second)
+        server.send(TOKEN.pack(SETTLED, 1) + TOKEN.pack(SETTLED, 0))
+        for _ in range(30):
+            await anyio.lowlevel.checkpoint()
+        assert not first.settled
+        assert not second.settled
+        # Somebody has taken what was there, or does not want it any more; whoever waits next has it read on.
+        engine.reading_paused = False
+        with anyio.fail_after(PATIENCE_SECONDS):
+            await port.wait(second)
+        assert second.settled
+
+
+@pytest.mark.anyio
+async def test_a_cancellation_that_falls_due_has_a_time_limit(
+    anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgsansio_asyncio.port, "_CANCEL_SECONDS", 0.01)
+    monkeypatch.setattr(pgsansio_trio.port, "CANCEL_GRACE", 0.01)
+    engine, port = ToyEngine(), make_port(anyio_backend_name)
+    over = anyio.Event()
+
+    async def cancel() -> None:
+        engine.cancel_due = False
+        try:
+            await anyio.sleep_forever()
+        finally:
+            over.set()
+
+    port.on_cancel_due = cancel
+    async with connected(port, engine) as server, anyio.create_task_group() as tasks:
+        tasks.start_soon(wait, port, engine.submit(1))
+        await anyio.lowlevel.checkpoint()
+        server.send(TOKEN.pack(CANCEL, 0))
+        with anyio.fail_after(PATIENCE_SECONDS):
+            await over.wait()
+        port.abort()
+
+
+@pytest.mark.anyio
+async def test_closing_what_was_never_opened(anyio_backend_name: str) -> None:
+    port = make_port(anyio_backend_name)
+    port.abort()
+    await port.close()
+    await port.close()
+
+
+def test_aborting_after_the_end_of_the_run() -> None:
+    engine = ToyEngine()
+
+    async def main(listening: socket.socket, address: UnixAddress) -> TrioPort:
+        port = TrioPort()
+        listening.bind(address.path)
+        listening.listen()
+        await port.open_stream(address, engine)
+        return port
+
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        port = trio.run(main, listening, UnixAddress(f"{folder}/socket", 5432))
+        port.abort()
+    assert engine.ended
