@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 #: Raised when a signature or a meaning below changes; a compiled kernel of another version is refused at import.
-CONTRACT_VERSION: Final = 1
+CONTRACT_VERSION: Final = 2
 
 #: The length that stands for SQL NULL in DataRow, Bind and binary COPY (manual, "Message Formats").
 NULL_LENGTH: Final = -1
@@ -64,10 +64,25 @@ class Opcode(enum.IntEnum):
     TIMESTAMP = 15
     TIMESTAMPTZ = 16
     INTERVAL = 17
+    #: A version byte, 1, and text: jsonb, jsonpath, ltree and its queries.
     JSONB = 18
     ARRAY = 19
     #: The type "char", one byte: bytes of length 1.
     CHAR = 20
+    UINT8 = 21
+    #: (block, offset): uint32 and uint16.
+    TID = 22
+    #: The geometric types of fixed size, as the classes of `pgsansio.types`: 2, 3, 4, 4 and 3 float8.
+    POINT = 23
+    LINE = 24
+    LSEG = 25
+    BOX = 26
+    CIRCLE = 27
+    #: `element` is the codec of the bounds, or of the ranges in a multirange.
+    RANGE = 28
+    MULTIRANGE = 29
+    #: `members` and `names` say what the `Record` is made of.
+    COMPOSITE = 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,10 +104,15 @@ class ValueCodec:
     decode: Callable[[bytes], Any]
     #: A Python value, never None -> its bytes. Raises TypeError, ValueError or OverflowError with the reason.
     encode: Callable[[Any], bytes]
-    #: The element's codec for `Opcode.ARRAY`, else None.
+    #: The codec of what an array, a range or a multirange is made of, in the same format; else None.
     element: "ValueCodec | None" = None
     #: No decoded value can refer to another object that could refer back (so no list, dict or user object).
     atomic: bool = True
+    #: Of a composite type: one codec per attribute, in the same format, and their names.
+    members: "tuple[ValueCodec, ...]" = ()
+    names: tuple[str, ...] = ()
+    #: `decode` and `encode` are not the library's: an exception of theirs keeps its type.
+    user: bool = False
 
 
 class RowPlan(Protocol):

@@ -1,27 +1,9 @@
-"""What the user holds in the end and what is neither a row nor a value in it."""
+"""What a server says of itself and of what happens in it."""
 
 import re
 from typing import Final, NamedTuple
 
-__all__ = ["Attribute", "Notification", "ServerVersion", "Type", "parse_server_version"]
-
-
-class Type(NamedTuple):
-    """A type of the database."""
-
-    oid: int
-    #: As in pg_type, for example int4; arrays are named int4[].
-    name: str
-    #: scalar, array, composite, range or multirange; an enum is a scalar, a domain what it is based on.
-    kind: str
-    schema: str
-
-
-class Attribute(NamedTuple):
-    """A column of a statement's result, or of a composite type."""
-
-    name: str
-    type: Type
+__all__ = ["Notification", "ServerVersion", "parse_server_version"]
 
 
 class Notification(NamedTuple):
