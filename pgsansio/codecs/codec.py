@@ -5,9 +5,17 @@ from typing import Any, TypeVar
 
 from pgsansio.codecs.catalog import BY_NAME
 from pgsansio.enums import Format
-from pgsansio.kernel.contract import Opcode, ValueCodec
+from pgsansio.kernel.contract import Opcode, OutdatedTypeError, UnknownTypeError, ValueCodec
 
-__all__ = ["CodecPair", "codec_pair", "text_encoder", "type_name", "wrong_length"]
+__all__ = [
+    "CodecPair",
+    "OutdatedTypeError",
+    "UnknownTypeError",
+    "codec_pair",
+    "text_encoder",
+    "type_name",
+    "wrong_length",
+]
 
 T = TypeVar("T")
 

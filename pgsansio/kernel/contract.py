@@ -22,8 +22,10 @@ __all__ = [
     "Buffer",
     "Kernel",
     "Opcode",
+    "OutdatedTypeError",
     "ParameterPlan",
     "RowPlan",
+    "UnknownTypeError",
     "ValueCodec",
     "argument_count_error",
     "column_indexes",
@@ -83,6 +85,24 @@ class Opcode(enum.IntEnum):
     MULTIRANGE = 29
     #: `members` and `names` say what the `Record` is made of.
     COMPOSITE = 30
+
+
+class UnknownTypeError(ValueError):
+    """A value holds values of types that nobody has asked the catalogue about yet: learn them and decode it again."""
+
+    def __init__(self, msg: str = "", *, oids: frozenset[int] = frozenset()) -> None:
+        super().__init__(msg)
+        #: Of the types.
+        self.oids = oids
+
+
+class OutdatedTypeError(ValueError):
+    """A value contradicts what is known of its type: the type was changed, or dropped and made again."""
+
+    def __init__(self, msg: str = "", *, oid: int = 0) -> None:
+        super().__init__(msg)
+        #: Of the type that is known no longer.
+        self.oid = oid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
