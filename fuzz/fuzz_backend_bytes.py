@@ -135,9 +135,9 @@ class _Run:
             assert id(operation) in self.told, "a settled operation that nobody was told of"
             assert operation.outcome is not Outcome.COMPLETED or operation.error is None
             assert operation.outcome is Outcome.COMPLETED or operation.abandoned or operation.error is not None
-            assert isinstance(
-                operation.error, PostgresError | InterfaceError | InternalClientError | ValueError | None
-            ), repr(operation.error)
+            assert isinstance(operation.error, PostgresError | InterfaceError | InternalClientError | None), repr(
+                operation.error
+            )
             assert "internal error" not in str(operation.error), repr(getattr(operation.error, "__cause__", None))
         try:
             frontend.simple_query("select 1")

@@ -13,7 +13,7 @@ from fuzz.choices import pick
 from fuzz.mutation import mutated
 from pgsansio.codecs import Registry, plan_rows
 from pgsansio.enums import Format
-from pgsansio.errors import ProtocolError
+from pgsansio.errors import InvalidValueError, ProtocolError
 from pgsansio.kernel import Record, decode_copy, decode_rows
 from pgsansio.kernel.contract import RowPlan
 from pgsansio.messages.backend import FieldDescription
@@ -78,8 +78,8 @@ def _outcome(decode: Any) -> tuple[object, ...]:
         return ("ProtocolError",)
     if error is None:
         return (position,)
-    assert isinstance(error, ValueError), repr(error)
-    return (position, type(error), *error.__notes__)
+    assert type(error) is InvalidValueError, repr(error)
+    return (position, str(error), type(error.__cause__))
 
 
 def _back(decoded: Decoded) -> Decoded:
@@ -149,7 +149,8 @@ def _row(plan: RowPlan, values: list[bytes | None], rows: list[Any]) -> Exceptio
         try:
             decoded.append(None if value is None else codec.decode(value))
         except ValueError as error:
-            error.add_note(f"in column {number}, {name!r}, of type {codec.name}")
-            return error
+            refusal = InvalidValueError(f"cannot decode column {number} ({name!r}) of type {codec.name}: {error}")
+            refusal.__cause__ = error
+            return refusal
     rows.append(tuple(decoded))
     return None

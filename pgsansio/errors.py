@@ -15,7 +15,7 @@ answers:
     attempts            when every host was tried in vain, the error of each attempt
 
 Classes hold the defaults, an instance may know better. `DataError` is the server's (22000), and is also raised for an
-argument that cannot be sent.
+argument that cannot be sent; `InvalidValueError` is one, for a value that cannot be received.
 """
 
 import unicodedata
@@ -34,7 +34,7 @@ from pgsansio._error_base import (
 )
 from pgsansio.enums import Outcome
 from pgsansio.sqlstates import *  # noqa: F403
-from pgsansio.sqlstates import FeatureNotSupportedError, PostgresWarning
+from pgsansio.sqlstates import DataError, FeatureNotSupportedError, PostgresWarning
 
 __all__: list[str] = [
     "ALL_ERRORS",
@@ -45,6 +45,7 @@ __all__: list[str] = [
     "InterfaceWarning",
     "InternalClientError",
     "InvalidCachedStatementError",
+    "InvalidValueError",
     "OperationTimeoutError",
     "OutdatedSchemaCacheError",
     "PostgresError",
@@ -65,6 +66,16 @@ __all__ += _sqlstates.__all__
 
 class InvalidCachedStatementError(FeatureNotSupportedError):
     """A prepared statement no longer gives the result it was described with: a schema or a setting has changed."""
+
+
+class InvalidValueError(DataError, ValueError):
+    """A value of a result cannot be decoded: Python's type does not have it, or its bytes are malformed.
+
+    The statement was carried out, and the connection goes on; the rows are lost. The server never sends it. The codec's
+    own ValueError is its cause.
+    """
+
+    connection_usable = True
 
 
 class InterfaceMessage:

@@ -222,6 +222,7 @@ def variations() -> list[object]:
         errors.InterfaceError("m", detail="d", hint="h"),
         errors.InterfaceWarning("m", detail="d", hint="h"),
         errors.ClientConfigurationError("m", hint="h"),
+        errors.InvalidValueError("m"),
         errors.OutdatedSchemaCacheError("m", schema="s", data_type="t", position=3),
         timeout,
     ]

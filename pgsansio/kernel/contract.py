@@ -119,8 +119,8 @@ class ValueCodec:
     opcode: Opcode
     #: What `decode` reads and `encode` writes.
     format: Format
-    #: The bytes of one value, without its length, never NULL -> the Python value. Raises ValueError or a subclass
-    #: (pgsansio.errors.DataError is not one: it wraps), or whatever a user's codec raises.
+    #: The bytes of one value, without its length, never NULL -> the Python value. Raises ValueError or a subclass, or
+    #: whatever a user's codec raises.
     decode: Callable[[bytes], Any]
     #: A Python value, never None -> its bytes. Raises TypeError, ValueError or OverflowError with the reason.
     encode: Callable[[Any], bytes]
@@ -131,7 +131,7 @@ class ValueCodec:
     #: Of a composite type: one codec per attribute, in the same format, and their names.
     members: "tuple[ValueCodec, ...]" = ()
     names: tuple[str, ...] = ()
-    #: `decode` and `encode` are not the library's: an exception of theirs keeps its type.
+    #: `decode` and `encode` are not the library's: an exception of `decode` keeps its type.
     user: bool = False
 
 
@@ -188,9 +188,12 @@ class Kernel(Protocol):
             max_rows: stop after this many rows; at least 1.
         Returns:
             The offset of the first byte not consumed (an incomplete message, another tag, or the row after the last),
-            and None; or, if a value was refused, the offset just after that row and the error. A codec's own exception
-            keeps its type and is returned as it is, with a note (`add_note`) that names the column and its type. The
-            rows before it are appended, that row is not.
+            and None; or, if a value was refused, the offset just after that row and the error. The rows before it are
+            appended, that row is not. The error is
+                InvalidValueError, 'cannot decode column N (<name>) of type <type>: <reason>', for a ValueError of the
+                library's codecs, which is its cause;
+                else what the codec raised, as it is, with a note (`add_note`) that names the column and its type: what
+                a user's codec raised, also inside of a container, UnknownTypeError and OutdatedTypeError.
         Raises:
             ProtocolError: a length or a column count contradicts the plan, or the message's own length.
         Source: manual, "Message Formats", DataRow.

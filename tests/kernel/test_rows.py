@@ -5,8 +5,10 @@ that has decoded some hundred rows.
 """
 
 import math
+import pickle
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,8 +21,8 @@ from hypothesis import strategies as st
 from pgsansio import kernel
 from pgsansio.codecs.registry import Registry
 from pgsansio.enums import Format
-from pgsansio.errors import InterfaceError, ProtocolError
-from pgsansio.kernel.contract import Buffer, RowPlan, ValueCodec
+from pgsansio.errors import InterfaceError, InvalidValueError, ProtocolError
+from pgsansio.kernel.contract import Buffer, OutdatedTypeError, RowPlan, UnknownTypeError, ValueCodec
 from pgsansio.kernel.contract import Opcode as O
 from tests.support.naive_kernel import (
     CODECS,
@@ -227,7 +229,7 @@ def test_array_that_contradicts_itself_is_refused(
     rows, position, error = framing.run(plan, first + bad + first)
     assert rows == [([1, 2],)]
     assert position == len(first + bad)
-    assert isinstance(error, ValueError)
+    assert isinstance(error, InvalidValueError)
 
 
 # Refused values
@@ -283,8 +285,11 @@ def test_refused_value(framing: Framing, warm: bool, opcode: O, wrong: bytes) ->
     rows, position, error = framing.run(plan, data)
     assert rows == [(1, None, "x")]
     assert position == len(good + bad)
-    assert isinstance(error, ValueError)
-    assert error.__notes__ == [f"in column 2, 'c1', of type {codecs[1].name}"]
+    assert isinstance(error, InvalidValueError)
+    assert str(error) == f"cannot decode column 2 ('c1') of type {codecs[1].name}: {error.__cause__}"
+    assert isinstance(error.__cause__, ValueError)
+    assert not hasattr(error, "__notes__")
+    assert (error.sqlstate, error.connection_usable, error.safe_to_retry) == ("22000", True, False)
     # The caller can go on behind it.
     assert framing.run(plan, data[position:]) == ([(1, None, "x")], len(good), None)
 
@@ -295,15 +300,18 @@ def test_refused_value_among_many_rows_of_one_frame(framing: Framing, warm: bool
     rows, position, error = framing.run(plan, good * 300 + bad + good * 5)
     assert rows == [(date(2000, 1, 1),)] * 300
     assert position == len(good) * 300 + len(bad)
-    assert isinstance(error, ValueError)
+    assert isinstance(error, InvalidValueError)
 
 
 class Oops(Exception):
     pass
 
 
-@pytest.mark.parametrize("raised", [Oops("x"), KeyError("k"), ProtocolError("p"), InterfaceError("i"), StopIteration()])
-def test_exception_of_a_codec_keeps_its_type(framing: Framing, warm: bool, raised: Exception) -> None:
+RAISED = [Oops("x"), ValueError("v"), KeyError("k"), ProtocolError("p"), InterfaceError("i"), StopIteration()]
+
+
+@pytest.mark.parametrize("raised", RAISED)
+def test_exception_of_a_users_codec_keeps_its_type(framing: Framing, warm: bool, raised: Exception) -> None:
     seen: list[bytes] = []
     raised.__notes__ = []
 
@@ -313,7 +321,7 @@ def test_exception_of_a_codec_keeps_its_type(framing: Framing, warm: bool, raise
             raise raised
         return data
 
-    user = ValueCodec(1, "geometry", O.CALL, Format.BINARY, decode, bytes)
+    user = ValueCodec(1, "geometry", O.CALL, Format.BINARY, decode, bytes, user=True)
     plan = framing.plan([user, INT4, user], warm)
     rows = [(b"1", b"2"), (b"3", b"bad"), (b"5", b"6")]
     data = b"".join(framing.frame(one, b"\0\0\0\0", two) for one, two in rows)
@@ -326,6 +334,51 @@ def test_exception_of_a_codec_keeps_its_type(framing: Framing, warm: bool, raise
     assert seen == [b"1", b"2", b"3", b"bad"]
 
 
+class Json:
+    """A decoder that is no function of Python's."""
+
+    def __call__(self, data: bytes) -> Any:
+        raise ValueError("no JSON")
+
+
+def decode_by_the_user(data: bytes) -> Any:
+    raise ValueError("not mine")
+
+
+@pytest.mark.parametrize(
+    ("element", "nested"), [(decode_by_the_user, False), (decode_by_the_user, True), (Json(), False)]
+)
+def test_exception_of_a_users_codec_in_a_container_keeps_its_type(
+    framing: Framing, warm: bool, element: Callable[[bytes], Any], nested: bool
+) -> None:
+    user = ValueCodec(77, "mine", O.CALL, Format.BINARY, element, bytes, user=True)
+    array = array_of(user)
+    value = array_bytes(77, [b"x"])
+    if nested:
+        array = replace(CODECS[O.CALL], decode=array.decode, members=(INT4, array))
+    plan = framing.plan([TEXT, array], warm)
+    message = framing.frame(b"", value)
+    rows, position, error = framing.run(plan, message)
+    assert (rows, position, type(error)) == ([], len(message), ValueError)
+    assert error is not None
+    assert error.__notes__ == [f"in column 2, 'c1', of type {array.name}"]
+    if element is decode_by_the_user:
+        # Of an array that never gets to its elements, the library speaks.
+        assert type(framing.run(plan, framing.frame(b"", b"\7"))[2]) is InvalidValueError
+
+
+@pytest.mark.parametrize("raised", [UnknownTypeError("u", oids=frozenset({5})), OutdatedTypeError("o", oid=5)])
+def test_what_the_client_can_cure_goes_through(framing: Framing, warm: bool, raised: Exception) -> None:
+    def decode(data: bytes) -> bytes:
+        raise raised
+
+    raised.__notes__ = []
+    plan = framing.plan([replace(CODECS[O.CALL], decode=decode)], warm)
+    assert framing.run(plan, framing.frame(b"x"))[2] is raised
+    assert raised.__notes__ == ["in column 1, 'c0', of type call"]
+    assert vars(raised) == vars(pickle.loads(pickle.dumps(raised)))
+
+
 def test_the_first_refused_column_is_named(framing: Framing, warm: bool) -> None:
     calls: list[bytes] = []
 
@@ -336,7 +389,8 @@ def test_the_first_refused_column_is_named(framing: Framing, warm: bool) -> None
     user = ValueCodec(1, "geometry", O.CALL, Format.BINARY, decode, bytes)
     plan = framing.plan([TEXT, user], warm)
     _, _, error = framing.run(plan, framing.frame(b"\xff", b"x"))
-    assert isinstance(error, UnicodeDecodeError)
+    assert error is not None
+    assert isinstance(error.__cause__, UnicodeDecodeError)
     assert calls == []
     plan = framing.plan([user, TEXT], warm)
     _, _, error = framing.run(plan, framing.frame(b"x", b"\xff"))
@@ -599,7 +653,7 @@ def outcome(call: Callable[[], tuple[list[Any], int, Exception | None]]) -> obje
         return "ProtocolError"
     if error is None:
         return repr(rows), position
-    return repr(rows), position, isinstance(error, ValueError), error.__notes__
+    return repr(rows), position, type(error), str(error), type(error.__cause__)
 
 
 def naive_outcome(framing: Framing, plan: RowPlan, data: bytes, max_rows: int) -> object:
@@ -689,7 +743,8 @@ def test_agrees_with_the_codec(builtin: ValueCodec, data: st.DataObject) -> None
         expected = builtin.decode(value)
     except Exception as raised:
         refused = raised
-    assert (type(error), str(error)) == (type(refused), str(refused))
+    cause = None if error is None else error.__cause__
+    assert (type(cause), str(cause)) == (type(refused), str(refused))
     if refused is None:
         assert same(rows, [(expected, "", expected)])
         assert type(rows[0][0]) is type(expected)
@@ -724,6 +779,7 @@ def test_array_agrees_with_the_codec(oid: int, data: st.DataObject) -> None:
     try:
         expected = [(builtin.decode(value),)]
     except Exception as raised:
+        assert error is not None
         rows.append((type(raised), str(raised)))
-        expected = [(type(error), str(error))]
+        expected = [(type(error.__cause__), str(error.__cause__))]
     assert same(rows, expected)

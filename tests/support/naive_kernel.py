@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from pgsansio.enums import Format
-from pgsansio.errors import ProtocolError
+from pgsansio.errors import InvalidValueError, ProtocolError
 from pgsansio.kernel import UUID
 from pgsansio.kernel.contract import Opcode, ValueCodec
 
@@ -405,8 +405,9 @@ def naive_values(
     for number, (codec, name, field) in enumerate(zip(codecs, names, fields, strict=True), 1):
         try:
             values.append(None if field is None else codec.decode(field))
-        except Exception as error:
-            error.add_note(f"in column {number}, {name!r}, of type {codec.name}")
-            return error
+        except ValueError as error:
+            refusal = InvalidValueError(f"cannot decode column {number} ({name!r}) of type {codec.name}: {error}")
+            refusal.__cause__ = error
+            return refusal
     rows.append(tuple(values))
     return None

@@ -1,11 +1,12 @@
 """Decoding rows: the plan, the definition of what a row is, and the generated decoders that are a short cut for it."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from traceback import walk_tb
 from typing import Any, Final, TypeAlias, cast
 
-from pgsansio.errors import ProtocolError
-from pgsansio.kernel.contract import NULL_LENGTH, Buffer, Opcode, ValueCodec
+from pgsansio.errors import InvalidValueError, ProtocolError
+from pgsansio.kernel.contract import NULL_LENGTH, Buffer, Opcode, OutdatedTypeError, UnknownTypeError, ValueCodec
 from pgsansio.kernel.pure.inline import FIXED, Shape, fixed_array_decoder, shape_of
 from pgsansio.kernel.pure.record import Columns, Record, make_record
 from pgsansio.kernel.pure.row_source import row_source
@@ -92,9 +93,15 @@ class RowPlan:
         return make(self.record_class, self._columns, self.refused, decoders, specials, arrays)
 
     def refused(self, error: Exception, column: int) -> Exception:
-        """`error`, raised by the codec of that column, with a note that says so."""
-        error.add_note(f"in column {column + 1}, {self.names[column]!r}, of type {self.codecs[column].name}")
-        return error
+        """What to return for an exception of the codec of that column."""
+        codec = self.codecs[column]
+        if not isinstance(error, ValueError) or isinstance(error, _CURABLE) or _is_users(error, codec):
+            error.add_note(f"in column {column + 1}, {self.names[column]!r}, of type {codec.name}")
+            return error
+        place = f"column {column + 1} ({self.names[column]!r}) of type {codec.name}"
+        refusal = InvalidValueError(f"cannot decode {place}: {error}")
+        refusal.__cause__ = error
+        return refusal
 
     def decode_fields(self, fields: list[bytes | None]) -> tuple[Record | None, Exception | None]:
         """A record of the columns' bytes, or the first error of their codecs. The definition of a row's value."""
@@ -107,6 +114,26 @@ class RowPlan:
             except Exception as error:
                 return None, self.refused(error, column)
         return make_record(self.record_class, self._columns, tuple(values)), None
+
+
+#: They say what the caller can do so that the value is decoded after all.
+_CURABLE: Final = (OutdatedTypeError, UnknownTypeError)
+
+
+def _is_users(error: Exception, codec: ValueCodec) -> bool:
+    """Was `error` raised by a user's codec: this one, or one of those it is made of?"""
+    if codec.user:
+        return True
+    codes = [getattr(part.decode, "__code__", None) for part in _parts(codec) if part.user]
+    # Of a function that is not Python's own there is no trace.
+    return None in codes or any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__))
+
+
+def _parts(codec: ValueCodec) -> Iterator[ValueCodec]:
+    for part in (codec.element, *codec.members):
+        if part is not None:
+            yield part
+            yield from _parts(part)
 
 
 def _special(decode: Callable[[bytes], Any], format: str) -> Callable[..., Any]:
