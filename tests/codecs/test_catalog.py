@@ -28,10 +28,19 @@ def test_names_and_oids_are_unique() -> None:
 
 
 def test_arrays_follow_from_their_elements() -> None:
-    assert BY_OID[1007] == TypeEntry(1007, "_int4", "integer[]", 0, 23, "A", "b", ",")
+    assert BY_OID[1007] == TypeEntry(1007, "_int4", "integer[]", 0, 23, "A", "b", ",", 0, True)
     assert BY_NAME["_box"].delimiter == ";"
     assert BY_NAME["_char"].sql_name == '"char"[]'
     assert (BY_NAME["_record"].category, BY_NAME["_record"].typtype) == ("P", "p")
     assert ELEMENTS[1007] is not None
     assert ELEMENTS[1007].name == "int4"
     assert BY_NAME["int2vector"].oid not in ELEMENTS
+    assert not BY_NAME["aclitem"].has_binary
+    assert not BY_NAME["_aclitem"].has_binary
+
+
+def test_ranges_and_multiranges_name_what_they_are_made_of() -> None:
+    assert BY_NAME["int4range"].subtype_oid == BY_NAME["int4"].oid
+    assert BY_NAME["tstzmultirange"].subtype_oid == BY_NAME["tstzrange"].oid
+    assert {entry.typtype for entry in BY_OID.values() if entry.subtype_oid} == {"r", "m"}
+    assert all(entry.subtype_oid in BY_OID for entry in BY_OID.values() if entry.typtype in ("r", "m"))

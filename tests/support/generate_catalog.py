@@ -16,11 +16,15 @@ QUERY = """
 SELECT t.oid::int8, t.typname::text, pg_catalog.format_type(t.oid, NULL),
        CASE WHEN t.typarray < 10000 THEN t.typarray::int8 ELSE 0 END, t.typelem::int8,
        t.typcategory::text, t.typtype::text, t.typdelim::text,
+       COALESCE((SELECT r.rngsubtype::int8 FROM pg_catalog.pg_range AS r WHERE r.rngtypid = t.oid),
+                (SELECT r.rngtypid::int8 FROM pg_catalog.pg_range AS r WHERE r.rngmultitypid = t.oid), 0),
+       t.typsend <> 0 AND t.typreceive <> 0,
        t.typarray = 0 OR EXISTS (
            SELECT FROM pg_catalog.pg_type AS a
            WHERE a.oid = t.typarray AND a.typname = '_' || t.typname AND a.typelem = t.oid AND a.typarray = 0
              AND pg_catalog.format_type(a.oid, NULL) = pg_catalog.format_type(t.oid, NULL) || '[]'
              AND a.typdelim = t.typdelim AND a.typtype = CASE t.typname WHEN 'record' THEN 'p' ELSE 'b' END
+             AND a.typsend = 'pg_catalog.array_send'::regproc AND a.typreceive = 'pg_catalog.array_recv'::regproc
              AND a.typcategory = CASE t.typname WHEN 'record' THEN 'P' ELSE 'A' END)
 FROM pg_catalog.pg_type AS t
 WHERE t.oid < 10000 AND NOT EXISTS (SELECT FROM pg_catalog.pg_type AS e WHERE e.typarray = t.oid)
@@ -58,6 +62,10 @@ class TypeEntry(NamedTuple):
     typtype: str
     #: typdelim: what stands between the values of this type in an array's text.
     delimiter: str
+    #: What a range spans (rngsubtype), the range that a multirange is made of (rngtypid), or 0.
+    subtype_oid: int
+    #: There are functions to send and to receive it (typsend, typreceive); of an array type: its elements.
+    has_binary: bool
 
 
 _ROWS: Final = (
@@ -70,7 +78,8 @@ FOOTER = """\
 def _array_of(entry: TypeEntry) -> TypeEntry:
     category, typtype = ("P", "p") if entry.name == "record" else ("A", "b")
     name, sql_name = f"_{entry.name}", f"{entry.sql_name}[]"
-    return TypeEntry(entry.array_oid, name, sql_name, 0, entry.oid, category, typtype, entry.delimiter)
+    rest = (category, typtype, entry.delimiter, 0, entry.has_binary)
+    return TypeEntry(entry.array_oid, name, sql_name, 0, entry.oid, *rest)
 
 
 #: Array oid -> its element's entry. (int2vector and its like are no array types: they have no oid here.)
