@@ -13,7 +13,21 @@ from pgsansio.kernel import UUID, Record
 from pgsansio.policy.conninfo import parse_dsn, redact_dsn
 from pgsansio.policy.subscriptions import Overflow
 from pgsansio.sqlstates import *  # noqa: F403 - in `errors`, too, but type checkers do not follow its __all__
-from pgsansio.types import Attribute, Notification, ServerVersion, Type
+from pgsansio.types import (
+    Attribute,
+    BitString,
+    Box,
+    Circle,
+    Line,
+    LineSegment,
+    Notification,
+    Path,
+    Point,
+    Polygon,
+    Range,
+    ServerVersion,
+    Type,
+)
 
 __version__ = "0.1.0"
 
@@ -21,12 +35,21 @@ __all__: list[str] = [
     "UUID",
     "Attribute",
     "Backend",
+    "BitString",
+    "Box",
+    "Circle",
     "Engine",
     "Format",
     "Frontend",
+    "Line",
+    "LineSegment",
     "Notification",
     "Outcome",
     "Overflow",
+    "Path",
+    "Point",
+    "Polygon",
+    "Range",
     "Record",
     "ServerVersion",
     "TransactionStatus",

@@ -1,11 +1,23 @@
 """What the user holds in the end and what is not a row: values that Python has no type for, and descriptions."""
 
+from pgsansio.types.bit_string import BitString
 from pgsansio.types.description import Attribute, Type
+from pgsansio.types.geometry import Box, Circle, Line, LineSegment, Path, Point, Polygon
+from pgsansio.types.range import Range
 from pgsansio.types.server import Notification, ServerVersion, parse_server_version
 
 __all__ = [
     "Attribute",
+    "BitString",
+    "Box",
+    "Circle",
+    "Line",
+    "LineSegment",
     "Notification",
+    "Path",
+    "Point",
+    "Polygon",
+    "Range",
     "ServerVersion",
     "Type",
     "parse_server_version",
