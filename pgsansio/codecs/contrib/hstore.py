@@ -39,39 +39,42 @@ def decode_hstore(data: bytes) -> dict[str, str | None]:
         ValueError: the counts and lengths contradict the size, a key is NULL or comes twice, or what should be text
             is none (UnicodeDecodeError).
     """
+    size = len(data)
     pairs: dict[str, str | None] = {}
     try:
         (count,) = _unpack_length(data)
         # Every pair takes two lengths: what more pairs would need is not even tried.
-        if not 0 <= count <= (len(data) - 4) // 8:
-            raise ValueError(f"hstore of {count} pairs in {len(data)} bytes")
+        if not 0 <= count <= (size - 4) // 8:
+            raise ValueError(f"hstore of {count} pairs in {size} bytes")
         position = 4
+        # A text that runs beyond the end is noticed by the next length, or behind the loop.
         for _ in range(count):
-            key, position = _read_text(data, position)
-            if key is None:
-                raise ValueError("null value not allowed in hstore key")
-            pairs[key], position = _read_text(data, position)
+            (length,) = _unpack_length(data, position)
+            if length < 0:
+                null = length == NULL_LENGTH
+                raise ValueError(
+                    "null value not allowed in hstore key" if null else f"invalid length {length} of a key"
+                )
+            start = position + 4
+            position = start + length
+            key = data[start:position].decode()
+            (length,) = _unpack_length(data, position)
+            start = position + 4
+            if length >= 0:
+                position = start + length
+                pairs[key] = data[start:position].decode()
+            elif length == NULL_LENGTH:
+                position = start
+                pairs[key] = None
+            else:
+                raise ValueError(f"invalid length {length} of a value")
     except struct.error:
         raise ValueError("hstore value ends before its last pair") from None
-    if position != len(data):
-        raise ValueError(f"{len(data) - position} bytes after the last pair of an hstore")
+    if position != size:
+        raise ValueError(f"the last pair of an hstore ends at byte {position} of {size}")
     if len(pairs) != count:
         raise ValueError("hstore has a key twice")
     return pairs
-
-
-def _read_text(data: bytes, position: int) -> tuple[str | None, int]:
-    """The text or NULL that begins at `position` with its length, and where it ends."""
-    (length,) = _unpack_length(data, position)
-    start = position + 4
-    if length < 0:
-        if length == NULL_LENGTH:
-            return None, start
-        raise ValueError(f"invalid length {length} in an hstore")
-    end = start + length
-    if end > len(data):
-        raise ValueError("a text in an hstore is longer than the hstore")
-    return data[start:end].decode(), end
 
 
 def encode_hstore(value: Any) -> bytes:
