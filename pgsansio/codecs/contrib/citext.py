@@ -8,7 +8,7 @@ from pgsansio.kernel.contract import Opcode
 
 __all__ = ["CITEXT", "SOURCE", "TYPES"]
 
-SOURCE: Final = 'manual, "citext — a case-insensitive character string type"'
+SOURCE: Final = "citext — a case-insensitive character string type"
 
 CITEXT: Final = ExtensionType(
     "citext", "citext", decode_text, encode_text, decode_text, encode_text, Opcode.TEXT, Opcode.TEXT

@@ -19,7 +19,7 @@ from pgsansio.types.cube import Cube
 
 __all__ = ["CUBE", "SOURCE", "decode_cube", "decode_cube_text", "encode_cube", "encode_cube_text"]
 
-SOURCE: Final = 'manual, "cube — a multi-dimensional cube data type"'
+SOURCE: Final = "cube — a multi-dimensional cube data type"
 
 _POINT: Final = 0x80000000
 

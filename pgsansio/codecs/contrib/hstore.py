@@ -20,7 +20,7 @@ from pgsansio.kernel.contract import NULL_LENGTH
 
 __all__ = ["HSTORE", "SOURCE", "decode_hstore", "decode_hstore_text", "encode_hstore", "encode_hstore_text"]
 
-SOURCE: Final = 'manual, "hstore — hstore key/value datatype"'
+SOURCE: Final = "hstore — hstore key/value datatype"
 
 _unpack_length = struct.Struct(">i").unpack_from
 _pack_length = struct.Struct(">i").pack

@@ -14,7 +14,7 @@ from pgsansio.kernel.contract import Opcode
 
 __all__ = ["LQUERY", "LTREE", "LTXTQUERY", "SOURCE", "TYPES", "decode_ltree", "encode_ltree"]
 
-SOURCE: Final = 'manual, "ltree — hierarchical tree-like data type"'
+SOURCE: Final = "ltree — hierarchical tree-like data type"
 
 
 def decode_ltree(data: bytes) -> str:

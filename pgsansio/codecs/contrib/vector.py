@@ -49,7 +49,7 @@ __all__ = [
     "vector_codecs",
 ]
 
-SOURCE: Final = "pgvector, README, Reference"
+SOURCE: Final = "pgvector's README, Reference"
 
 #: The most that the int16 of the binary form can say.
 _MAX_DIMENSIONS: Final = 2**15 - 1
