@@ -147,13 +147,13 @@ _BY_OID: Final = "SELECT $1::pg_catalog.oid[]"
 
 #: $1: typname; $2: the schema, or NULL; $3: whether its array type is asked for, whose own name may be anything.
 _BY_NAME: Final = """\
-SELECT pg_catalog.array_agg(CASE WHEN $3 THEN t.typarray ELSE t.oid END)
+SELECT pg_catalog.array_agg(CASE WHEN $3::pg_catalog.bool THEN t.typarray ELSE t.oid END)
     FROM pg_catalog.pg_type AS t
     JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
-    WHERE t.typname OPERATOR(pg_catalog.=) $1
+    WHERE t.typname OPERATOR(pg_catalog.=) $1::pg_catalog.text
       AND CASE
-          WHEN $2 IS NULL THEN pg_catalog.pg_type_is_visible(t.oid)
-          ELSE n.nspname OPERATOR(pg_catalog.=) $2
+          WHEN $2::pg_catalog.text IS NULL THEN pg_catalog.pg_type_is_visible(t.oid)
+          ELSE n.nspname OPERATOR(pg_catalog.=) $2::pg_catalog.text
       END"""
 
 _MULTIRANGE_PART: Final = """
@@ -259,13 +259,15 @@ def read_types(rows: Iterable[Iterable[object]]) -> list[TypeInfo]:
         ProtocolError: they contradict each other or what a catalogue may say.
     """
     infos: dict[int, TypeInfo] = {}
+    names: set[tuple[str, str]] = set()
     try:
         for row in rows:
             info, _ = _read_row(row)
-            if info.oid in infos:
-                raise ValueError(f"there are two rows for type {info.oid}")
             check_type(info)
+            if info.oid in infos or (info.schema, info.name) in names:
+                raise ValueError(f"there are two rows for type {info.oid}, or for one of its name")
             infos[info.oid] = info
+            names.add((info.schema, info.name))
         types: list[TypeInfo] = []
         for oid in parts_first(infos, infos):
             if builtin_info(oid) is None:
