@@ -9,7 +9,7 @@ from typing import Any, Final
 from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name
 from pgsansio.kernel.contract import Opcode
 
-__all__ = ["CODECS", "decode_bytea", "encode_bytea"]
+__all__ = ["CODECS", "decode_bytea", "decode_bytea_text", "encode_bytea", "encode_bytea_text"]
 
 #: What follows a backslash in the escape format; anything else is not its output.
 _ESCAPE: Final = re.compile(rb"\\(\\|[0-3][0-7]{2}|)")
@@ -52,13 +52,8 @@ def _spell(value: bytes) -> str:
     return "\\x" + value.hex()
 
 
+encode_bytea_text = text_encoder(encode_bytea, decode_bytea, _spell)
+
 CODECS: Final[tuple[CodecPair, ...]] = (
-    codec_pair(
-        "bytea",
-        Opcode.BYTEA,
-        decode_bytea,
-        encode_bytea,
-        decode_bytea_text,
-        text_encoder(encode_bytea, decode_bytea, _spell),
-    ),
+    codec_pair("bytea", Opcode.BYTEA, decode_bytea, encode_bytea, decode_bytea_text, encode_bytea_text),
 )

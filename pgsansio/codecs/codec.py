@@ -31,6 +31,8 @@ def codec_pair(
     decode_text: Callable[[bytes], Any],
     encode_text: Callable[[Any], bytes],
     text_opcode: Opcode = Opcode.CALL,
+    *,
+    atomic: bool = True,
 ) -> CodecPair:
     """The codecs of a built-in type.
 
@@ -38,11 +40,12 @@ def codec_pair(
         name: its typname in the catalogue.
         opcode, decode, encode: for its binary format.
         decode_text, encode_text, text_opcode: for its text format; an opcode here says that the bytes are the same.
+        atomic: as in `ValueCodec`.
     """
     entry = BY_NAME[name]
     return (
-        ValueCodec(entry.oid, entry.sql_name, opcode, Format.BINARY, decode, encode),
-        ValueCodec(entry.oid, entry.sql_name, text_opcode, Format.TEXT, decode_text, encode_text),
+        ValueCodec(entry.oid, entry.sql_name, opcode, Format.BINARY, decode, encode, atomic=atomic),
+        ValueCodec(entry.oid, entry.sql_name, text_opcode, Format.TEXT, decode_text, encode_text, atomic=atomic),
     )
 
 

@@ -12,19 +12,18 @@ has PostgreSQL's calendar (proleptic Gregorian), but only for the years 1 to 999
 says which value it was, spelled as PostgreSQL prints it.
 
 As text, only what ISO style prints becomes one of Python's types (manual, "Date/Time Output"); what another DateStyle
-prints stays str, and so does an interval in any style.
+prints stays str. An interval is read in each of the four styles that IntervalStyle chooses from ("Interval Output").
 """
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import lru_cache
 from typing import Any, Final
 
 from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name, wrong_length
 from pgsansio.codecs.integer import encode_int4, encode_int8
-from pgsansio.codecs.text import decode_text, encode_text
 from pgsansio.kernel.contract import Opcode
 
 __all__ = [
@@ -270,19 +269,23 @@ def decode_interval(data: bytes) -> timedelta:
         microseconds, days, months = _unpack_interval(data)
     except struct.error:
         raise wrong_length("interval", data, 16) from None
+    return _timedelta(months, days, microseconds)
+
+
+def _timedelta(months: int, days: int, microseconds: int) -> timedelta:
+    days_in_months = 0
     if months:
         if months > 0:
-            days += months // 12 * 365 + months % 12 * 30
+            days_in_months = months // 12 * 365 + months % 12 * 30
         else:
-            days -= -months // 12 * 365 + -months % 12 * 30
+            days_in_months = -(-months // 12 * 365 + -months % 12 * 30)
     try:
-        return timedelta(days, 0, microseconds)
+        return timedelta(days + days_in_months, 0, microseconds)
     except OverflowError:
-        raise _unrepresentable_interval(data) from None
+        raise _unrepresentable_interval(months, days, microseconds) from None
 
 
-def _unrepresentable_interval(data: bytes) -> ValueError:
-    microseconds, days, months = _unpack_interval(data)
+def _unrepresentable_interval(months: int, days: int, microseconds: int) -> ValueError:
     if (microseconds, days, months) == (_INFINITE_MICROSECONDS, _INFINITE_DAYS, _INFINITE_DAYS):
         name = "infinity"
     elif (microseconds, days, months) == (
@@ -413,6 +416,60 @@ def _offset(match: re.Match[str]) -> timedelta:
     return -offset if match["sign"] == "-" else offset
 
 
+# What the styles postgres, postgres_verbose, sql_standard and iso_8601 print. A sign is that of the one number behind
+# it, but for `negative` and `ago`, which turn everything around.
+_CLOCK: Final = r"(?P<sign>[+-]?)(?P<hours>\d{1,10}):(?P<minutes>\d\d):(?P<seconds>\d\d(?:\.\d{1,6})?)"
+_NUMBER: Final = r"(?P<%s>[+-]?\d{1,10})"
+_SECONDS: Final = r"(?P<seconds>[+-]?\d{1,10}(?:\.\d{1,6})?)"
+_match_interval: Final[tuple[Callable[[str], re.Match[str] | None], ...]] = tuple(
+    re.compile(pattern, re.ASCII).fullmatch
+    for pattern in (
+        f"(?!\\Z)(?:{_NUMBER % 'years'} years?(?: |\\Z))?(?:{_NUMBER % 'months'} mons?(?: |\\Z))?"
+        f"(?:{_NUMBER % 'days'} days?(?: |\\Z))?(?:{_CLOCK})?(?<! )",
+        f"@(?= )(?: {_NUMBER % 'years'} years?)?(?: {_NUMBER % 'months'} mons?)?(?: {_NUMBER % 'days'} days?)?"
+        f"(?: {_NUMBER % 'hours'} hours?)?(?: {_NUMBER % 'minutes'} mins?)?(?: {_SECONDS} secs?)?(?: 0)?(?P<ago> ago)?",
+        r"(?P<negative>-?)(?P<years>\d{1,10})-(?P<months>\d{1,2})",
+        f"(?P<negative>-?)(?P<days>\\d{{1,10}}) {_CLOCK}",
+        rf"(?P<month_sign>[+-])(?P<years>\d{{1,10}})-(?P<months>\d{{1,2}}) {_NUMBER % 'days'} {_CLOCK}",
+        f"P(?=.)(?:{_NUMBER % 'years'}Y)?(?:{_NUMBER % 'months'}M)?(?:{_NUMBER % 'days'}D)?"
+        f"(?:T(?:{_NUMBER % 'hours'}H)?(?:{_NUMBER % 'minutes'}M)?(?:{_SECONDS}S)?)?",
+        "(?P<seconds>0)",
+    )
+)
+
+
+def decode_interval_text(data: bytes) -> timedelta:
+    text = data.decode("ascii")
+    if text in ("infinity", "-infinity"):
+        raise ValueError(f"interval {text} is out of range for datetime.timedelta")
+    for match_style in _match_interval:
+        match = match_style(text)
+        if match is not None:
+            return _interval(match.groupdict())
+    raise ValueError(f"invalid interval text {data[:80]!r}")
+
+
+def _interval(parts: Mapping[str, str | None]) -> timedelta:
+    months = int(parts.get("years") or 0) * 12 + int(parts.get("months") or 0)
+    if parts.get("month_sign") == "-":
+        months = -months
+    whole, _, fraction = (parts.get("seconds") or "0").partition(".")
+    microseconds = int(fraction.ljust(6, "0"))
+    microseconds = int(whole) * _SECOND + (-microseconds if whole[0] == "-" else microseconds)
+    microseconds += (int(parts.get("hours") or 0) * 3600 + int(parts.get("minutes") or 0) * 60) * _SECOND
+    if parts.get("sign") == "-":
+        microseconds = -microseconds
+    days = int(parts.get("days") or 0)
+    if parts.get("negative") or parts.get("ago"):
+        months, days, microseconds = -months, -days, -microseconds
+    return _timedelta(months, days, microseconds)
+
+
+def _spell_interval(value: timedelta) -> str:
+    """In ISO 8601, which is read alike under every IntervalStyle; others make -1 day 00:00:01 one negative value."""
+    return f"P{value.days}DT{value.seconds}.{value.microseconds:06}S"
+
+
 def _spell_date(value: date) -> str:
     return "infinity" if value == date.max else "-infinity" if value == date.min else value.isoformat()
 
@@ -466,6 +523,12 @@ CODECS: Final[tuple[CodecPair, ...]] = (
         decode_timestamptz_text,
         text_encoder(encode_timestamptz, decode_timestamptz, _spell_datetime),
     ),
-    # Its text follows IntervalStyle, of which a value does not tell: str.
-    codec_pair("interval", Opcode.INTERVAL, decode_interval, encode_interval, decode_text, encode_text, Opcode.TEXT),
+    codec_pair(
+        "interval",
+        Opcode.INTERVAL,
+        decode_interval,
+        encode_interval,
+        decode_interval_text,
+        text_encoder(encode_interval, decode_interval, _spell_interval),
+    ),
 )

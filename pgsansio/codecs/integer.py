@@ -1,6 +1,6 @@
-"""smallint, integer, bigint, and the unsigned 32-bit oid, xid and cid: big-endian integers of their size.
+"""smallint, integer, bigint, and the unsigned oid, xid, cid (32 bits) and xid8 (64): big-endian integers of their size.
 
-The server's functions: int2send, int4send, int8send, oidsend, xidsend, cidsend, and the same with recv.
+The server's functions: int2send, int4send, int8send, oidsend, xidsend, cidsend, xid8send, and the same with recv.
 """
 
 import operator
@@ -18,20 +18,25 @@ __all__ = [
     "decode_int4",
     "decode_int8",
     "decode_uint4",
+    "decode_uint8",
     "encode_int2",
     "encode_int4",
     "encode_int8",
     "encode_uint4",
+    "encode_uint8",
+    "whole_number",
 ]
 
 _unpack_int2 = struct.Struct(">h").unpack
 _unpack_int4 = struct.Struct(">i").unpack
 _unpack_int8 = struct.Struct(">q").unpack
 _unpack_uint4 = struct.Struct(">I").unpack
+_unpack_uint8 = struct.Struct(">Q").unpack
 _pack_int2 = struct.Struct(">h").pack
 _pack_int4 = struct.Struct(">i").pack
 _pack_int8 = struct.Struct(">q").pack
 _pack_uint4 = struct.Struct(">I").pack
+_pack_uint8 = struct.Struct(">Q").pack
 
 
 def decode_int2(data: bytes) -> int:
@@ -43,7 +48,7 @@ def decode_int2(data: bytes) -> int:
 
 
 def encode_int2(value: Any) -> bytes:
-    """Raises as `_whole_number`; OverflowError: out of range."""
+    """Raises as `whole_number`; OverflowError: out of range."""
     try:
         return _pack_int2(value)
     except struct.error:
@@ -59,7 +64,7 @@ def decode_int4(data: bytes) -> int:
 
 
 def encode_int4(value: Any) -> bytes:
-    """Raises as `_whole_number`; OverflowError: out of range."""
+    """Raises as `whole_number`; OverflowError: out of range."""
     try:
         return _pack_int4(value)
     except struct.error:
@@ -75,7 +80,7 @@ def decode_int8(data: bytes) -> int:
 
 
 def encode_int8(value: Any) -> bytes:
-    """Raises as `_whole_number`; OverflowError: out of range."""
+    """Raises as `whole_number`; OverflowError: out of range."""
     try:
         return _pack_int8(value)
     except struct.error:
@@ -91,23 +96,39 @@ def decode_uint4(data: bytes) -> int:
 
 
 def encode_uint4(value: Any) -> bytes:
-    """Raises as `_whole_number`; OverflowError: out of range."""
+    """Raises as `whole_number`; OverflowError: out of range."""
     try:
         return _pack_uint4(value)
     except struct.error:
         return _pack_other(value, _pack_uint4, "uint32")
 
 
+def decode_uint8(data: bytes) -> int:
+    try:
+        value: int = _unpack_uint8(data)[0]
+    except struct.error:
+        raise wrong_length("uint8", data, 8) from None
+    return value
+
+
+def encode_uint8(value: Any) -> bytes:
+    """Raises as `whole_number`; OverflowError: out of range."""
+    try:
+        return _pack_uint8(value)
+    except struct.error:
+        return _pack_other(value, _pack_uint8, "uint64")
+
+
 def _pack_other(value: object, pack: Callable[[int], bytes], name: str) -> bytes:
     """Pack what struct refused: either no `__index__`, or out of range."""
-    number = _whole_number(value)
+    number = whole_number(value)
     try:
         return pack(number)
     except struct.error:
         raise OverflowError(f"value out of {name} range") from None
 
 
-def _whole_number(value: object) -> int:
+def whole_number(value: object) -> int:
     """The integer a value stands for, by `__index__` or else by `__int__`.
 
     asyncpg takes everything with `__int__` and so makes 1 of 1.7; here a number that would lose something is refused.
@@ -138,4 +159,5 @@ CODECS: Final[tuple[CodecPair, ...]] = (
     _pair("oid", Opcode.UINT4, decode_uint4, encode_uint4),
     _pair("xid", Opcode.UINT4, decode_uint4, encode_uint4),
     _pair("cid", Opcode.UINT4, decode_uint4, encode_uint4),
+    _pair("xid8", Opcode.UINT8, decode_uint8, encode_uint8),
 )

@@ -1,8 +1,8 @@
-"""text, varchar, char(n), name, "char", cstring, unknown, xml, void.
+"""text, varchar, char(n), name, "char", cstring, unknown, xml, refcursor, pg_node_tree, void.
 
 Text travels in client_encoding, which is always UTF8 here, and looks the same in both formats (the server's textsend,
-bpcharsend, namesend, cstring_send, unknownsend, xml_send, and the same with recv). "char" is one byte of no encoding
-(charsend), void is empty (void_send).
+bpcharsend, namesend, cstring_send, unknownsend, xml_send, and the same with recv; a pg_node_tree is only sent, never
+received). "char" is one byte of no encoding (charsend), void is empty (void_send).
 """
 
 import re
@@ -86,7 +86,7 @@ def _text_pair(name: str) -> CodecPair:
 
 
 CODECS: Final[tuple[CodecPair, ...]] = (
-    *map(_text_pair, ("text", "varchar", "bpchar", "name", "cstring", "unknown", "xml")),
+    *map(_text_pair, ("text", "varchar", "bpchar", "name", "cstring", "unknown", "xml", "refcursor", "pg_node_tree")),
     codec_pair("char", Opcode.CHAR, decode_char, encode_char, decode_char_text, encode_char_text),
     codec_pair("void", Opcode.CALL, decode_void, encode_void, decode_void, encode_void),
 )

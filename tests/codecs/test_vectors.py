@@ -13,9 +13,6 @@ from tests.codecs.vectors import DECODE_ONLY, VECTORS
 
 REGISTRY = Registry()
 
-#: The types whose text depends on IntervalStyle, and so stays text.
-TEXT_STAYS = ("interval", "_interval")
-
 
 def same(left: object, right: object) -> bool:
     """Equal, in class, too, and in what equality overlooks: the sign of zero, NaN, a Decimal's exponent, offsets."""
@@ -50,17 +47,12 @@ def test_value_encodes_to_the_servers_bytes(name: str, data: str, value: object)
     assert codec.encode(value).hex() == data
 
 
-@pytest.mark.parametrize(("name", "text", "data", "value"), [row for row in VECTORS if row[0] not in TEXT_STAYS])
+@pytest.mark.parametrize(("name", "text", "data", "value"), VECTORS)
 def test_text_agrees_with_binary(name: str, text: bytes, data: str, value: object) -> None:
     codec = REGISTRY.text_codec(BY_NAME[name].oid)
     assert codec.format is Format.TEXT
     assert same(codec.decode(text), value)
     assert same(codec.decode(codec.encode(value)), value)
-
-
-@pytest.mark.parametrize(("name", "text"), [row[:2] for row in VECTORS if row[0] == "interval"])
-def test_interval_text_stays_text(name: str, text: bytes) -> None:
-    assert REGISTRY.text_codec(BY_NAME[name].oid).decode(text) == text.decode()
 
 
 @pytest.mark.parametrize(

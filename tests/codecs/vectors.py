@@ -16,6 +16,37 @@ from uuid import UUID
 __all__ = ["DECODE_ONLY", "VECTORS"]
 
 VECTORS: Final[tuple[tuple[str, bytes, str, object], ...]] = (
+    ("xid8", b"0", "0000000000000000", 0),
+    ("xid8", b"18446744073709551615", "ffffffffffffffff", 18446744073709551615),
+    (
+        "_xid8",
+        b"{1,18446744073709551615,NULL}",
+        "0000000100000001000013cd000000030000000100000008000000000000000100000008ffffffffffffffffffffffff",
+        [1, 18446744073709551615, None],
+    ),
+    ("jsonpath", b'$."a"', "01242e226122", '$."a"'),
+    ("jsonpath", b"strict $[*]?(@ > 1.5)", "0173747269637420245b2a5d3f2840203e20312e3529", "strict $[*]?(@ > 1.5)"),
+    ("jsonpath", b'$."\xc3\xa9"', "01242e22c3a922", '$."é"'),
+    (
+        "_jsonpath",
+        b'{"$.\\"a\\"",NULL,"$.\\"b c\\""}',
+        "000000010000000100000fe800000003000000010000000601242e226122ffffffff0000000801242e2262206322",
+        ['$."a"', None, '$."b c"'],
+    ),
+    ("refcursor", b"", "", ""),
+    ("refcursor", b"my cursor", "6d7920637572736f72", "my cursor"),
+    (
+        "_refcursor",
+        b'{a,NULL,"b c"}',
+        "0000000100000001000006fe00000003000000010000000161ffffffff00000003622063",
+        ["a", None, "b c"],
+    ),
+    (
+        "pg_node_tree",
+        b"{CONST :consttype 23 :consttypmod -1 :constcollid 0 :constlen 4 :constbyval true :constisnull false :location 35 :constvalue 4 [ 5 0 0 0 0 0 0 0 ]}",
+        "7b434f4e5354203a636f6e737474797065203233203a636f6e73747479706d6f64202d31203a636f6e7374636f6c6c69642030203a636f6e73746c656e2034203a636f6e7374627976616c2074727565203a636f6e737469736e756c6c2066616c7365203a6c6f636174696f6e203335203a636f6e737476616c75652034205b20352030203020302030203020302030205d7d",
+        "{CONST :consttype 23 :consttypmod -1 :constcollid 0 :constlen 4 :constbyval true :constisnull false :location 35 :constvalue 4 [ 5 0 0 0 0 0 0 0 ]}",
+    ),
     ("bool", b"t", "01", True),
     ("bool", b"f", "00", False),
     ("int2", b"0", "0000", 0),
