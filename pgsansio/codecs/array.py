@@ -18,13 +18,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from math import prod
 from typing import Any, Final, TypeVar, cast
 
-from pgsansio.codecs.codec import type_name
+from pgsansio.codecs.codec import OutdatedTypeError, type_name
 from pgsansio.enums import Format
+from pgsansio.kernel import Record
 from pgsansio.kernel.contract import NULL_LENGTH, Opcode, ValueCodec
+from pgsansio.types.range import Range
 
-__all__ = ["MAX_DIMENSIONS", "array_codec"]
+__all__ = ["MAX_DIMENSIONS", "array_codec", "nest", "read_elements", "read_header"]
 
-T = TypeVar("T")
+AnyBytes = TypeVar("AnyBytes", bytes, memoryview)
 
 #: The server's MAXDIM.
 MAX_DIMENSIONS: Final = 6
@@ -55,34 +57,43 @@ def array_codec(oid: int, name: str, element: ValueCodec, delimiter: str = ",") 
         delimiter: the element type's typdelim, one ASCII character; of importance for the text format only.
     """
     if element.format is Format.BINARY:
-        decode, encode = _binary_decoder(element), _binary_encoder(element)
+        decode, encode = _binary_decoder(oid, element), _binary_encoder(element)
         return ValueCodec(oid, name, Opcode.ARRAY, Format.BINARY, decode, encode, element, atomic=False)
     decode, encode = _text_decoder(element, delimiter), _text_encoder(element, delimiter)
-    return ValueCodec(oid, name, Opcode.CALL, Format.TEXT, decode, encode, atomic=False)
+    return ValueCodec(oid, name, Opcode.CALL, Format.TEXT, decode, encode, element, atomic=False)
 
 
 # Binary
 
 
-def _binary_decoder(element: ValueCodec) -> Callable[[bytes], list[Any]]:
+def _binary_decoder(oid: int, element: ValueCodec) -> Callable[[bytes], list[Any]]:
     decode_element = element.decode
     record, size = _FIXED.get(element.opcode, (None, 0))
 
     def decode_array(data: bytes) -> list[Any]:
-        """Raises ValueError for contradictions, and what the element's decoder raises."""
-        sizes, count, offset = _read_header(data, element.oid)
+        """Nested for dimensions, whose lower bounds are lost; an empty array has no dimensions.
+
+        Raises:
+            OutdatedTypeError: elements of another type. ValueError: for contradictions. And what the element's decoder
+                raises.
+        """
+        sizes, count, offset = read_header(data, oid, element.oid)
         if record is not None and count and len(data) - offset == count * record.size:
             lengths, values = zip(*record.iter_unpack(data[offset:]), strict=True)
             if lengths.count(size) == count:
-                return _nest(list(values), sizes)
+                return nest(list(values), sizes)
             # NULLs and wrong lengths that happen to add up.
-        return _nest(_read_elements(data, offset, count, decode_element), sizes)
+        return nest(read_elements(data, offset, count, decode_element), sizes)
 
     return decode_array
 
 
-def _read_header(data: bytes, element_oid: int) -> tuple[list[int], int, int]:
-    """The sizes of the dimensions, the number of elements (no more than there is room for), where they begin."""
+def read_header(data: bytes | memoryview, array_oid: int, element_oid: int) -> tuple[list[int], int, int]:
+    """The sizes of the dimensions, the number of elements (no more than there is room for), where they begin.
+
+    Raises:
+        OutdatedTypeError: they are of another type. ValueError: for contradictions.
+    """
     try:
         dimensions, flags, oid = _unpack_header(data)
     except struct.error:
@@ -92,7 +103,7 @@ def _read_header(data: bytes, element_oid: int) -> tuple[list[int], int, int]:
     if flags not in (0, 1):
         raise ValueError(f"invalid array flags: {flags}")
     if oid != element_oid:
-        raise ValueError(f"array of type {oid} instead of {element_oid}")
+        raise OutdatedTypeError(f"array of type {oid} instead of {element_oid}", oid=array_oid)
     offset = 12 + 8 * dimensions
     if len(data) < offset:
         raise ValueError(f"invalid array value: {len(data)} bytes with {dimensions} dimensions")
@@ -105,31 +116,33 @@ def _read_header(data: bytes, element_oid: int) -> tuple[list[int], int, int]:
     return sizes, count, offset
 
 
-def _read_elements(data: bytes, offset: int, count: int, decode: Callable[[bytes], Any]) -> list[Any]:
+def read_elements(data: AnyBytes, offset: int, count: int, decode: Callable[[AnyBytes], Any]) -> list[Any]:
+    """The elements from `offset` to the end; `decode` is given parts of `data`, of its type."""
+    end = len(data)
     values: list[Any] = []
     append = values.append
-    try:
-        for _ in range(count):
+    for _ in range(count):
+        try:
             (length,) = _unpack_length(data, offset)
-            start = offset + 4
-            if length >= 0:
-                offset = start + length
-                if offset > len(data):
-                    raise ValueError("an array element is longer than its array")
-                append(decode(data[start:offset]))
-            elif length == NULL_LENGTH:
-                offset = start
-                append(None)
-            else:
-                raise ValueError(f"invalid length {length} of an array element")
-    except struct.error:
-        raise ValueError("array value ends before its last element") from None
-    if offset != len(data):
-        raise ValueError(f"{len(data) - offset} bytes after the last array element")
+        except struct.error:
+            raise ValueError("array value ends before its last element") from None
+        start = offset + 4
+        if length >= 0:
+            offset = start + length
+            if offset > end:
+                raise ValueError("an array element is longer than its array")
+            append(decode(data[start:offset]))
+        elif length == NULL_LENGTH:
+            offset = start
+            append(None)
+        else:
+            raise ValueError(f"invalid length {length} of an array element")
+    if offset != end:
+        raise ValueError(f"{end - offset} bytes after the last array element")
     return values
 
 
-def _nest(values: list[Any], sizes: Sequence[int]) -> list[Any]:
+def nest(values: list[Any], sizes: Sequence[int]) -> list[Any]:
     """The flat values as nested lists; an array with a size of 0 is empty in every dimension."""
     if values:
         for size in reversed(sizes[1:]):
@@ -139,11 +152,12 @@ def _nest(values: list[Any], sizes: Sequence[int]) -> list[Any]:
 
 def _binary_encoder(element: ValueCodec) -> Callable[[Any], bytes]:
     encode_element = element.encode
+    flatten = _flattener(element)
     record, size = _FIXED.get(element.opcode, (None, 0)) if element.opcode is not Opcode.BOOL else (None, 0)
 
     def encode_array(value: Any) -> bytes:
-        """Raises as `_flatten` and `_encode_elements`."""
-        values, sizes = _flatten(value)
+        """Raises as `_flattener` says, and as `_encode_elements`."""
+        values, sizes = flatten(value)
         if not values:
             return _pack_header(0, 0, element.oid)
         body: bytes | None = None
@@ -179,6 +193,11 @@ def _is_dimension(kind: type) -> bool:
     return kind is list or (_is_container(kind) and not issubclass(kind, tuple))
 
 
+def _is_dimension_of_composites(kind: type) -> bool:
+    """A Record is a dimension of numbers, say, but an element among composites."""
+    return _is_dimension(kind) and not issubclass(kind, Record)
+
+
 def _is_container(kind: type) -> bool:
     return (
         issubclass(kind, Sized)
@@ -187,44 +206,86 @@ def _is_container(kind: type) -> bool:
     )
 
 
-def _flatten(value: object) -> tuple[list[Any], list[int]]:
-    """All elements, the last dimension running fastest, and the sizes of the dimensions.
+def _flattener(element: ValueCodec) -> Callable[[object], tuple[list[Any], list[int]]]:
+    """What makes an array's value all elements, the last dimension running fastest, and the sizes of the dimensions.
 
-    Raises:
+    It raises:
         TypeError: not a sized iterable, or str, bytes or a mapping.
         ValueError: more than 6 dimensions, or not a rectangle.
     """
-    if not _is_container(type(value)):
-        raise TypeError(f"a sized iterable container expected (got type {type_name(value)!r})")
-    container = cast("Iterable[Any]", value)
-    depth = _depth(container)
-    values = list(container)
-    sizes = [len(values)]
-    while True:
-        # By type, since there are few types even among many values.
-        dimensions = {_is_dimension(kind) for kind in set(map(type, values))}
-        if dimensions != {len(sizes) < depth} and values:
-            raise ValueError("non-homogeneous array")
-        if len(sizes) == depth:
-            return values, sizes
-        parts: list[list[Any]] = list(map(list, values))
-        size = len(parts[0])
-        if any(len(part) != size for part in parts):
-            raise ValueError("non-homogeneous array")
-        sizes.append(size)
-        values = [item for part in parts for item in part]
+    is_dimension = _is_dimension_of_composites if _is_composite(element) else _is_dimension
+    depth_of = _depth_of_multiranges if _is_multirange(element) else _depth
+
+    def flatten(value: object) -> tuple[list[Any], list[int]]:
+        if not _is_container(type(value)):
+            raise TypeError(f"a sized iterable container expected (got type {type_name(value)!r})")
+        container = cast("Iterable[Any]", value)
+        depth = depth_of(container, is_dimension)
+        values = list(container)
+        sizes = [len(values)]
+        while True:
+            # By type, since there are few types even among many values.
+            dimensions = {is_dimension(kind) for kind in set(map(type, values))}
+            if len(sizes) == depth:
+                if True in dimensions and depth_of is _depth:
+                    raise ValueError("non-homogeneous array")
+                return values, sizes
+            if dimensions != {True}:
+                raise ValueError("non-homogeneous array")
+            parts: list[list[Any]] = list(map(list, values))
+            size = len(parts[0])
+            if any(len(part) != size for part in parts):
+                raise ValueError("non-homogeneous array")
+            sizes.append(size)
+            values = [item for part in parts for item in part]
+
+    return flatten
 
 
-def _depth(value: Iterable[object]) -> int:
+def _is_composite(element: ValueCodec) -> bool:
+    return element.opcode is Opcode.COMPOSITE or bool(element.names)
+
+
+def _is_multirange(element: ValueCodec) -> bool:
+    """Its values are lists of ranges. A text codec has no opcode that says so, but is made of what is made of parts."""
+    if element.format is Format.BINARY:
+        return element.opcode is Opcode.MULTIRANGE
+    return element.element is not None and element.element.element is not None
+
+
+def _depth(value: Iterable[object], is_dimension: Callable[[type], bool]) -> int:
     """The number of dimensions by the first elements alone: a list may contain itself, and must not be multiplied."""
     depth = 1
     first: object = next(iter(value), None)
-    while _is_dimension(type(first)):
+    while is_dimension(type(first)):
         depth += 1
         if depth > MAX_DIMENSIONS:
-            raise ValueError(f"number of array dimensions ({depth}) exceed the maximum expected ({MAX_DIMENSIONS})")
+            raise _too_deep(depth)
         first = next(iter(cast("Iterable[object]", first)), None)
     return depth
+
+
+def _depth_of_multiranges(value: Iterable[object], is_dimension: Callable[[type], bool]) -> int:
+    """The same where the innermost list is an element, as multiranges are decoded; unless that is a tuple of ranges."""
+    depth = 1
+    first = _first_not_none(value)
+    while is_dimension(type(first)) and depth <= MAX_DIMENSIONS + 1:
+        depth += 1
+        first = _first_not_none(cast("Iterable[object]", first))
+    is_element = isinstance(first, tuple) and (not first or isinstance(first[0], Range | tuple | list))
+    if depth > 1 and not is_element:
+        depth -= 1
+    if depth > MAX_DIMENSIONS:
+        raise _too_deep(depth)
+    return depth
+
+
+def _first_not_none(value: Iterable[object]) -> object:
+    return next((item for item in value if item is not None), None)
+
+
+def _too_deep(depth: int) -> ValueError:
+    return ValueError(f"number of array dimensions ({depth}) exceed the maximum expected ({MAX_DIMENSIONS})")
 
 
 def _encode_elements(values: list[Any], sizes: Sequence[int], encode: Callable[[Any], bytes]) -> Iterable[bytes | None]:
@@ -244,7 +305,8 @@ def _encode_elements(values: list[Any], sizes: Sequence[int], encode: Callable[[
 
 # Text
 
-_BOUNDS: Final = re.compile(rb"(?:\[[+-]?[0-9]+:[+-]?[0-9]+\]){1,6}=")
+_BOUNDS: Final = re.compile(rb"(?:\[-?[0-9]{1,10}:-?[0-9]{1,10}\]){1,6}=")
+_BOUND: Final = re.compile(rb"(-?[0-9]+):(-?[0-9]+)")
 _ESCAPED: Final = re.compile(rb"\\(.)", re.DOTALL)
 #: What must be quoted, whatever the delimiter is: array_in would read it otherwise.
 _SPECIAL: Final = re.compile(rb'[{}"\\\s]|\A\Z|\A(?i:null)\Z')
@@ -263,7 +325,7 @@ def _text_decoder(element: ValueCodec, delimiter: str) -> Callable[[bytes], list
         """Raises ValueError for what array_out does not print, and what the element's decoder raises."""
         bounds = _BOUNDS.match(data)
         position = bounds.end() if bounds else 0
-        if data[position:] == b"{}":
+        if data == b"{}":
             return []
         values: list[Any] = []
         sizes: list[int | None] = []  # of each dimension, once one list of it was closed
@@ -311,7 +373,9 @@ def _text_decoder(element: ValueCodec, delimiter: str) -> Callable[[bytes], list
             position = match.end()
         if counts or not sizes:
             raise _malformed(data, position)
-        return _nest(values, cast("list[int]", sizes))
+        if bounds and [int(upper) - int(lower) + 1 for lower, upper in _BOUND.findall(data, 0, bounds.end())] != sizes:
+            raise ValueError(f"array text has other bounds than {bounds[0]!r}")
+        return nest(values, cast("list[int]", sizes))
 
     return decode_array
 
@@ -322,11 +386,12 @@ def _malformed(data: bytes, position: int) -> ValueError:
 
 def _text_encoder(element: ValueCodec, delimiter: str) -> Callable[[Any], bytes]:
     encode_element = element.encode
+    flatten = _flattener(element)
     mark = delimiter.encode("ascii")
 
     def encode_array(value: Any) -> bytes:
         """Raises as the binary encoder."""
-        values, sizes = _flatten(value)
+        values, sizes = flatten(value)
         if not values:
             return b"{}"
         level = [

@@ -71,7 +71,7 @@ def _read_sized(data: bytes, at: int) -> tuple[int, int]:
     try:
         (length,) = _unpack_int(data, at)
     except struct.error:
-        raise ValueError("range value ends before its last bound") from None
+        raise ValueError("range value ends before its last part") from None
     if not 0 <= length <= len(data) - at - 4:
         raise ValueError(f"invalid length {length} in a range value of {len(data)} bytes")
     return at + 4, at + 4 + length
@@ -211,7 +211,7 @@ def _binary_multirange_encoder(range: ValueCodec) -> Callable[[Any], bytes]:
 # Text
 
 
-def _range_end(data: bytes, at: int) -> tuple[bytes | None, bytes | None, int]:
+def _read_range(data: bytes, at: int) -> tuple[bytes | None, bytes | None, int]:
     """The texts of the bounds, None where there is none, of the range that begins at `at`, and where it ends."""
     if data[at : at + 1] not in (b"[", b"("):
         raise malformed(data, at, "range")
@@ -231,7 +231,7 @@ def _text_decoder(subtype: ValueCodec) -> Callable[[bytes], Range[Any]]:
         """Raises ValueError for what range_out does not print, and what the subtype's decoder raises."""
         if data == b"empty":
             return Range(empty=True)
-        lower, upper, end = _range_end(data, 0)
+        lower, upper, end = _read_range(data, 0)
         if end != len(data):
             raise malformed(data, end, "range")
         return Range(
@@ -263,7 +263,7 @@ def _text_multirange_decoder(range: ValueCodec) -> Callable[[bytes], list[Range[
     decode_range = range.decode
 
     def decode_multirange(data: bytes) -> list[Range[Any]]:
-        """Raises as the range's decoder, and ValueError for what multirange_out does not print."""
+        """Raises as the range's decoder, and ValueError for what multirange_in does not read."""
         if data == b"{}":
             return []
         ranges: list[Range[Any]] = []
@@ -272,7 +272,10 @@ def _text_multirange_decoder(range: ValueCodec) -> Callable[[bytes], list[Range[
             raise malformed(data, 0, "multirange")
         while mark != b"}":
             start = at + 1
-            _, _, at = _range_end(data, start)
+            if data.startswith(b"empty", start):
+                at = start + 5
+            else:
+                _, _, at = _read_range(data, start)
             ranges.append(decode_range(data[start:at]))
             mark = data[at : at + 1]
             if mark not in (b",", b"}"):
