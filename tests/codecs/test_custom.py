@@ -937,6 +937,14 @@ def test_an_alias_in_one_format() -> None:
             assert codec.format is Format[name.upper()]
 
 
+def test_an_alias_of_a_type_that_is_text() -> None:
+    for codec_name in ("money", "tsvector"):
+        codec = AliasCodec("mine", codec_name=codec_name).build(info("mine", TypeKind.BASE), BINARY_ENUM)
+        assert codec.format is Format.TEXT
+    with pytest.raises(InterfaceError, match="cannot alias mine to money: there is no binary codec for money"):
+        AliasCodec("mine", codec_name="money", format="binary")
+
+
 @pytest.mark.checklist("K-6")
 def test_an_alias_of_hstore() -> None:
     declaration = AliasCodec("mine", codec_name="pg_contrib.hstore")

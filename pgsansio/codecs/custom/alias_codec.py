@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, Literal, cast
 
+from pgsansio.codecs.builtin import BUILTIN, PREFERRED
 from pgsansio.codecs.codec import type_name
 from pgsansio.codecs.contrib import BY_CODEC_NAME
 from pgsansio.codecs.custom.checks import catalog_name, qualified
-from pgsansio.codecs.registry import _BUILTIN as BUILTIN
 from pgsansio.codecs.type_catalog import builtin_oid
 from pgsansio.codecs.type_info import TypeInfo, TypeKind
 from pgsansio.enums import Format
@@ -34,7 +34,7 @@ class AliasCodec:
     schema: str | None = field(default="public", kw_only=True)
     #: A core type by its name in SQL or in the catalogue ('int', 'numeric'), or 'pg_contrib.hstore'.
     codec_name: str = field(kw_only=True)
-    #: The only format to be used; None: each that the codec has.
+    #: The only format to be used; None: each that the codec has, but text alone where that is preferred.
     format: Literal["text", "binary"] | None = field(default=None, kw_only=True)
 
     extension: ClassVar[str] = ""
@@ -73,7 +73,12 @@ class AliasCodec:
 
     def _formats(self) -> list[Format]:
         """Those that there are and that are wanted."""
-        wanted = [Format.BINARY, Format.TEXT] if self.format is None else [Format[self.format.upper()]]
+        if self.format is not None:
+            wanted = [Format[self.format.upper()]]
+        elif PREFERRED.get(self._oid()) is Format.TEXT:
+            wanted = [Format.TEXT]
+        else:
+            wanted = [Format.BINARY, Format.TEXT]
         if self.codec_name in BY_CODEC_NAME:
             return wanted
         return [wire_format for wire_format in wanted if (self._oid(), wire_format) in BUILTIN]
