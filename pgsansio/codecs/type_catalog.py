@@ -278,7 +278,8 @@ class TypeCatalog:
             check_type(info)
             if info.oid in _BUILTIN:
                 continue
-            if names.setdefault((info.schema, info.name), info.oid) != info.oid or info.oid in told:
+            namesake = names.setdefault((info.schema, info.name), info.oid)
+            if namesake != info.oid or told.get(info.oid, info) != info:
                 raise ValueError(f"there are two descriptions of type {info.schema}.{info.name}, or of oid {info.oid}")
             told[info.oid] = info
         for oid in [oid for oid, info in told.items() if self._says_nothing_new(info)]:

@@ -407,6 +407,12 @@ def test_nonsense_together_with_what_is_known_is_refused() -> None:
     assert deep.missing([100_001]) == frozenset()
 
 
+def test_saying_the_same_twice_is_no_contradiction() -> None:
+    catalog = TypeCatalog()
+    catalog.learn([enum(100_001), enum(100_001)])
+    assert catalog.info(100_001) == enum(100_001)
+
+
 def test_a_cycle_that_is_dissolved_is_none() -> None:
     catalog = TypeCatalog()
     catalog.learn([domain(100_001, 100_002), domain(100_002, 23)])
