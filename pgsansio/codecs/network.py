@@ -14,7 +14,7 @@ network: as in asyncpg. MAC addresses are str, as the server prints them.
 import ipaddress
 import re
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name, wrong_length
 from pgsansio.kernel.contract import Opcode
@@ -110,7 +110,7 @@ def encode_cidr(value: Any) -> bytes:
     """
     if not isinstance(value, _Network):
         try:
-            value = ipaddress.ip_network(value)
+            value = ipaddress.ip_network(_plain(value))
         except IndexError:
             # An empty tuple.
             raise _no_address(value, "network") from None
@@ -118,6 +118,7 @@ def encode_cidr(value: Any) -> bytes:
 
 
 def _inet(value: Any) -> _Address | _Interface:
+    value = _plain(value)
     try:
         return ipaddress.ip_address(value)
     except ValueError:
@@ -126,6 +127,15 @@ def _inet(value: Any) -> _Address | _Interface:
         return ipaddress.ip_interface(value)
     except IndexError:
         raise _no_address(value, "interface") from None
+
+
+def _plain(value: object) -> Any:
+    """With exact integers: of others, such as enums, a network of `ipaddress` is made with a DeprecationWarning."""
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, tuple):
+        return tuple([int(item) if isinstance(item, int) else item for item in cast("tuple[object, ...]", value)])
+    return value
 
 
 def _no_address(value: object, what: str) -> ValueError:

@@ -136,6 +136,8 @@ def test_no_binary_value_can_be_cut_or_lengthened(name: str, data: str) -> None:
 @example(binary("inet"), ())
 @example(binary("cidr"), ())
 @example(binary("inet"), ("1.2.3.4", 10**5000))
+@example(binary("inet"), (False,))
+@example(binary("cidr"), True)
 @example(binary("tid"), (None, None))
 @example(binary("pg_snapshot"), (1, 2, None))
 def test_any_value_encodes_or_is_refused(codec: ValueCodec, value: object) -> None:
