@@ -18,15 +18,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from math import prod
 from typing import Any, Final, TypeVar, cast
 
+from pgsansio.codecs.catalog import BY_NAME
 from pgsansio.codecs.codec import OutdatedTypeError, type_name
 from pgsansio.enums import Format
 from pgsansio.kernel import Record
 from pgsansio.kernel.contract import NULL_LENGTH, Opcode, ValueCodec
 from pgsansio.types.range import Range
 
-__all__ = ["MAX_DIMENSIONS", "array_codec", "nest", "read_elements", "read_header"]
+__all__ = ["MAX_DIMENSIONS", "SOURCE", "array_codec", "nest", "read_elements", "read_header"]
 
 AnyBytes = TypeVar("AnyBytes", bytes, memoryview)
+
+SOURCE: Final = "Arrays"
+
+#: Their values are lists of numbers.
+_VECTORS: Final = frozenset({BY_NAME["int2vector"].oid, BY_NAME["oidvector"].oid})
 
 #: The server's MAXDIM.
 MAX_DIMENSIONS: Final = 6
@@ -214,20 +220,20 @@ def _flattener(element: ValueCodec) -> Callable[[object], tuple[list[Any], list[
         ValueError: more than 6 dimensions, or not a rectangle.
     """
     is_dimension = _is_dimension_of_composites if _is_composite(element) else _is_dimension
-    depth_of = _depth_of_multiranges if _is_multirange(element) else _depth
+    is_element = _element_test(element)
 
     def flatten(value: object) -> tuple[list[Any], list[int]]:
         if not _is_container(type(value)):
             raise TypeError(f"a sized iterable container expected (got type {type_name(value)!r})")
         container = cast("Iterable[Any]", value)
-        depth = depth_of(container, is_dimension)
+        depth = _depth(container, is_dimension) if is_element is None else _depth_above(container, is_element)
         values = list(container)
         sizes = [len(values)]
         while True:
             # By type, since there are few types even among many values.
             dimensions = {is_dimension(kind) for kind in set(map(type, values))}
             if len(sizes) == depth:
-                if True in dimensions and depth_of is _depth:
+                if True in dimensions and is_element is None:
                     raise ValueError("non-homogeneous array")
                 return values, sizes
             if dimensions != {True}:
@@ -246,11 +252,24 @@ def _is_composite(element: ValueCodec) -> bool:
     return element.opcode is Opcode.COMPOSITE or bool(element.names)
 
 
-def _is_multirange(element: ValueCodec) -> bool:
-    """Its values are lists of ranges. A text codec has no opcode that says so, but is made of what is made of parts."""
+def _element_test(element: ValueCodec) -> Callable[[object], bool] | None:
+    """For elements that are lists themselves: is this tuple, the first in the lists, one of them? None for others."""
+    if element.oid in _VECTORS:
+        return _is_tuple
     if element.format is Format.BINARY:
-        return element.opcode is Opcode.MULTIRANGE
-    return element.element is not None and element.element.element is not None
+        is_multirange = element.opcode is Opcode.MULTIRANGE
+    else:
+        # No opcode says so, but it is made of what is made of parts.
+        is_multirange = element.element is not None and element.element.element is not None
+    return _is_tuple_of_ranges if is_multirange else None
+
+
+def _is_tuple(value: object) -> bool:
+    return isinstance(value, tuple)
+
+
+def _is_tuple_of_ranges(value: object) -> bool:
+    return isinstance(value, tuple) and (not value or isinstance(value[0], Range | tuple | list))
 
 
 def _depth(value: Iterable[object], is_dimension: Callable[[type], bool]) -> int:
@@ -265,15 +284,14 @@ def _depth(value: Iterable[object], is_dimension: Callable[[type], bool]) -> int
     return depth
 
 
-def _depth_of_multiranges(value: Iterable[object], is_dimension: Callable[[type], bool]) -> int:
-    """The same where the innermost list is an element, as multiranges are decoded; unless that is a tuple of ranges."""
+def _depth_above(value: Iterable[object], is_element: Callable[[object], bool]) -> int:
+    """The same where the innermost list is an element, as it was decoded; unless the elements are tuples."""
     depth = 1
     first = _first_not_none(value)
-    while is_dimension(type(first)) and depth <= MAX_DIMENSIONS + 1:
+    while _is_dimension(type(first)) and depth <= MAX_DIMENSIONS + 1:
         depth += 1
         first = _first_not_none(cast("Iterable[object]", first))
-    is_element = isinstance(first, tuple) and (not first or isinstance(first[0], Range | tuple | list))
-    if depth > 1 and not is_element:
+    if depth > 1 and not is_element(first):
         depth -= 1
     if depth > MAX_DIMENSIONS:
         raise _too_deep(depth)

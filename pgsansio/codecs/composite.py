@@ -70,6 +70,7 @@ def _binary_decoder(
     oid: int, name: str, names: tuple[str, ...], members: tuple[ValueCodec, ...], make: Callable[[list[Any]], Record]
 ) -> Callable[[bytes], Record]:
     attributes = [(member.oid, member.decode) for member in members]
+    header = _pack_count(len(members))
 
     def decode_composite(data: bytes) -> Record:
         """Attributes in order, and by name.
@@ -78,10 +79,9 @@ def _binary_decoder(
             OutdatedTypeError: other attributes than those that are known. ValueError: for contradictions. And what the
                 attributes' decoders raise.
         """
+        if data[:4] != header:
+            raise _outdated(oid, name, f"{read_count(data)} attributes instead of {len(attributes)}")
         end = len(data)
-        count = read_count(data)
-        if count != len(attributes):
-            raise _outdated(oid, name, f"{count} attributes instead of {len(attributes)}")
         at = 4
         values: list[Any] = []
         for member_oid, decode in attributes:
@@ -189,15 +189,19 @@ def _attributes(value: object, name: str, names: tuple[str, ...]) -> Sequence[An
         TypeError: something else; str and bytes, too. ValueError: more or fewer values than attributes, or a key that
             is no attribute.
     """
-    if isinstance(value, Mapping):
+    if type(value) is tuple or type(value) is list:
+        # What is usual: the checks below take longer than the rest.
+        values = cast("Sequence[object]", value)
+    elif isinstance(value, Mapping):
         mapping = cast("Mapping[object, object]", value)
         for key in mapping:
             if key not in names:
                 raise ValueError(f"{key!r} is not a valid element of composite type {name}")
         return [mapping.get(attribute) for attribute in names]
-    if not is_sequence(value):
+    elif is_sequence(value):
+        values = tuple(cast("Sequence[object]", value))
+    else:
         raise TypeError(f"a list, tuple, Record or mapping expected (got type {type_name(value)!r})")
-    values = tuple(cast("Sequence[object]", value))
     if len(values) != len(names):
         raise ValueError(f"wrong number of columns: {len(values)}, expected {len(names)}")
     return values

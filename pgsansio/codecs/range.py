@@ -192,7 +192,7 @@ def _binary_multirange_decoder(range: ValueCodec) -> Callable[[bytes], list[Rang
 
 def _as_ranges(value: object) -> Sequence[Any]:
     """Raises TypeError: no sequence; str and bytes are none, either."""
-    if not is_sequence(value) or issubclass(type(value), Mapping):
+    if type(value) is not list and (not is_sequence(value) or issubclass(type(value), Mapping)):
         raise TypeError(f"expected a sequence (got type {type_name(value)!r})")
     return cast("Sequence[Any]", value)
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgsansio.codecs import vector
 from pgsansio.codecs.array import array_codec
 from pgsansio.codecs.codec import OutdatedTypeError
 from pgsansio.codecs.text import text_codec
@@ -211,6 +212,21 @@ FIRST, FIFTH = Range(1, 1, upper_inc=True), Range(5, 5, upper_inc=True)
 def test_arrays_of_multiranges(wire_format: Format, value: list[Any], back: list[Any]) -> None:
     each = codec("int4multirange[]", wire_format)
     assert each.decode(each.encode(value)) == back
+
+
+@pytest.mark.parametrize(
+    ("value", "back"),
+    [
+        ([[1, 2], [], None, [3]], [[1, 2], [], None, [3]]),
+        ([[[1, 2]], [[3]]], [[[1, 2]], [[3]]]),
+        ([(1, 2), (3,)], [[1, 2], [3]]),
+        ([[(1, 2)], [(3,)]], [[[1, 2]], [[3]]]),
+    ],
+)
+def test_arrays_of_vectors(value: list[Any], back: list[Any]) -> None:
+    for each in vector.CODECS[0]:
+        vectors = array_codec(1006, "int2vector[]", each)
+        assert vectors.decode(vectors.encode(value)) == back
 
 
 @pytest.mark.parametrize("wire_format", FORMATS)
