@@ -10,10 +10,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from pgsansio.enums import Format, Outcome
-from pgsansio.kernel.contract import RowPlan
+from pgsansio.kernel.contract import OutdatedTypeError, RowPlan, UnknownTypeError
 from pgsansio.messages.backend import FieldDescription
 
-__all__ = ["Batch", "Copy", "CopyDirection", "FunctionCallOperation", "Operation", "Preparation", "SimpleQuery"]
+__all__ = [
+    "Batch",
+    "Copy",
+    "CopyDirection",
+    "FunctionCallOperation",
+    "Operation",
+    "Preparation",
+    "RowsKept",
+    "SimpleQuery",
+]
 
 
 # Traits: what the queue has to know of an operation, or-ed. Plain integers, since an IntFlag costs a microsecond for
@@ -95,6 +104,20 @@ class Operation:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.outcome.value}{' abandoned' if self.abandoned else ''} {id(self):#x}>"
+
+
+class RowsKept(Exception):
+    """The error of an operation whose rows cannot all be decoded yet, because a type is unknown or not as it was.
+
+    Attributes:
+        reason: what a codec has said.
+        data: the DataRow messages from the first such row on; those before are in the operation's `rows`.
+    """
+
+    def __init__(self, reason: UnknownTypeError | OutdatedTypeError, data: bytearray) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+        self.data = data
 
 
 class Preparation(Operation):

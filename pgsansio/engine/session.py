@@ -38,6 +38,7 @@ from pgsansio.engine.operations import (
     CopyDirection,
     FunctionCallOperation,
     Operation,
+    RowsKept,
     SimpleQuery,
 )
 from pgsansio.engine.startup import keep_parameter
@@ -52,6 +53,7 @@ from pgsansio.errors import (
     notice_from_fields,
 )
 from pgsansio.kernel import decode_rows
+from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
 from pgsansio.messages.backend import (
     ErrorResponse,
     FunctionCallResponse,
@@ -65,7 +67,7 @@ from pgsansio.messages.copy import CopyBothResponse, CopyDone, CopyFail, CopyInR
 from pgsansio.messages.frontend import Bind, Execute, Parse, Sync
 from pgsansio.messages.tags import BACKEND_LIMITS
 from pgsansio.policy.cancellation import Owed, owed_for
-from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer, frame
+from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer, frame, last_frame
 
 __all__ = ["COPY_HIGH_WATER_BYTES", "STEPS", "WINDOW_BYTES", "WINDOW_OPERATIONS", "Condition", "Session"]
 
@@ -516,8 +518,7 @@ class Session:
                         continue
                     position, error = decode_rows(operation.row_plan, data, position, end, operation.rows, _ALL_ROWS)
                     if error is not None:
-                        operation.error = error
-                        operation.rows = []
+                        self._refuse_row(operation, error, data, position)
                     continue
                 else:
                     action(self, data, position + HEADER_BYTES, after)
@@ -572,9 +573,18 @@ class Session:
     def _rows(self, data: bytearray, start: int, after: int) -> None:
         raise AssertionError("rows are decoded in runs")  # the table names it; `bytes_received` knows what it means
 
+    def _refuse_row(self, operation: Operation, error: Exception, data: bytearray, after: int) -> None:
+        """The row that ends at `after` was refused: the operation fails, or waits until its types are known."""
+        if not isinstance(error, UnknownTypeError | OutdatedTypeError):
+            operation.error = error
+            operation.rows = []
+            return
+        operation.error = RowsKept(error, data[last_frame(data, self.buffer.start, after) : after])
+
     def _unwanted_rows(self, data: bytearray, position: int, end: int) -> int:
         """Skip a run of rows that nobody asked for, or behind one that failed."""
         operation = self._in_flight[0]
+        start = position
         if operation.row_plan is None and operation.error is None and not operation.traits & DISCARDS_ROWS:
             raise ProtocolError("DataRow before RowDescription")
         while end - position >= HEADER_BYTES:
@@ -585,6 +595,8 @@ class Session:
             if length < 6:
                 raise ProtocolError("DataRow without a column count")
             position = after
+        if type(operation.error) is RowsKept and not operation.abandoned:
+            operation.error.data += data[start:position]
         return position
 
     def _parsed(self, data: bytearray, start: int, after: int) -> None:
@@ -645,7 +657,7 @@ class Session:
             raise _Farewell(error)
         in_flight = self._in_flight
         operation = in_flight[0]
-        if operation.error is None:
+        if operation.error is None or type(operation.error) is RowsKept:
             operation.error = error
         # The server skips to the next Sync, so what has none of its own is answered by nothing.
         while not operation.traits & (SYNC | EXCLUSIVE):

@@ -8,7 +8,7 @@ arrive, so that a length that is only claimed costs nothing.
 
 from typing import Final
 
-__all__ = ["BLOCK_BYTES", "HEADER_BYTES", "ReceiveBuffer", "frame"]
+__all__ = ["BLOCK_BYTES", "HEADER_BYTES", "ReceiveBuffer", "frame", "last_frame"]
 
 #: Reads of this size stay below the threshold at which glibc's malloc maps and unmaps memory for every read.
 BLOCK_BYTES: Final = 65536
@@ -21,6 +21,15 @@ _ROOM_BYTES: Final = 16384
 def frame(tag: bytes, body: bytes) -> bytes:
     """A message: type byte, length (which counts itself), body."""
     return tag + (len(body) + 4).to_bytes(4, "big") + body
+
+
+def last_frame(data: bytes | bytearray, start: int, after: int) -> int:
+    """Where the message begins that ends at `after`, in a run of complete messages from `start`."""
+    while True:
+        following = start + 1 + int.from_bytes(data[start + 1 : start + HEADER_BYTES], "big")
+        if following >= after:
+            return start
+        start = following
 
 
 class ReceiveBuffer:
