@@ -55,10 +55,10 @@ def composite_codec(
     if members:
         wire_format = members[0].format
     if wire_format is Format.BINARY:
-        decode, encode = _binary_decoder(oid, name, names, members, make), _binary_encoder(name, names, members)
+        decode, encode = _binary_decoder(oid, name, names, members, make), _binary_encoder(oid, name, names, members)
         opcode = Opcode.COMPOSITE
     else:
-        decode, encode = _text_decoder(oid, name, names, members, make), _text_encoder(name, names, members)
+        decode, encode = _text_decoder(oid, name, names, members, make), _text_encoder(oid, name, names, members)
         opcode = Opcode.CALL
     return ValueCodec(oid, name, opcode, wire_format, decode, encode, atomic=False, members=members, names=names)
 
@@ -153,14 +153,16 @@ def _note(error: Exception, name: str, attribute: str) -> None:
     error.add_note(f"in attribute {attribute!r} of composite type {name}")
 
 
-def _binary_encoder(name: str, names: tuple[str, ...], members: tuple[ValueCodec, ...]) -> Callable[[Any], bytes]:
+def _binary_encoder(
+    oid: int, name: str, names: tuple[str, ...], members: tuple[ValueCodec, ...]
+) -> Callable[[Any], bytes]:
     count = _pack_count(len(members))
     nulls = [_pack_field(member.oid, NULL_LENGTH) for member in members]
 
     def encode_composite(value: Any) -> bytes:
         """Raises as `_attributes` and the attributes' encoders; OverflowError: an attribute is too long."""
         pieces = [count]
-        for index, item in enumerate(_attributes(value, name, names)):
+        for index, item in enumerate(_attributes(value, oid, name, names)):
             if item is None:
                 pieces.append(nulls[index])
                 continue
@@ -180,14 +182,14 @@ def _binary_encoder(name: str, names: tuple[str, ...], members: tuple[ValueCodec
     return encode_composite
 
 
-def _attributes(value: object, name: str, names: tuple[str, ...]) -> Sequence[Any]:
+def _attributes(value: object, oid: int, name: str, names: tuple[str, ...]) -> Sequence[Any]:
     """The attributes' values, in order; the names in a Record do not count, as in asyncpg.
 
     Args:
         value: a tuple, a list, a Record, another sequence, or a mapping in which what is missing is NULL.
     Raises:
-        TypeError: something else; str and bytes, too. ValueError: more or fewer values than attributes, or a key that
-            is no attribute.
+        TypeError: something else; str and bytes, too. OutdatedTypeError: more or fewer values than attributes, or a key
+            that is no attribute: the type may have others by now.
     """
     if type(value) is tuple or type(value) is list:
         # What is usual: the checks below take longer than the rest.
@@ -196,14 +198,14 @@ def _attributes(value: object, name: str, names: tuple[str, ...]) -> Sequence[An
         mapping = cast("Mapping[object, object]", value)
         for key in mapping:
             if key not in names:
-                raise ValueError(f"{key!r} is not a valid element of composite type {name}")
+                raise OutdatedTypeError(f"{key!r} is not a valid element of composite type {name}", oid=oid)
         return [mapping.get(attribute) for attribute in names]
     elif is_sequence(value):
         values = tuple(cast("Sequence[object]", value))
     else:
         raise TypeError(f"a list, tuple, Record or mapping expected (got type {type_name(value)!r})")
     if len(values) != len(names):
-        raise ValueError(f"wrong number of columns: {len(values)}, expected {len(names)}")
+        raise OutdatedTypeError(f"wrong number of columns: {len(values)}, expected {len(names)}", oid=oid)
     return values
 
 
@@ -268,11 +270,13 @@ def _text_decoder(
     return decode_composite
 
 
-def _text_encoder(name: str, names: tuple[str, ...], members: tuple[ValueCodec, ...]) -> Callable[[Any], bytes]:
+def _text_encoder(
+    oid: int, name: str, names: tuple[str, ...], members: tuple[ValueCodec, ...]
+) -> Callable[[Any], bytes]:
     def encode_composite(value: Any) -> bytes:
         """Raises as the binary encoder."""
         items: list[bytes] = []
-        for index, item in enumerate(_attributes(value, name, names)):
+        for index, item in enumerate(_attributes(value, oid, name, names)):
             try:
                 items.append(b"" if item is None else quoted(members[index].encode(item), _SPECIAL))
             except Exception as error:

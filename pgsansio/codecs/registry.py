@@ -1,143 +1,403 @@
-"""Which codec each type has: the built-in ones, what a pool has learned, what one connection has set.
+"""Which codec each type has: the built-in ones, what the catalogue says of others, what a pool or connection declared.
 
-How this works: a registry knows what was set in it and asks the one below for the rest; the lowest has the built-in
-codecs. An array type follows its element: a registry in which the element has a codec of its own builds the array anew.
-What was found is kept until something is set or removed, in it or below.
+How this works. A registry is a layer. The lowest one has the built-in codecs and a `TypeCatalog`, and builds what is
+made of parts (arrays, composites, ranges, domains) from the codecs of the parts; a layer above adds declarations. A
+layer in which nothing of its own touches a type, nor anything that the type is made of, asks the one below; otherwise
+it builds the type anew, with its own parts.
+
+A type has a *native* codec in up to two formats. A value made of parts travels in one format: binary if all parts
+prefer that, else text if all of them have a native text codec, else binary with the parts that lack it *bridged*: the
+user's text codec is given what the built-in codecs make of the binary value. What was found is kept until something
+changes, here, below, or in what is known of the database's types.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import count
-from typing import Final
+from typing import Any, Final
 from weakref import WeakSet
 
-from pgsansio.codecs import boolean, bytea, date_time, floating, integer, json, numeric, text, uuid
+from pgsansio.codecs import bytea, text
 from pgsansio.codecs.array import array_codec
-from pgsansio.codecs.catalog import BY_OID, ELEMENTS
+from pgsansio.codecs.builtin import BUILTIN, PREFERRED
+from pgsansio.codecs.catalog import BY_NAME
+from pgsansio.codecs.composite import composite_codec
+from pgsansio.codecs.contrib import DEFAULTS
+from pgsansio.codecs.declaration import CodecDeclaration, applies
+from pgsansio.codecs.range import multirange_codec, range_codec
+from pgsansio.codecs.record import record_codecs
+from pgsansio.codecs.type_catalog import TypeCatalog, parts_of
+from pgsansio.codecs.type_info import TypeInfo, TypeKind
 from pgsansio.enums import Format
+from pgsansio.errors import UnsupportedClientFeatureError
 from pgsansio.kernel.contract import Opcode, ValueCodec
 
-__all__ = ["Registry"]
+__all__ = ["RECORD_OIDS", "Registry"]
 
-_BUILTIN: Final[Mapping[tuple[int, Format], ValueCodec]] = {
-    (codec.oid, codec.format): codec
-    for module in (boolean, bytea, date_time, floating, integer, json, numeric, text, uuid)
-    for pair in module.CODECS
-    for codec in pair
-}
+_RECORD: Final = BY_NAME["record"].oid
+#: Types whose members are told by the values alone: record, record[].
+RECORD_OIDS: Final = frozenset({_RECORD, BY_NAME["record"].array_oid})
+
+#: Types of extensions whose values are text in binary, too.
+_EXTENSION_TYPES: Final = {(item.extension, item.typename): item for item in DEFAULTS}
+
+_OTHER: Final = {Format.BINARY: Format.TEXT, Format.TEXT: Format.BINARY}
+
+#: Built-in types made of parts, built once for all registries in which nothing touches them.
+_shared: Final[dict[tuple[int, Format], ValueCodec]] = {}
 
 #: One number for every state that any registry is brought into.
 _generations: Final = count(1)
+
+_Key = tuple[int, Format]
 
 
 class Registry:
     """Codecs by pg_type.oid, in layers.
 
-    `Registry(shared)` is a layer on `shared`, for one connection: what is set in it is seen nowhere else, and what is
-    set in `shared` is seen in it at once, except where it has something of its own.
+    `Registry(shared)` is a layer on `shared`, for one connection: what is declared in it is seen nowhere else, and what
+    is declared in `shared` is seen in it at once, except where it has something of its own.
+
+    Attributes:
+        catalog: what is known of the database's types; one for all layers.
+        generation: a number for the codecs that are in force here: where it is the same, so are they.
+        on_change: called when codecs have changed that may be in use.
     """
 
-    __slots__ = ("__weakref__", "_above", "_below", "_found", "_other", "_own", "generation")
+    __slots__ = (
+        "__weakref__", "_above", "_below", "_declared", "_found", "_in_format", "_natives", "_own", "_touched",
+        "catalog", "generation", "on_change",
+    )  # fmt: skip
 
-    #: A number for the codecs that are in force here: where it is the same, so are they, in one registry or in two.
-    #: Part of the key of whatever is made from them. Only to be read.
-    generation: int
-
-    def __init__(self, below: "Registry | None" = None) -> None:
+    def __init__(self, below: "Registry | None" = None, *, catalog: TypeCatalog | None = None) -> None:
         self._below = below
         self._above: WeakSet[Registry] = WeakSet()
-        self._own: dict[int, ValueCodec] = {}
+        #: By oid: a codec, or what builds one.
+        self._own: dict[int, ValueCodec | CodecDeclaration] = {}
+        #: By name; of two for one type the last counts.
+        self._declared: list[CodecDeclaration] = []
         self._found: dict[int, ValueCodec] = {}
-        self._other: dict[int, ValueCodec] = {}
-        self.generation = 0 if below is None else below.generation
-        if below is not None:
+        self._in_format: dict[_Key, ValueCodec] = {}
+        self._natives: dict[_Key, ValueCodec | None] = {}
+        self._touched: dict[int, bool] = {}
+        self.on_change: Callable[[], None] | None = None
+        if below is None:
+            self.catalog = TypeCatalog() if catalog is None else catalog
+            self.catalog.observe(self)
+            self.generation = 0
+        else:
+            self.catalog = below.catalog
+            self.generation = below.generation
             below._above.add(self)
 
+    # asking
+
     def codec(self, oid: int) -> ValueCodec | None:
-        """The codec in whose format values of a type should be sent and asked for; None if it is unknown."""
+        """The codec in whose format values of a type should be sent and asked for; None if it is unknown.
+
+        Raises:
+            UnsupportedClientFeatureError: no format suits all parts of the type.
+        """
         try:
             return self._found[oid]
         except KeyError:
-            found = self._find(oid)
+            wanted = self._preferred_format(oid)
             # What is unknown is not kept: any number of oids may be.
-            if found is not None:
-                self._found[oid] = found
+            if wanted is None:
+                return None
+            self._check_parts(oid, wanted)
+            found = self._found[oid] = self.codec_in(oid, wanted)
             return found
 
     def codec_in(self, oid: int, wire_format: Format, name: str = "") -> ValueCodec:
         """A codec for values that come in this format, whichever is preferred.
 
-        Of an unknown type, text becomes str and binary bytes.
+        Of a type that has none, text becomes str and binary bytes.
 
         Args:
             name: the type's name for error texts, if it is an unknown one.
         """
-        preferred = self.codec(oid)
-        if preferred is not None and preferred.format == wire_format:
-            return preferred
-        # There are two formats, so a known type has one that is not preferred.
-        other = self._other.get(oid) if preferred is not None else None
-        if other is None:
-            other = self._find_other(oid, wire_format, name)
-            if preferred is not None:
-                self._other[oid] = other
-        return other
+        found = self._in_format.get((oid, wire_format))
+        if found is None:
+            info = self.catalog.info(oid)
+            if info is None:
+                own = self._declaration(oid)
+                if isinstance(own, ValueCodec) and own.format is wire_format:
+                    return own
+                return _untyped(oid, wire_format, name)
+            found = self._native(oid, wire_format) or self._bridged(oid, wire_format)
+            if found is None:
+                found = _composed(info, [self.codec_in(part, wire_format) for part in parts_of(info)], wire_format)
+            found = self._in_format[oid, wire_format] = found or _untyped(oid, wire_format, info.sql_name)
+        return found
 
     def text_codec(self, oid: int, name: str = "") -> ValueCodec:
         """`codec_in` text: for a type of which nothing is known, str both ways."""
         return self.codec_in(oid, Format.TEXT, name)
 
-    def set_codec(self, oid: int, codec: ValueCodec) -> None:
-        """Use this codec for a type, and for the elements of its arrays, in this registry and those above.
+    # declaring
+
+    def set_codec(self, oid: int, codec: ValueCodec | CodecDeclaration) -> None:
+        """Use this codec for a type, and for whatever is made of it, in this registry and those above.
 
         Plans that were made before keep the codecs they were made with.
 
         Raises:
             ValueError: the codec is another type's.
+            InterfaceError: the type cannot have such a codec.
         """
-        if codec.oid != oid:
-            raise ValueError(f"a codec of type {codec.oid} cannot be set for type {oid}")
+        if isinstance(codec, ValueCodec):
+            if codec.oid != oid:
+                raise ValueError(f"a codec of type {codec.oid} cannot be set for type {oid}")
+        else:
+            info = self.catalog.info(oid)
+            if info is not None:
+                codec.build(info, self._below_codec(oid))
         self._own[oid] = codec
         self._changed()
+
+    def _below_codec(self, oid: int) -> ValueCodec:
+        """What a declaration for this type would be built around."""
+        wanted = self._preferred_format(oid) or Format.TEXT
+        return self._default(oid, wanted) or _untyped(oid, wanted, "")
+
+    def declare(self, declarations: Iterable[CodecDeclaration]) -> None:
+        """Use these codecs for the types that they name, whenever such a type is met."""
+        added = list(declarations)
+        if added:
+            self._declared += added
+            self._changed()
 
     def remove(self, oid: int) -> None:
         """Take back what `set_codec` did here, if it did."""
         if self._own.pop(oid, None) is not None:
             self._changed()
 
+    def retract(self, typename: str, schema: str | None) -> None:
+        """Take back what was declared here for a type of this name and schema, if it was."""
+        kept = [item for item in self._declared if (item.typename, item.schema) != (typename, schema)]
+        if len(kept) != len(self._declared):
+            self._declared = kept
+            self._changed()
+
+    def types_changed(self) -> None:
+        """What is known of types has changed (the catalogue calls it)."""
+        self._changed()
+
     def _changed(self) -> None:
         self._found.clear()
-        self._other.clear()
-        if self._own:
+        self._in_format.clear()
+        self._natives.clear()
+        self._touched.clear()
+        if self._own or self._declared or (self._below is None and self.catalog.generation):
             self.generation = next(_generations)
         else:
             self.generation = 0 if self._below is None else self._below.generation
+        if self.on_change is not None:
+            self.on_change()
         for registry in list(self._above):
             registry._changed()
 
-    def _find(self, oid: int) -> ValueCodec | None:
-        own = self._own.get(oid)
-        if own is not None:
-            return own
-        below = self._below
-        element = ELEMENTS.get(oid)
-        if element is None:
-            return _BUILTIN.get((oid, Format.BINARY)) if below is None else below.codec(oid)
-        element_codec = self.codec(element.oid)
-        if below is not None and element_codec is below.codec(element.oid):
-            return below.codec(oid)
-        return array_codec(oid, BY_OID[oid].sql_name, element_codec or self.text_codec(element.oid), element.delimiter)
+    # finding
 
-    def _find_other(self, oid: int, wire_format: Format, name: str) -> ValueCodec:
-        builtin = _BUILTIN.get((oid, wire_format))
+    def _preferred_format(self, oid: int) -> Format | None:
+        """None: the type is unknown."""
+        if self._declaration(oid) is not None:
+            natives = [wire_format for wire_format in Format if self._native(oid, wire_format) is not None]
+            if len(natives) == 1:
+                return natives[0]
+        preferred = PREFERRED.get(oid)
+        if preferred is not None:
+            return preferred
+        info = self.catalog.info(oid)
+        if info is None:
+            return None
+        if oid == _RECORD or info.kind is TypeKind.ENUM:
+            return Format.BINARY
+        parts = parts_of(info)
+        if not parts and info.kind is not TypeKind.COMPOSITE:
+            return Format.TEXT if self._native(oid, Format.BINARY) is None else Format.BINARY
+        if all(self._preferred_format(part) is Format.BINARY for part in parts):
+            return Format.BINARY
+        if all(self._native(part, Format.TEXT) is not None for part in parts):
+            return Format.TEXT
+        return Format.BINARY
+
+    def _check_parts(self, oid: int, wire_format: Format) -> None:
+        """Whatever a user has declared has to be honoured in what is made of it, or refused."""
+        info = self.catalog.info(oid)
+        if info is None or self._native(oid, wire_format) is not None:
+            return
+        for part in parts_of(info):
+            declared = self._declaration(part) is not None
+            if declared and not (self._native(part, wire_format) or self._bridged(part, wire_format)):
+                part_info = self.catalog.info(part)
+                raise UnsupportedClientFeatureError(
+                    f"no format suits all parts of type {info.sql_name}: its part of type "
+                    f"{part_info.sql_name if part_info else part} has no codec for {wire_format.name.lower()}",
+                    hint="Declare the codecs of all parts in one format, or one for the whole type.",
+                )
+            self._check_parts(part, wire_format)
+
+    def _declaration(self, oid: int) -> ValueCodec | CodecDeclaration | None:
+        """What was declared for this type itself, here or below."""
+        own = self._own_declaration(oid)
+        if own is None and self._below is not None:
+            return self._below._declaration(oid)
+        return own
+
+    def _own_declaration(self, oid: int) -> ValueCodec | CodecDeclaration | None:
+        own = self._own.get(oid)
+        if own is None and self._declared:
+            info = self.catalog.info(oid)
+            if info is not None:
+                canonical = info.name
+                if info.kind is TypeKind.ARRAY:
+                    element = self.catalog.info(info.inner_oid)
+                    canonical = f"{element.name}[]" if element is not None else info.name
+                return next((item for item in reversed(self._declared) if applies(item, info, canonical)), None)
+        return own
+
+    def _is_touched(self, oid: int) -> bool:
+        """Whether something of this layer's own is for this type, or for a part of it."""
+        if not self._own and not self._declared:
+            return False
+        touched = self._touched.get(oid)
+        if touched is None:
+            info = self.catalog.info(oid)
+            touched = (
+                oid == _RECORD  # it may hold anything
+                or self._own_declaration(oid) is not None
+                or (info is not None and any(self._is_touched(part) for part in parts_of(info)))
+            )
+            if info is not None:
+                self._touched[oid] = touched
+        return touched
+
+    def _native(self, oid: int, wire_format: Format) -> ValueCodec | None:
+        """The codec of a type in this format, if it has one without a bridge."""
+        if self._below is not None and not self._is_touched(oid):
+            return self._below._native(oid, wire_format)
+        try:
+            return self._natives[oid, wire_format]
+        except KeyError:
+            info = self.catalog.info(oid)
+            found: ValueCodec | None
+            declared = self._declaration(oid)
+            if declared is None:
+                found = self._default(oid, wire_format)
+            else:
+                if isinstance(declared, ValueCodec):
+                    found = declared
+                elif info is None:
+                    found = None
+                else:
+                    # Around nothing in binary where the server has no such form: only a codec that says so is binary.
+                    around = wire_format if info.has_binary else Format.TEXT
+                    default = self._default(oid, around) or _untyped(oid, around, info.sql_name)
+                    found = declared.build(info, default)
+                if found is not None and found.format is not wire_format:
+                    found = None
+            if info is not None:
+                self._natives[oid, wire_format] = found
+            return found
+
+    def _default(self, oid: int, wire_format: Format) -> ValueCodec | None:
+        """The codec that a type has in this format if nothing is declared for it itself."""
+        builtin = BUILTIN.get((oid, wire_format))
         if builtin is not None:
             return builtin
-        entry = BY_OID.get(oid)
-        if entry is not None:
-            name = entry.sql_name
-            element = ELEMENTS.get(oid)
-            if element is not None:
-                return array_codec(oid, name, self.codec_in(element.oid, wire_format), element.delimiter)
-        name = name or f"type {oid}"
-        if wire_format is Format.TEXT:
-            return text.text_codec(oid, name)
-        return ValueCodec(oid, name, Opcode.BYTEA, Format.BINARY, bytea.decode_bytea, bytea.encode_bytea)
+        info = self.catalog.info(oid)
+        if info is None:
+            return _untyped(oid, wire_format, "") if wire_format is Format.TEXT else None
+        if oid == _RECORD:
+            return record_codecs(self._member)[0 if wire_format is Format.BINARY else 1]
+        extension_type = _EXTENSION_TYPES.get((info.extension, info.name)) if info.extension else None
+        if extension_type is not None:
+            if wire_format is Format.BINARY and not info.has_binary:
+                return None
+            return extension_type.build(info, _untyped(oid, wire_format, info.sql_name))
+        shared = info.schema == "pg_catalog" and info.kind is not TypeKind.COMPOSITE and oid not in RECORD_OIDS
+        shared = shared and not self._any_touched(oid)
+        if shared and (oid, wire_format) in _shared:
+            return _shared[oid, wire_format]
+        parts = [self._native(part, wire_format) for part in parts_of(info)]
+        if None in parts:
+            return None
+        found = _composed(info, [part for part in parts if part is not None], wire_format)
+        if found is None and (wire_format is Format.TEXT or info.kind is TypeKind.ENUM):
+            found = _text_codec(info, wire_format)
+        if shared and found is not None:
+            _shared[oid, wire_format] = found
+        return found
+
+    def _any_touched(self, oid: int) -> bool:
+        return self._is_touched(oid) or (self._below is not None and self._below._any_touched(oid))
+
+    def _member(self, oid: int) -> ValueCodec | None:
+        """The codec of a member of an anonymous record; None: its type is not known yet."""
+        info = self.catalog.info(oid)
+        if info is None:
+            return None
+        found = self._native(oid, Format.BINARY) or self._bridged(oid, Format.BINARY)
+        if found is None and not parts_of(info):
+            return ValueCodec(oid, info.sql_name, Opcode.CALL, Format.BINARY, _text_or_bytes, bytea.encode_bytea)
+        return found or self.codec_in(oid, Format.BINARY)
+
+    def _bridged(self, oid: int, wire_format: Format) -> ValueCodec | None:
+        """A user's codec for the other format, by way of the built-in codecs for both; None: there are none."""
+        if self._declaration(oid) is None:
+            return None
+        user = self._native(oid, _OTHER[wire_format])
+        here, there = self._default(oid, wire_format), self._default(oid, _OTHER[wire_format])
+        if user is None or here is None or there is None:
+            return None
+        return _bridge(user, here, there)
+
+
+def _composed(info: TypeInfo, parts: list[ValueCodec], wire_format: Format) -> ValueCodec | None:
+    """The codec of a type that is made of parts, all of them in one format; None: it is not."""
+    match info.kind:
+        case TypeKind.COMPOSITE:
+            names = tuple([name for name, _ in info.attributes])
+            return composite_codec(info.oid, info.sql_name, names, tuple(parts), wire_format)
+        case TypeKind.ARRAY:
+            return array_codec(info.oid, info.sql_name, parts[0], info.delimiter)
+        case TypeKind.RANGE:
+            return range_codec(info.oid, info.sql_name, parts[0])
+        case TypeKind.MULTIRANGE:
+            return multirange_codec(info.oid, info.sql_name, parts[0])
+        case TypeKind.DOMAIN:
+            return replace(parts[0], oid=info.oid, name=info.sql_name)
+        case _:
+            return None
+
+
+def _text_codec(info: TypeInfo, wire_format: Format) -> ValueCodec:
+    """A type of which no more is known than that it has a text form; an enum's label is the same in binary."""
+    return ValueCodec(info.oid, info.sql_name, Opcode.TEXT, wire_format, text.decode_text, text.encode_text)
+
+
+def _text_or_bytes(data: bytes) -> str | bytes:
+    """A member of an anonymous record whose type has no binary form that is known here: most of those are text."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def _untyped(oid: int, wire_format: Format, name: str) -> ValueCodec:
+    name = name or f"type {oid}"
+    if wire_format is Format.TEXT:
+        return text.text_codec(oid, name)
+    return ValueCodec(oid, name, Opcode.BYTEA, Format.BINARY, bytea.decode_bytea, bytea.encode_bytea)
+
+
+def _bridge(user: ValueCodec, here: ValueCodec, there: ValueCodec) -> ValueCodec:
+    def decode(data: bytes) -> Any:
+        return user.decode(there.encode(here.decode(data)))
+
+    def encode(value: Any) -> bytes:
+        return here.encode(there.decode(user.encode(value)))
+
+    return ValueCodec(user.oid, user.name, Opcode.CALL, here.format, decode, encode, atomic=False, user=True)

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from pgsansio.codecs.registry import Registry
@@ -10,7 +11,7 @@ from pgsansio.kernel import row_plan
 from pgsansio.kernel.contract import RowPlan
 from pgsansio.messages.backend import FieldDescription
 
-__all__ = ["plan_rows", "result_formats"]
+__all__ = ["plan_rows", "result_formats", "with_formats"]
 
 _NO_COLUMNS: Final = b"\x00\x00"
 #: One code stands for all columns.
@@ -32,19 +33,27 @@ def plan_rows(registry: Registry, fields: Sequence[FieldDescription], record_cla
     )
 
 
-def result_formats(registry: Registry, fields: Sequence[FieldDescription]) -> bytes:
-    """The end of a Bind message that asks for each column in the format of its type's codec.
+def with_formats(registry: Registry, fields: Sequence[FieldDescription]) -> tuple[FieldDescription, ...]:
+    """The fields with the formats that their types' codecs have: Describe of a statement reports each as text."""
+    codecs = [registry.codec(field.type_oid) for field in fields]
+    return tuple(
+        [
+            replace(field, format=Format.TEXT if codec is None else codec.format)
+            for field, codec in zip(fields, codecs, strict=True)
+        ]
+    )
 
-    Args:
-        fields: of the statement; their formats play no part.
+
+def result_formats(fields: Sequence[FieldDescription]) -> bytes:
+    """The end of a Bind message that asks for each column in the format that its field has.
+
     Returns:
         Int16 count, then that many Int16 format codes.
     Source: manual, "Message Formats", Bind.
     """
     if not fields:
         return _NO_COLUMNS
-    codecs = [registry.codec(field.type_oid) for field in fields]
-    formats = [Format.TEXT if codec is None else codec.format for codec in codecs]
+    formats = [field.format for field in fields]
     if Format.TEXT not in formats:
         return _ALL_BINARY
     return struct.pack(f">{1 + len(formats)}H", len(formats), *formats)

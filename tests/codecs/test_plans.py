@@ -2,7 +2,7 @@
 
 import pytest
 
-from pgsansio.codecs import Registry, plan_parameters, plan_rows, result_formats
+from pgsansio.codecs import Registry, plan_parameters, plan_rows, result_formats, with_formats
 from pgsansio.codecs.catalog import BY_NAME
 from pgsansio.enums import Format
 from pgsansio.kernel import Record
@@ -44,7 +44,7 @@ def test_rows_are_decoded_as_they_are_sent() -> None:
 def test_no_columns() -> None:
     plan = plan_rows(Registry(), (), Record)
     assert plan.names == plan.codecs == ()
-    assert result_formats(Registry(), ()) == b"\x00\x00"
+    assert result_formats(()) == b"\x00\x00"
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,14 @@ def test_no_columns() -> None:
 )
 def test_result_formats(oids: tuple[int, ...], formats: bytes) -> None:
     # The formats of a described statement are always text, and mean nothing.
-    assert result_formats(Registry(), [field("a", oid) for oid in oids]) == formats
+    assert result_formats(with_formats(Registry(), [field("a", oid) for oid in oids])) == formats
 
 
 def test_a_users_codec_decides_about_the_format() -> None:
     registry = Registry()
     mine = ValueCodec(JSON, "json", Opcode.CALL, Format.TEXT, bytes.decode, str.encode)
     registry.set_codec(JSON, mine)
-    assert result_formats(registry, [field("a", INT4), field("b", JSON)]) == b"\x00\x02\x00\x01\x00\x00"
+    assert result_formats(with_formats(registry, [field("a", INT4), field("b", JSON)])) == b"\x00\x02\x00\x01\x00\x00"
     plan = plan_rows(registry, [field("a", INT4, Format.BINARY), field("b", JSON, Format.TEXT)], Record)
     assert plan.codecs[1] is mine
     assert plan_parameters(registry, [JSON]).codecs == (mine,)

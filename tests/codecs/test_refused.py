@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pgsansio.codecs import Registry
+from pgsansio.codecs.builtin import BUILTIN
 from pgsansio.codecs.catalog import BY_NAME
-from pgsansio.codecs.registry import _BUILTIN
 from pgsansio.enums import Format
 from pgsansio.kernel.contract import ValueCodec
 from tests.codecs.vectors import VECTORS
@@ -491,7 +491,7 @@ def test_local_time_beyond_the_calendar() -> None:
 ALL_CODECS = [
     REGISTRY.codec_in(oid, wire_format)
     for entry in BY_NAME.values()
-    if (entry.oid, Format.BINARY) in _BUILTIN
+    if (entry.oid, Format.BINARY) in BUILTIN
     for oid in (entry.oid, entry.array_oid)
     for wire_format in Format
     if oid

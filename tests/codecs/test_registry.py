@@ -58,6 +58,10 @@ def test_every_array_type_has_a_codec() -> None:
     registry = Registry()
     for oid, element in ELEMENTS.items():
         codec = registry.codec(oid)
+        if element.typtype == "c":
+            # The row types of catalogue tables differ between versions, so they are asked for.
+            assert codec is None
+            continue
         assert codec is not None
         assert codec.name == BY_OID[oid].sql_name
         known = registry.codec(element.oid)
@@ -141,8 +145,8 @@ def test_a_text_codec_makes_text_arrays() -> None:
     assert array.opcode is Opcode.CALL
     assert array.decode(b'{"{\\"a\\": 1}",NULL}') == [["mine", b'{"a": 1}'], None]
     assert array.encode([b'{"a": 1}', None]) == b'{"{\\"a\\": 1}",NULL}'
-    # Binary can still be read, by the built-in codec.
-    assert registry.codec_in(JSON, Format.BINARY).decode(b"{}") == "{}"
+    # Binary is read by way of the built-in codecs.
+    assert registry.codec_in(JSON, Format.BINARY).decode(b"{}") == ["mine", b"{}"]
     assert registry.codec_in(JSON_ARRAY, Format.BINARY).format is Format.BINARY
 
 
@@ -238,4 +242,6 @@ def test_unknown_oids_are_not_collected() -> None:
         assert registry.codec(oid) is None
         registry.text_codec(oid)
     assert not registry._found
-    assert not registry._other
+    assert not registry._in_format
+    assert not registry._natives
+    assert not registry._touched

@@ -318,6 +318,6 @@ def test_bytea_array(value: list[object]) -> None:
 
 @given(nested(st.text('ab;,{}"\\ NULnul\t')))
 def test_array_with_another_delimiter(value: list[object]) -> None:
-    codec = array_codec(1020, "box[]", REGISTRY.text_codec(BY_NAME["box"].oid), ";")
+    codec = array_codec(1020, "box[]", REGISTRY.text_codec(BY_NAME["text"].oid), ";")
     assert codec.format is Format.TEXT
     assert codec.decode(codec.encode(value)) == value

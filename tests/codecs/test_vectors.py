@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from pgsansio.codecs import Registry
+from pgsansio.codecs.builtin import BUILTIN
 from pgsansio.codecs.catalog import BY_NAME, BY_OID
-from pgsansio.codecs.registry import _BUILTIN
 from pgsansio.enums import Format
 from tests.codecs.vectors import DECODE_ONLY, VECTORS
 
@@ -26,7 +26,7 @@ def names_of_vectors() -> set[str]:
 
 
 def test_every_type_has_a_vector() -> None:
-    names = {BY_OID[oid].name for oid, _ in _BUILTIN}
+    names = {BY_OID[oid].name for oid, _ in BUILTIN}
     assert names - names_of_vectors() == {"void"}
     assert {f"_{name}" for name in names if BY_NAME[name].array_oid} <= names_of_vectors()
 
