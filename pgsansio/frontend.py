@@ -5,12 +5,19 @@ It joins the two machines (start-up, session), the statement cache and the codec
 in `client/`.
 """
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, Final, Protocol
+from weakref import WeakMethod
 
+from pgsansio.codecs import introspection
 from pgsansio.codecs.parameter_plan import plan_parameters
-from pgsansio.codecs.registry import Registry
-from pgsansio.codecs.row_plan import plan_rows, result_formats
+from pgsansio.codecs.registry import RECORD_OIDS, Registry
+from pgsansio.codecs.row_plan import plan_rows, result_formats, with_formats
+from pgsansio.codecs.type_catalog import TypeCatalog, parts_of
+from pgsansio.codecs.type_info import TypeInfo, TypeKind
 from pgsansio.engine.events import Event, StatementsDiscarded
 from pgsansio.engine.operations import (
     BARRIER,
@@ -25,15 +32,28 @@ from pgsansio.engine.operations import (
     FunctionCallOperation,
     Operation,
     Preparation,
+    RowsKept,
     SimpleQuery,
 )
 from pgsansio.engine.session import STEPS, Session
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Format, Outcome
-from pgsansio.errors import InterfaceError
-from pgsansio.kernel import Record, encode_bind, encode_many
-from pgsansio.kernel.contract import Arguments, ParameterPlan, RowPlan, argument_count_error
+from pgsansio.errors import (
+    InterfaceError,
+    InvalidCachedStatementError,
+    InvalidSQLStatementNameError,
+    PostgresError,
+)
+from pgsansio.kernel import Record, decode_rows, encode_bind, encode_many, row_plan
+from pgsansio.kernel.contract import (
+    Arguments,
+    OutdatedTypeError,
+    ParameterPlan,
+    RowPlan,
+    UnknownTypeError,
+    argument_count_error,
+)
 from pgsansio.messages.backend import FieldDescription
 from pgsansio.messages.frontend import (
     Close,
@@ -50,7 +70,8 @@ from pgsansio.messages.startup import PROTOCOL_3_0, CancelRequest
 from pgsansio.policy.cancellation import Owed
 from pgsansio.policy.keywords import StatementKind, classify, percent_placeholder_hint
 from pgsansio.policy.statement_cache import StatementCache
-from pgsansio.wire.framing import ReceiveBuffer
+from pgsansio.types import parse_server_version
+from pgsansio.wire.framing import ReceiveBuffer, last_frame
 
 __all__ = ["BATCH_BYTES", "MAX_ARGUMENTS", "CancelExchange", "Engine", "Frontend", "Statement"]
 
@@ -58,6 +79,12 @@ __all__ = ["BATCH_BYTES", "MAX_ARGUMENTS", "CancelExchange", "Engine", "Frontend
 BATCH_BYTES: Final = 65536
 #: Bind counts its parameters with an unsigned Int16.
 MAX_ARGUMENTS: Final = 65535
+#: For servers that do not say what they are.
+_NEWEST_MAJOR: Final = 18
+_UNDEFINED_FUNCTION: Final = "42883"
+_DATATYPE_MISMATCH: Final = "42804"
+#: Sets of codecs for single queries with which a statement is kept.
+_MAX_VARIANTS: Final = 8
 
 _SYNC: Final = Sync().encode()
 _EXECUTE_ALL: Final = Execute("", 0).encode()
@@ -138,11 +165,13 @@ class Statement:
         name: on the server; "" for one that is parsed again with each execution.
         parameter_oids, fields: its description.
         kind: what its first words say.
+        registry: whose codecs it uses.
     """
 
     __slots__ = (
-        "_names", "_parse", "_result_formats", "_row_plans", "constant", "fields", "kind", "name", "parameter_count",
-        "parameter_oids", "parameter_plan", "query", "row_plan", "steps", "traits",
+        "_names", "_parse", "_record_class", "_result_formats", "_row_plans", "_variants", "constant", "fields", "kind",
+        "name", "parameter_count", "parameter_oids", "parameter_plan", "query", "registry", "row_plan", "steps",
+        "traits",
     )  # fmt: skip
 
     def __init__(
@@ -155,29 +184,66 @@ class Statement:
         record_class: type[Any],
         kind: StatementKind,
     ) -> None:
+        self.registry = registry
         self.query = query
         self.name = name
         self.parameter_oids = parameter_oids
         self.parameter_count = len(parameter_oids)
         self.kind = kind
         self.parameter_plan: ParameterPlan = plan_parameters(registry, parameter_oids)
-        self._result_formats, self.fields = _formats(registry, fields)
-        self.row_plan: RowPlan = plan_rows(registry, self.fields, record_class)
-        self._row_plans: dict[type[Any], RowPlan] = {record_class: self.row_plan}
+        self._record_class = record_class
+        self._variants: dict[int, Statement] = {}
+        self._plan_rows(with_formats(registry, fields))
         self._names = b"\0" + name.encode() + b"\0"
         # A statement without a name goes with its own Parse, in one Sync group, and names its parameter types: another
         # task's statement, or a pooler's other backend, cannot come between.
         self._parse = b"" if name else Parse("", query, parameter_oids).encode()
         self.steps = _EXECUTE if name else _PARSE_AND_EXECUTE
         self.traits = SYNC | (BARRIER if kind.barrier else 0) | (BEGINS if kind.begins_transaction else 0)
+
+    def _plan_rows(self, fields: tuple[FieldDescription, ...]) -> None:
+        self.fields = fields
+        self._result_formats = result_formats(fields)
+        self.row_plan: RowPlan = plan_rows(self.registry, fields, self._record_class)
+        self._row_plans: dict[type[Any], RowPlan] = {self._record_class: self.row_plan}
         #: Bind and Execute without arguments, by row limit.
         self.constant = _Constants(self)
 
-    def rows_as(self, registry: Registry, record_class: type[Any]) -> RowPlan:
+    def take_records_as_text(self) -> None:
+        """Ask for anonymous records as text from now on, since the server cannot send a member of them in binary."""
+        self._plan_rows(
+            tuple(
+                [
+                    dataclasses.replace(field, format=Format.TEXT) if field.type_oid in RECORD_OIDS else field
+                    for field in self.fields
+                ]
+            )
+        )
+        self._variants.clear()
+
+    @property
+    def binary_records(self) -> bool:
+        """Whether a column holds anonymous records, in binary: the server may be unable to send a member so."""
+        return any(field.type_oid in RECORD_OIDS and field.format is Format.BINARY for field in self.fields)
+
+    def rows_as(self, record_class: type[Any]) -> RowPlan:
+        """How its rows become records of this class."""
         plan = self._row_plans.get(record_class)
         if plan is None:
-            plan = self._row_plans[record_class] = plan_rows(registry, self.fields, record_class)
+            plan = self._row_plans[record_class] = plan_rows(self.registry, self.fields, record_class)
         return plan
+
+    def with_codecs(self, registry: Registry, record_class: type[Any]) -> "Statement":
+        """The same statement on the server, with another registry's codecs."""
+        variant = self._variants.get(registry.generation)
+        if variant is None:
+            if len(self._variants) >= _MAX_VARIANTS:
+                self._variants.clear()
+            variant = Statement(
+                self.query, self.name, self.parameter_oids, self.fields, registry, record_class, self.kind
+            )
+            self._variants[registry.generation] = variant
+        return variant
 
     def bind(self, arguments: Arguments, max_rows: int) -> bytes:
         """Bind and Execute with these arguments.
@@ -216,29 +282,46 @@ class _Constants(dict[int, bytes]):
         return data
 
 
-def _formats(registry: Registry, fields: tuple[FieldDescription, ...]) -> tuple[bytes, tuple[FieldDescription, ...]]:
-    """The end of Bind, and the fields as rows will have them: Describe of a statement reports every format as 0."""
-    codecs = [registry.codec(field.type_oid) for field in fields]
-    formats = tuple(Format.TEXT if codec is None else codec.format for codec in codecs)
-    described = tuple(
-        FieldDescription(
-            field.name,
-            field.table_oid,
-            field.column_number,
-            field.type_oid,
-            field.type_size,
-            field.type_modifier,
-            format_,
-        )
-        for field, format_ in zip(fields, formats, strict=True)
-    )
-    return result_formats(registry, fields), described
-
-
 def _argument_count_error(expected: int, given: int, query: str) -> InterfaceError:
     error = argument_count_error(expected, given)
     error.hint = percent_placeholder_hint(query) or error.hint
     return error
+
+
+@cache
+def _introspection(query: str, parameter_oids: tuple[int, ...]) -> Statement:
+    """A question about types; of a registry of its own, so that no codec of anybody's changes how it is read."""
+    return Statement(query, "", parameter_oids, introspection.FIELDS, Registry(), Record, classify(query))
+
+
+def _nameless(oid: int) -> TypeInfo:
+    """A type that its database does not know (any more)."""
+    return TypeInfo(oid, f"type {oid}", "unknown", f"type {oid}", TypeKind.BASE, has_binary=False)
+
+
+def _composites(catalog: TypeCatalog, oids: Iterable[int]) -> list[int]:
+    """Which of these types, and of what they are made of, are composite."""
+    waiting = set(oids)
+    found: list[int] = []
+    while waiting:
+        info = catalog.info(waiting.pop())
+        if info is not None:
+            waiting.update(parts_of(info))
+            if info.kind is TypeKind.COMPOSITE:
+                found.append(info.oid)
+    return found
+
+
+def _weak(method: Callable[[], None]) -> Callable[[], None]:
+    """A method that does not keep its object."""
+    weak = WeakMethod(method)
+
+    def call() -> None:
+        alive = weak()
+        if alive is not None:
+            alive()
+
+    return call
 
 
 class Frontend(Session):
@@ -261,6 +344,7 @@ class Frontend(Session):
     ) -> None:
         super().__init__(ReceiveBuffer())
         self.registry = registry if registry is not None else Registry()
+        self.registry.on_change = _weak(self.forget_all)
         self.record_class = record_class
         self.statements: StatementCache[Statement] = StatementCache(
             size=statement_cache_size,
@@ -347,12 +431,18 @@ class Frontend(Session):
     # operations
 
     def execute(
-        self, statement: Statement, arguments: Arguments, max_rows: int = 0, record_class: type[Any] | None = None
+        self,
+        statement: Statement,
+        arguments: Arguments,
+        max_rows: int = 0,
+        record_class: type[Any] | None = None,
+        traits: int = 0,
     ) -> Operation:
         """Bind and Execute.
 
         Args:
             max_rows: stop after so many rows; 0: all.
+            traits: besides those of the statement.
         Raises:
             InterfaceError, DataError: as `Statement.bind` and `Session.submit`; nothing was sent.
         """
@@ -363,8 +453,8 @@ class Frontend(Session):
         operation = Operation(
             data,
             statement.steps,
-            statement.traits,
-            statement.row_plan if record_class is None else statement.rows_as(self.registry, record_class),
+            statement.traits | traits,
+            statement.row_plan if record_class is None else statement.rows_as(record_class),
         )
         self.submit(operation)
         return operation
@@ -407,6 +497,98 @@ class Frontend(Session):
         if name:
             self._to_close += [evicted.name for evicted in self.statements.put(query, statement, now) if evicted.name]
         return statement
+
+    def forget_all(self) -> None:
+        """Do not use any of the cached statements again."""
+        self._to_close += [statement.name for statement in self.statements.clear() if statement.name]
+
+    # types
+
+    def missing_types(self, operation: Preparation) -> frozenset[int]:
+        """Types of a described statement that nothing is known of."""
+        oids = {field.type_oid for field in operation.fields}
+        oids.update(operation.parameter_oids)
+        return self.registry.catalog.missing(oids)
+
+    def introspect(self, oids: Iterable[int]) -> Operation:
+        """Ask the database about types, and everything that they are made of.
+
+        In one Sync group, without a name on the server and with built-in types alone: nothing that a user, a pool or
+        another session has set changes how it is read.
+        """
+        query = introspection.types_by_oid(self._server_major())
+        statement = _introspection(query, introspection.PARAMETER_OIDS)
+        return self.execute(statement, (sorted(oids),), traits=INTERNAL)
+
+    def introspect_name(self, schema: str | None, typename: str) -> Operation:
+        """Ask the database about a type by its name; None for the schema: the one that the session finds it in."""
+        query = introspection.types_by_name(self._server_major())
+        statement = _introspection(query, introspection.NAME_PARAMETER_OIDS)
+        return self.execute(statement, introspection.name_arguments(schema, typename), traits=INTERNAL)
+
+    def _server_major(self) -> int:
+        try:
+            return parse_server_version(self.parameters["server_version"]).major
+        except (KeyError, ValueError):
+            return _NEWEST_MAJOR
+
+    def learned(self, operation: Operation, oids: Iterable[int] = ()) -> list[TypeInfo]:
+        """Keep the answer to `introspect`; types asked about that the database does not have are known as text.
+
+        Raises:
+            ProtocolError: the answer is none.
+        """
+        found = introspection.read_types(operation.rows)
+        answered = {info.oid for info in found}
+        found += [_nameless(oid) for oid in oids if oid not in answered]
+        self.registry.catalog.learn(found)
+        return found
+
+    def decode_kept(self, operation: Operation, kept: RowsKept, registry: Registry) -> None:
+        """Go on with the rows of an operation that were kept, as types are known now; its `error` is what comes of
+        it."""
+        plan = operation.row_plan
+        assert plan is not None
+        codecs = tuple([registry.codec_in(codec.oid, codec.format, codec.name) for codec in plan.codecs])
+        data = kept.data
+        position, error = decode_rows(
+            row_plan(plan.names, codecs, plan.record_class), data, 0, len(data), operation.rows, sys.maxsize
+        )
+        if error is None:
+            operation.error = None
+            operation.outcome = Outcome.COMPLETED
+        elif isinstance(error, UnknownTypeError | OutdatedTypeError):
+            # The row that ends at `position` is the first of what is left.
+            operation.error = RowsKept(error, data[last_frame(data, 0, position) :])
+        else:
+            operation.error = error
+            operation.rows = []
+
+    def heed(self, error: BaseException | None, statement: Statement | None) -> bool:
+        """Take note of what the error of an execution says about its statement; whether it may succeed now.
+
+        Args:
+            statement: None if it was forgotten before.
+        """
+        if not isinstance(error, PostgresError):
+            return False
+        if isinstance(error, InvalidCachedStatementError | InvalidSQLStatementNameError):
+            if statement is not None:
+                self.forget(statement)
+            return True
+        if statement is None:
+            return False
+        if error.sqlstate == _UNDEFINED_FUNCTION and statement.binary_records:
+            # "no binary output function available for type ...", of a member of an anonymous record.
+            statement.take_records_as_text()
+            return True
+        if error.sqlstate == _DATATYPE_MISMATCH:
+            # What record_recv says of a composite argument with other attributes than the type has.
+            catalog = self.registry.catalog
+            composites = _composites(catalog, statement.parameter_oids)
+            catalog.forget(composites)
+            return bool(composites)
+        return False
 
     def forget(self, statement: Statement) -> None:
         """Do not use this statement again; it is closed on the server when there is an occasion."""

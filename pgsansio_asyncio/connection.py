@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import os
 import sys
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -12,6 +12,8 @@ from pgsansio import client
 from pgsansio.client import connecting
 from pgsansio.client.connection import check_connection_class, check_record_class
 from pgsansio.client.port import Address, Port
+from pgsansio.codecs.codec_set import CodecSet, codec_set
+from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
@@ -110,6 +112,8 @@ def connect(
     krbsrvname: str | None = None,
     gsslib: str | None = None,
     pipelining: bool = True,
+    codecs: CodecSet | Iterable[CodecDeclaration] = (),
+    json: object = None,
 ) -> ConnectRequest[ConnectionT]:
     """Connect to a PostgreSQL server: `await connect(...)`, or `async with connect(...) as connection:`.
 
@@ -126,12 +130,16 @@ def connect(
         server_settings: settings for this session.
         target_session_attrs: any, primary, standby, prefer-standby, read-write or read-only.
         pipelining: let several tasks use the connection at once; False gives them an InterfaceError.
+        codecs: for the types they name (`TypeCodec`, `EnumCodec`, `CompositeCodec`, ...), or a `CodecSet` to share.
+        json: how json and jsonb become Python objects: 'json', 'orjson', 'msgspec', a module with dumps and loads, or
+            these two functions; None: they stay str.
     Raises:
         ClientConfigurationError: a parameter cannot be used; it says where it came from.
         OSError, PostgresError, OperationTimeoutError: the last attempt's error; all of them are in its `attempts`.
     """
     check_connection_class(connection_class)
     check_record_class(record_class)
+    shared = codec_set(codecs, json)
     settings = settings_of_this_process(
         dsn,
         host=host,
@@ -162,7 +170,9 @@ def connect(
     async def make() -> ConnectionT:
         if loop is not None and loop is not asyncio.get_running_loop():
             raise InterfaceError(f"connect(loop={loop!r}) was awaited in another event loop")
-        return await connecting.connect(AsyncioPort, settings, make_connection, record_class=record_class)
+        return await connecting.connect(
+            AsyncioPort, settings, make_connection, record_class=record_class, codecs=shared
+        )
 
     return ConnectRequest(make)
 

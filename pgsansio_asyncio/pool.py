@@ -1,11 +1,13 @@
 """create_pool(): asyncio's pool."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pgsansio import client
 from pgsansio.client.port import ConcurrentPort
+from pgsansio.codecs.codec_set import CodecSet
+from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.errors import InterfaceError
 from pgsansio.kernel import Record
 from pgsansio_asyncio.connection import Connection, connect
@@ -55,6 +57,8 @@ def create_pool(
     loop: asyncio.AbstractEventLoop | None = None,
     connection_class: type[client.Connection] = Connection,
     record_class: type[Any] = Record,
+    codecs: CodecSet | Iterable[CodecDeclaration] = (),
+    json: object = None,
     **connect_kwargs: Any,
 ) -> Pool:
     """A pool of connections: `async with create_pool(...) as pool:`; on asyncio also `pool = await create_pool(...)`.
@@ -71,6 +75,7 @@ def create_pool(
         init: called with each new connection.
         reset: called with the connection at each release, in place of the query that resets its session.
         connection_class, record_class: of the pool's connections.
+        codecs, json: as for `connect()`; what is learned of types is shared by the pool's connections.
     Raises:
         ValueError: the numbers contradict each other.
         TypeError: a class is not one that is expected.
@@ -89,5 +94,7 @@ def create_pool(
         loop=loop,
         connection_class=connection_class,
         record_class=record_class,
+        codecs=codecs,
+        json=json,
         **connect_kwargs,
     )

@@ -3,7 +3,7 @@
 import getpass
 import os
 import sys
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -11,6 +11,8 @@ from pgsansio import client
 from pgsansio.client import connecting
 from pgsansio.client.connection import check_connection_class, check_record_class
 from pgsansio.client.port import Address, Port
+from pgsansio.codecs.codec_set import CodecSet, codec_set
+from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
 from pgsansio.policy.conninfo import (
@@ -125,6 +127,8 @@ def connect(
     krbsrvname: str | None = None,
     gsslib: str | None = None,
     pipelining: bool = True,
+    codecs: CodecSet | Iterable[CodecDeclaration] = (),
+    json: object = None,
 ) -> ConnectRequest[ConnectionT]:
     """Connect to a PostgreSQL server: `await connect(...)`, or `async with connect(...) as connection:`.
 
@@ -141,12 +145,16 @@ def connect(
         server_settings: settings for this session.
         target_session_attrs: any, primary, standby, prefer-standby, read-write or read-only.
         pipelining: let several tasks use the connection at once; False gives them an InterfaceError.
+        codecs: for the types they name (`TypeCodec`, `EnumCodec`, `CompositeCodec`, ...), or a `CodecSet` to share.
+        json: how json and jsonb become Python objects: 'json', 'orjson', 'msgspec', a module with dumps and loads, or
+            these two functions; None: they stay str.
     Raises:
         ClientConfigurationError: a parameter cannot be used; it says where it came from.
         OSError, PostgresError, OperationTimeoutError: the last attempt's error; all of them are in its `attempts`.
     """
     check_connection_class(connection_class)
     check_record_class(record_class)
+    shared = codec_set(codecs, json)
     settings = settings_of_this_process(
         dsn,
         host=host,
@@ -175,7 +183,7 @@ def connect(
         return connection_class(port, frontend, address, settings, record_class=record_class)
 
     async def make() -> ConnectionT:
-        return await connecting.connect(TrioPort, settings, make_connection, record_class=record_class)
+        return await connecting.connect(TrioPort, settings, make_connection, record_class=record_class, codecs=shared)
 
     return ConnectRequest(make)
 

@@ -1,6 +1,6 @@
 """create_pool(): trio's pool."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,6 +8,8 @@ import trio
 
 from pgsansio import client
 from pgsansio.client.port import ConcurrentPort
+from pgsansio.codecs.codec_set import CodecSet
+from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.errors import InterfaceError
 from pgsansio.kernel import Record
 from pgsansio_trio.connection import Connection, connect
@@ -76,6 +78,8 @@ def create_pool(
     reset: Callable[[Any], Any] | None = None,
     connection_class: type[client.Connection] = Connection,
     record_class: type[Any] = Record,
+    codecs: CodecSet | Iterable[CodecDeclaration] = (),
+    json: object = None,
     **connect_kwargs: Any,
 ) -> Pool:
     """A pool of connections: `async with create_pool(...) as pool:`; on asyncio also `pool = await create_pool(...)`.
@@ -92,6 +96,7 @@ def create_pool(
         init: called with each new connection.
         reset: called with the connection at each release, in place of the query that resets its session.
         connection_class, record_class: of the pool's connections.
+        codecs, json: as for `connect()`; what is learned of types is shared by the pool's connections.
     Raises:
         ValueError: the numbers contradict each other.
         TypeError: a class is not one that is expected.
@@ -109,5 +114,7 @@ def create_pool(
         reset=reset,
         connection_class=connection_class,
         record_class=record_class,
+        codecs=codecs,
+        json=json,
         **connect_kwargs,
     )

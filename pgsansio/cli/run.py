@@ -24,7 +24,7 @@ async def run_statements(
         As `Connection.fetch`; what comes behind the statement that failed is not run.
     """
     for statement in statements:
-        operation = await connection._query(statement, (), 0, None, None)
+        operation = await connection._query(statement, (), 0, None, None, ())
         table = result_table(operation)
         if table is None:
             show(operation.status or "")

@@ -5,6 +5,8 @@ from typing import Any, Final, TypeVar
 
 from pgsansio.client.connection import Connection
 from pgsansio.client.port import Address, Port
+from pgsansio.codecs.codec_set import CodecSet
+from pgsansio.codecs.registry import Registry
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
@@ -35,6 +37,7 @@ async def connect(
     make_connection: MakeConnection[ConnectionT],
     *,
     record_class: type[Any] = Record,
+    codecs: CodecSet | None = None,
 ) -> ConnectionT:
     """A connection to the first host that answers and is what `target_session_attrs` asks for.
 
@@ -45,13 +48,14 @@ async def connect(
         TargetServerAttributeNotMatched: hosts answered, but none of them is what was asked for.
     """
     attempts: list[BaseException] = []
+    codecs = CodecSet() if codecs is None else codecs
     port = make_port()
     at = None if settings.connect_timeout is None else port.clock() + settings.connect_timeout
     if at is not None and settings.connect_timeout is not None and settings.connect_timeout <= 0:
         raise OperationTimeoutError("the time limit for connecting has passed", outcome=Outcome.CANCELLED)
     try:
         async with port.deadline(at):
-            return await _try_hosts(make_port, settings, make_connection, record_class, attempts)
+            return await _try_hosts(make_port, settings, make_connection, record_class, codecs, attempts)
     except TimeoutError as error:
         if error.errno is not None:
             raise  # the network's time-out of the last attempt, not ours
@@ -64,6 +68,7 @@ async def _try_hosts(
     settings: Settings,
     make_connection: MakeConnection[ConnectionT],
     record_class: type[Any],
+    codecs: CodecSet,
     attempts: list[BaseException],
 ) -> ConnectionT:
     attribute = settings.target_session_attrs
@@ -73,7 +78,9 @@ async def _try_hosts(
         for asked in settings.addresses:
             for address in await _resolved(make_port(), asked, attempts):
                 try:
-                    connection = await _connect_to(make_port(), address, asked, settings, make_connection, record_class)
+                    connection = await _connect_to(
+                        make_port(), address, asked, settings, make_connection, record_class, codecs
+                    )
                     try:
                         wanted = await _is_wanted(connection, wish)
                     except BaseException:
@@ -113,9 +120,11 @@ async def _connect_to(
     settings: Settings,
     make_connection: MakeConnection[ConnectionT],
     record_class: type[Any],
+    codecs: CodecSet,
 ) -> ConnectionT:
     password = await _password(port, asked, settings)
     frontend = Frontend(
+        registry=Registry(codecs.registry((address, settings.database))),
         statement_cache_size=settings.statement_cache_size,
         max_cached_statement_lifetime=settings.max_cached_statement_lifetime,
         max_cacheable_statement_size=settings.max_cacheable_statement_size,

@@ -10,25 +10,31 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 from weakref import ref
 
 from pgsansio.client import cancelling
 from pgsansio.client.listener import Notifications, ReaderQueue
 from pgsansio.client.port import Address, Port
 from pgsansio.client.transaction import Transaction
+from pgsansio.codecs.custom import AliasCodec, TypeCodec
+from pgsansio.codecs.declaration import CodecDeclaration
+from pgsansio.codecs.registry import Registry
+from pgsansio.codecs.type_catalog import TypeCatalog
+from pgsansio.codecs.type_info import TypeInfo
 from pgsansio.engine.events import NotificationReceived
-from pgsansio.engine.operations import Batch, Operation, Preparation
+from pgsansio.engine.operations import Batch, Operation, Preparation, RowsKept
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import (
+    DataError,
     InterfaceError,
-    InvalidCachedStatementError,
-    InvalidSQLStatementNameError,
+    InvalidValueError,
     OperationTimeoutError,
     PostgresError,
 )
 from pgsansio.frontend import MAX_ARGUMENTS, Frontend, Statement
 from pgsansio.kernel import Record
+from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
 from pgsansio.policy.cancellation import Owed
 from pgsansio.policy.conninfo import Settings
 from pgsansio.policy.keywords import percent_placeholder_hint
@@ -48,6 +54,10 @@ SEVERAL_STATEMENTS_HINT: Final = "Use execute() without arguments for a script, 
 #: Noted on the cancellation that ended the wait for an operation of which the server may have seen something.
 _WRITTEN: Final = "_pgsansio_written"
 
+#: Sets of codecs for single queries that are kept.
+_MAX_LAYERS: Final = 32
+
+Codecs: TypeAlias = Iterable[CodecDeclaration]
 Callback: TypeAlias = Callable[[Any, int, str, str], Any]
 
 
@@ -82,6 +92,7 @@ class Connection:
         "_address",
         "_command_timeout",
         "_frontend",
+        "_layers",
         "_levels",
         "_on_end",
         "_port",
@@ -106,6 +117,8 @@ class Connection:
         self._subscriptions: Subscriptions[Notification] = Subscriptions()
         #: Statements that are being prepared.
         self._preparing: dict[str, _Preparing] = {}
+        #: Codecs of single queries, over those of the connection.
+        self._layers: dict[tuple[CodecDeclaration, ...], Registry] = {}
         self._queries = 0
         #: The pool's: what stands for this connection while a task has it, and who is told that it has ended.
         self._proxy: Any = None
@@ -141,8 +154,14 @@ class Connection:
 
     # queries
 
-    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
+    async def execute(self, query: str, *args: object, timeout: float | None = None, codecs: Codecs = ()) -> str:
         """Run a statement and return its command tag, 'INSERT 0 1'.
+
+        Args:
+            query: `$1` and so on stand for the arguments.
+            args: their values.
+            timeout: seconds for all of it; default: the connection's `command_timeout`.
+            codecs: for this query only, over those of the connection.
 
         Without arguments the text may hold several statements; the last one's tag is returned, and "" if there is none.
         Rows are discarded.
@@ -154,7 +173,7 @@ class Connection:
             OperationTimeoutError: `timeout` seconds have passed.
         """
         if args:
-            return (await self._query(query, args, 0, timeout, None)).status or ""
+            return (await self._query(query, args, 0, timeout, None, codecs)).status or ""
         at = self._deadline(timeout)
         if at is None:
             return await self._script(query)
@@ -162,7 +181,12 @@ class Connection:
             return await self._script(query)
 
     async def fetch(
-        self, query: str, *args: object, timeout: float | None = None, record_class: type[Any] | None = None
+        self,
+        query: str,
+        *args: object,
+        timeout: float | None = None,
+        record_class: type[Any] | None = None,
+        codecs: Codecs = (),
     ) -> list[Any]:
         """Run a statement and return its rows.
 
@@ -171,13 +195,14 @@ class Connection:
             args: their values.
             timeout: seconds for all of it; default: the connection's `command_timeout`.
             record_class: a subclass of Record for these rows.
+            codecs: for this query only, over those of the connection.
         Returns:
             A list of Record.
         Raises: as `execute`.
         """
-        operation = self._execute_known(query, args, 0, timeout, record_class)
+        operation = None if codecs else self._execute_known(query, args, 0, timeout, record_class)
         if operation is None:
-            operation = await self._query(query, args, 0, timeout, record_class)
+            operation = await self._query(query, args, 0, timeout, record_class, codecs)
         else:
             try:
                 await self._port.wait(operation)
@@ -189,15 +214,20 @@ class Connection:
         return operation.rows
 
     async def fetchrow(
-        self, query: str, *args: object, timeout: float | None = None, record_class: type[Any] | None = None
+        self,
+        query: str,
+        *args: object,
+        timeout: float | None = None,
+        record_class: type[Any] | None = None,
+        codecs: Codecs = (),
     ) -> Any:
         """Run a statement and return its first row, or None. The server is asked for one row only.
 
         Raises: as `execute`.
         """
-        operation = self._execute_known(query, args, 1, timeout, record_class)
+        operation = None if codecs else self._execute_known(query, args, 1, timeout, record_class)
         if operation is None:
-            operation = await self._query(query, args, 1, timeout, record_class)
+            operation = await self._query(query, args, 1, timeout, record_class, codecs)
         else:
             try:
                 await self._port.wait(operation)
@@ -209,7 +239,14 @@ class Connection:
         rows = operation.rows
         return rows[0] if rows else None
 
-    async def fetchval(self, query: str, *args: object, column: int | str = 0, timeout: float | None = None) -> Any:
+    async def fetchval(
+        self,
+        query: str,
+        *args: object,
+        column: int | str = 0,
+        timeout: float | None = None,
+        codecs: Codecs = (),
+    ) -> Any:
         """Run a statement and return one value of its first row, or None if there is no row.
 
         Args:
@@ -217,9 +254,9 @@ class Connection:
         Raises:
             IndexError, KeyError: the row has no such column. Else as `execute`.
         """
-        operation = self._execute_known(query, args, 1, timeout, None)
+        operation = None if codecs else self._execute_known(query, args, 1, timeout, None)
         if operation is None:
-            operation = await self._query(query, args, 1, timeout, None)
+            operation = await self._query(query, args, 1, timeout, None, codecs)
         else:
             try:
                 await self._port.wait(operation)
@@ -232,7 +269,7 @@ class Connection:
         return rows[0][column] if rows else None
 
     async def executemany(
-        self, command: str, args: Iterable[Sequence[object]], *, timeout: float | None = None
+        self, command: str, args: Iterable[Sequence[object]], *, timeout: float | None = None, codecs: Codecs = ()
     ) -> None:
         """Run a statement once for each element of `args`, all under one Sync: outside a transaction all or nothing.
 
@@ -245,10 +282,111 @@ class Connection:
         """
         at = self._deadline(timeout)
         if at is None:
-            await self._many(command, iter(args))
+            await self._many(command, iter(args), codecs)
             return
         async with TimeLimit(self, at):
-            await self._many(command, iter(args))
+            await self._many(command, iter(args), codecs)
+
+    # types
+
+    @property
+    def type_catalog(self) -> TypeCatalog:
+        """What is known of the database's types; shared with the pool's other connections to it."""
+        return self._frontend.registry.catalog
+
+    async def set_type_codec(
+        self,
+        typename: str,
+        *,
+        schema: str = "public",
+        encoder: Callable[[Any], Any],
+        decoder: Callable[[Any], Any],
+        format: Literal["text", "binary", "tuple"] = "text",
+    ) -> None:
+        """Use these functions for values of a type, on this connection, also inside of arrays, composites and ranges.
+
+        Args:
+            typename, schema: of the type; in pg_catalog it may be as in SQL, 'double precision'.
+            encoder, decoder: value -> data and data -> value; NULL never reaches them.
+            format: what data is: 'text' (str), 'binary' (bytes) or 'tuple' (of numbers or attributes, for some types).
+        Raises:
+            InterfaceError: the format is unknown, or the type does not support it.
+            ValueError: there is no such type.
+        """
+        self._check_open()
+        declaration = TypeCodec(typename, schema=schema, encoder=encoder, decoder=decoder, format=format)
+        info = await self._type_named(typename, schema)
+        self._frontend.registry.set_codec(info.oid, declaration)
+
+    async def reset_type_codec(self, typename: str, *, schema: str = "public") -> None:
+        """Use again what the type had before `set_type_codec`.
+
+        Raises:
+            ValueError: there is no such type.
+        """
+        self._check_open()
+        info = await self._type_named(typename, schema)
+        self._frontend.registry.remove(info.oid)
+
+    async def set_builtin_type_codec(
+        self, typename: str, *, schema: str = "public", codec_name: str, format: Literal["text", "binary"] | None = None
+    ) -> None:
+        """Use one of the library's codecs for a type, on this connection.
+
+        Args:
+            codec_name: a core type ('int', 'decimal', 'text'), or one of an extension ('pg_contrib.hstore').
+            format: 'text' or 'binary'; None: binary if there is one.
+        Raises:
+            InterfaceError: the type is no scalar, or there is no such codec.
+            ValueError: there is no such type.
+        """
+        self._check_open()
+        info = await self._type_named(typename, schema)
+        declaration = AliasCodec(typename, schema=schema, codec_name=codec_name, format=format)
+        self._frontend.registry.set_codec(info.oid, declaration)
+
+    def declare_codecs(self, *declarations: CodecDeclaration) -> None:
+        """Use these codecs on this connection for the types that they name, whenever such a type is met."""
+        self._port.guard()
+        self._frontend.registry.declare(declarations)
+
+    async def load_types(self, *names: str, schema: str = "public") -> None:
+        """Learn these types now, so that the first statement that uses them need not ask.
+
+        Raises:
+            ValueError: there is no such type.
+        """
+        self._check_open()
+        for name in names:
+            await self._type_named(name, schema)
+
+    async def reload_schema_state(self) -> None:
+        """Forget what is known of the database's types, and all prepared statements: the schema has changed."""
+        self._check_open()
+        self._frontend.registry.catalog.clear()
+        self._frontend.forget_all()
+        await self._port.checkpoint()
+
+    async def _type_named(self, typename: str, schema: str) -> TypeInfo:
+        """A type by its name, asked for if it is not known.
+
+        Raises:
+            ValueError: there is no such type.
+        """
+        frontend = self._frontend
+        info = frontend.registry.catalog.find(schema, typename)
+        if info is None:
+            operation = frontend.introspect_name(schema, typename)
+            await self._finish(operation)
+            if operation.error is not None:
+                raise self._failure(operation, "")
+            frontend.learned(operation)
+            info = frontend.registry.catalog.find(schema, typename)
+        else:
+            await self._port.checkpoint()
+        if info is None:
+            raise ValueError(f"unknown type: {schema}.{typename}")
+        return info
 
     # transactions
 
@@ -412,18 +550,22 @@ class Connection:
         statement = frontend.cached(query, port.clock())
         if statement is None or frontend._barrier is not None:
             return None
-        operation = frontend.execute(statement, args, max_rows)
+        try:
+            operation = frontend.execute(statement, args, max_rows)
+        except DataError as error:
+            if isinstance(error.__cause__, OutdatedTypeError):
+                return None
+            raise
         self._queries += 1
         return operation
 
     async def _repeat(self, operation: Operation, query: str, args: Sequence[object], max_rows: int) -> Operation:
-        """Raise the error of an operation that went the short way, or do it again if that is safe and may help."""
-        if not self._may_repeat(operation):
+        """Go on with an operation that went the short way and has an error: mend it, do it again, or raise it."""
+        if isinstance(operation.error, RowsKept) and await self._decode_kept(operation, self._frontend.registry):
+            return operation
+        if not self._may_repeat(operation, self._frontend.cached(query, self._port.clock())):
             raise self._failure(operation, query)
-        statement = self._frontend.cached(query, self._port.clock())
-        if statement is not None:
-            self._frontend.forget(statement)
-        return await self._converse(query, args, max_rows, None)
+        return await self._converse(query, args, max_rows, None, (), repeated=True)
 
     async def _query(
         self,
@@ -432,37 +574,61 @@ class Connection:
         max_rows: int,
         timeout: float | None,
         record_class: type[Any] | None,
+        codecs: Codecs,
     ) -> Operation:
         at = self._deadline(timeout)
         if record_class is not None:
             check_record_class(record_class)
         if at is None:
-            return await self._converse(query, args, max_rows, record_class)
+            return await self._converse(query, args, max_rows, record_class, codecs)
         async with TimeLimit(self, at):
-            return await self._converse(query, args, max_rows, record_class)
+            return await self._converse(query, args, max_rows, record_class, codecs)
 
     async def _converse(
-        self, query: str, args: Sequence[object], max_rows: int, record_class: type[Any] | None
+        self,
+        query: str,
+        args: Sequence[object],
+        max_rows: int,
+        record_class: type[Any] | None,
+        codecs: Codecs,
+        *,
+        repeated: bool = False,
     ) -> Operation:
-        """Prepare if need be, execute, and do both once more if the prepared statement turned out to be outdated."""
+        """Prepare if need be, execute, and do both once more if what was known turned out to be outdated.
+
+        Args:
+            repeated: this is the second time.
+        """
         port, frontend = self._port, self._frontend
         port.guard()
         if len(args) > MAX_ARGUMENTS:
             raise InterfaceError(f"the number of query arguments cannot exceed {MAX_ARGUMENTS}")
-        repeated = False
+        asked_again = False
         while True:
             statement = frontend.cached(query, port.clock())
             if statement is None:
                 statement = await self._prepare(query)
+            if codecs:
+                statement = self._with_codecs(statement, codecs)
             self._check_alone()
-            operation = frontend.execute(statement, args, max_rows, record_class)
+            try:
+                operation = frontend.execute(statement, args, max_rows, record_class)
+            except DataError as error:
+                outdated = error.__cause__
+                if asked_again or not isinstance(outdated, OutdatedTypeError):
+                    raise
+                # The arguments may be right, and what is known of the type old: that it has these attributes.
+                frontend.registry.catalog.forget([outdated.oid])
+                asked_again = True
+                continue
             self._queries += 1
             await self._finish(operation)
+            if isinstance(operation.error, RowsKept) and await self._decode_kept(operation, statement.registry):
+                return operation
             if operation.error is None:
                 return operation
-            if repeated or not self._may_repeat(operation):
+            if repeated or not self._may_repeat(operation, statement):
                 raise self._failure(operation, query)
-            frontend.forget(statement)
             repeated = True
 
     async def _prepare(self, query: str) -> Statement:
@@ -488,28 +654,110 @@ class Connection:
     async def _prepared(self, query: str, preparing: "_Preparing") -> Statement | None:
         """Wait for a preparation, perhaps with other tasks; None if the server refused it.
 
-        Raises: what ended the connection.
+        Raises: what ended the connection, or an error of the question about types that were unknown.
         """
         operation = preparing.operation
-        preparing.waiting += 1
         try:
-            await self._port.wait(operation)
-        except BaseException as error:
-            preparing.waiting -= 1
+            await self._wait_together(preparing)
+            if operation.error is None and preparing.statement is None:
+                await self._learn_types_of(preparing)
+        except BaseException:
             if not preparing.waiting:
                 self._no_longer(query, preparing)
-                await self._give_up(operation, error)
             raise
-        self._no_longer(query, preparing)
         if operation.error is None and preparing.statement is None:
             preparing.statement = self._frontend.prepared(query, operation, self._port.clock())
+        self._no_longer(query, preparing)
         if not self._frontend.is_open and operation.error is not None:
             raise self._failure(operation, query)
         return preparing.statement
 
+    async def _wait_together(self, shared: "_Shared") -> None:
+        """Wait for an operation that others may wait for as well; the last one that goes away gives it up."""
+        shared.waiting += 1
+        try:
+            await self._port.wait(shared.operation)
+        except BaseException as error:
+            shared.waiting -= 1
+            if not shared.waiting:
+                await self._give_up(shared.operation, error)
+            raise
+        shared.waiting -= 1
+
+    async def _learn_types_of(self, preparing: "_Preparing") -> None:
+        """Ask the catalogue about the types of a statement that nobody knows yet; the tasks that wait for it ask once.
+
+        Raises:
+            PostgresError: the server refused the question.
+        """
+        frontend = self._frontend
+        while missing := frontend.missing_types(preparing.operation):
+            learning = preparing.learning
+            if learning is None:
+                learning = preparing.learning = _Shared(frontend.introspect(missing))
+            try:
+                await self._wait_together(learning)
+            finally:
+                if preparing.learning is learning and (learning.operation.settled or not learning.waiting):
+                    preparing.learning = None
+            self._learned(learning.operation, missing)
+
+    async def _learn_types(self, oids: frozenset[int]) -> None:
+        operation = self._frontend.introspect(oids)
+        await self._finish(operation)
+        self._learned(operation, oids)
+
+    def _learned(self, operation: Operation, oids: frozenset[int]) -> None:
+        """Take the answer about these types; all of them are known afterwards.
+
+        Raises:
+            PostgresError: the server refused the question.
+        """
+        if operation.error is not None:
+            error = self._failure(operation, "")
+            error.add_note("The catalogue was asked about types that the statement uses and nobody knew.")
+            raise error
+        self._frontend.learned(operation, oids)
+
+    async def _decode_kept(self, operation: Operation, registry: Registry) -> bool:
+        """Learn the types that the rest of an operation's rows needs, and decode it; False: an error remains.
+
+        Raises:
+            PostgresError: the server refused the question about types.
+        """
+        outdated: set[int] = set()
+        while isinstance(kept := operation.error, RowsKept):
+            reason = kept.reason
+            if isinstance(reason, UnknownTypeError):
+                await self._learn_types(registry.catalog.missing(reason.oids) or reason.oids)
+            elif reason.oid not in outdated:
+                outdated.add(reason.oid)
+                registry.catalog.forget([reason.oid])
+                await self._learn_types(frozenset([reason.oid]))
+            else:
+                # It was asked about a moment ago, and its values still contradict the answer.
+                operation.error = InvalidValueError(f"cannot decode a value of a result: {reason}")
+                operation.rows = []
+                break
+            self._frontend.decode_kept(operation, kept, registry)
+        return operation.error is None
+
     def _no_longer(self, query: str, preparing: "_Preparing") -> None:
         if self._preparing.get(query) is preparing:
             del self._preparing[query]
+
+    def _with_codecs(self, statement: Statement, codecs: Codecs) -> Statement:
+        """A statement with codecs of a single query."""
+        layer = self._layers.get(codecs) if isinstance(codecs, tuple) else None
+        if layer is None:
+            codecs = tuple(codecs)
+            layer = self._layers.get(codecs)
+            if layer is None:
+                if len(self._layers) >= _MAX_LAYERS:
+                    self._layers.clear()
+                layer = self._layers[codecs] = Registry(self._frontend.registry)
+                layer.declare(codecs)
+        return statement.with_codecs(layer, self._frontend.record_class)
 
     async def _script(self, query: str, *, internal: bool = False) -> str:
         check_query(query)
@@ -522,10 +770,12 @@ class Connection:
             raise self._failure(operation, query)
         return operation.status or ""
 
-    async def _many(self, command: str, elements: Iterator[Sequence[object]]) -> None:
+    async def _many(self, command: str, elements: Iterator[Sequence[object]], codecs: Codecs) -> None:
         port, frontend = self._port, self._frontend
         port.guard()
         statement = frontend.cached(command, port.clock()) or await self._prepare(command)
+        if codecs:
+            statement = self._with_codecs(statement, codecs)
         self._check_alone()
         data, count, exhausted = statement.many(elements, 0, first=True)
         if not count:
@@ -669,13 +919,16 @@ class Connection:
             )
         return self._port.clock() + seconds
 
-    def _may_repeat(self, operation: Operation) -> bool:
-        """The statement was refused before it ran, because what was prepared is outdated or gone."""
-        return (
-            isinstance(operation.error, InvalidCachedStatementError | InvalidSQLStatementNameError)
-            and self._frontend.transaction_status is TransactionStatus.IDLE
-            and not self._frontend.in_transaction
-        )
+    def _may_repeat(self, operation: Operation, statement: Statement | None) -> bool:
+        """Take note of what an error says about a statement; whether that helps, and nothing has happened on the
+        server.
+
+        Args:
+            statement: None if it was forgotten meanwhile.
+        """
+        if not self._frontend.heed(operation.error, statement):
+            return False
+        return self._frontend.transaction_status is TransactionStatus.IDLE and not self._frontend.in_transaction
 
     def _failure(self, operation: Operation, query: str) -> BaseException:
         """The operation's error as it is raised to the user."""
@@ -758,15 +1011,28 @@ class Connection:
             self._port.deliver(cast(Callback, callback), self if self._proxy is None else self._proxy, *notification)
 
 
-class _Preparing:
-    """A preparation, how many tasks wait for it, and the statement, which the first of them makes that goes on."""
+class _Shared:
+    """An operation, and how many tasks wait for it."""
 
-    __slots__ = ("operation", "statement", "waiting")
+    __slots__ = ("operation", "waiting")
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.waiting = 0
+
+
+class _Preparing(_Shared):
+    """A preparation, the question about its types while it is under way, and the statement, which the first of those
+    who wait makes that goes on."""
+
+    __slots__ = ("learning", "statement")
+
+    operation: Preparation
 
     def __init__(self, operation: Preparation) -> None:
-        self.operation = operation
+        super().__init__(operation)
+        self.learning: _Shared | None = None
         self.statement: Statement | None = None
-        self.waiting = 0
 
 
 class TimeLimit:

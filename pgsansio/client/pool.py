@@ -19,8 +19,10 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, cast
 
-from pgsansio.client.connection import Connection
+from pgsansio.client.connection import Codecs, Connection
 from pgsansio.client.port import ConcurrentPort, PortEvent, TaskHandle
+from pgsansio.codecs.codec_set import CodecSet, codec_set
+from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.enums import CANCEL_GRACE, Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InterfaceWarning, OperationTimeoutError
 from pgsansio.kernel import Record
@@ -111,6 +113,11 @@ for _name in dir(Connection):
         setattr(PoolConnectionProxy, _name, _forwarding(_name, _method))
 
 
+def _if_any(codecs: Codecs) -> dict[str, Any]:
+    """An argument of which a user's class of connections, written for asyncpg, may know nothing."""
+    return {"codecs": codecs} if codecs else {}
+
+
 class _Waiter:
     """A task that wants a connection: gets one, or an error. `event` is there if it has to wait."""
 
@@ -192,6 +199,8 @@ class Pool:
         reset: Callable[[Any], Any] | None = None,
         connection_class: type[Connection] | None = None,
         record_class: type[Any] = Record,
+        codecs: CodecSet | Iterable[CodecDeclaration] = (),
+        json: object = None,
         **connect_kwargs: Any,
     ) -> None:
         if connection_class is None:
@@ -217,6 +226,9 @@ class Pool:
         self._reset = reset
         self._connection_class: type[Connection] = connection_class
         self._record_class = record_class
+        #: Codecs by name, and what the connections have learned of types; what is declared here is at once in force on
+        #: all of them.
+        self.codecs = codec_set(codecs, json)
         self._home: ConcurrentPort | None = None
         self._due: deque[Action[_Waiter, Connection]] = deque()
         self._carrying_out = False
@@ -241,6 +253,7 @@ class Pool:
         return {
             "connection_class": self._connection_class,
             "record_class": self._record_class,
+            "codecs": self.codecs,
             **self._connect_kwargs,
         }
 
@@ -483,36 +496,55 @@ class Pool:
 
     # queries, each on a connection of its own
 
-    async def execute(self, query: str, *args: object, timeout: float | None = None) -> str:
+    async def execute(self, query: str, *args: object, timeout: float | None = None, codecs: Codecs = ()) -> str:
         """As `Connection.execute`, on a connection of the pool."""
         async with self.acquire() as connection:
-            return await connection.execute(query, *args, timeout=timeout)
+            return await connection.execute(query, *args, timeout=timeout, **_if_any(codecs))
 
     async def executemany(
-        self, command: str, args: Iterable[Sequence[object]], *, timeout: float | None = None
+        self, command: str, args: Iterable[Sequence[object]], *, timeout: float | None = None, codecs: Codecs = ()
     ) -> None:
         """As `Connection.executemany`, on a connection of the pool."""
         async with self.acquire() as connection:
-            await connection.executemany(command, args, timeout=timeout)
+            await connection.executemany(command, args, timeout=timeout, **_if_any(codecs))
 
     async def fetch(
-        self, query: str, *args: object, timeout: float | None = None, record_class: type[Any] | None = None
+        self,
+        query: str,
+        *args: object,
+        timeout: float | None = None,
+        record_class: type[Any] | None = None,
+        codecs: Codecs = (),
     ) -> list[Any]:
         """As `Connection.fetch`, on a connection of the pool."""
         async with self.acquire() as connection:
-            return await connection.fetch(query, *args, timeout=timeout, record_class=record_class)
+            return await connection.fetch(query, *args, timeout=timeout, record_class=record_class, **_if_any(codecs))
 
     async def fetchrow(
-        self, query: str, *args: object, timeout: float | None = None, record_class: type[Any] | None = None
+        self,
+        query: str,
+        *args: object,
+        timeout: float | None = None,
+        record_class: type[Any] | None = None,
+        codecs: Codecs = (),
     ) -> Any:
         """As `Connection.fetchrow`, on a connection of the pool."""
         async with self.acquire() as connection:
-            return await connection.fetchrow(query, *args, timeout=timeout, record_class=record_class)
+            return await connection.fetchrow(
+                query, *args, timeout=timeout, record_class=record_class, **_if_any(codecs)
+            )
 
-    async def fetchval(self, query: str, *args: object, column: int | str = 0, timeout: float | None = None) -> Any:
+    async def fetchval(
+        self,
+        query: str,
+        *args: object,
+        column: int | str = 0,
+        timeout: float | None = None,
+        codecs: Codecs = (),
+    ) -> Any:
         """As `Connection.fetchval`, on a connection of the pool."""
         async with self.acquire() as connection:
-            return await connection.fetchval(query, *args, column=column, timeout=timeout)
+            return await connection.fetchval(query, *args, column=column, timeout=timeout, **_if_any(codecs))
 
     # carrying out
 
