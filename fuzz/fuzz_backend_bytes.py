@@ -15,6 +15,7 @@ from pgsansio.engine.operations import Batch, Copy, Operation
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InternalClientError, PostgresError
 from pgsansio.frontend import Frontend, Statement
+from pgsansio.kernel.contract import OutdatedTypeError
 from pgsansio.messages.authentication import AuthenticationOk
 from pgsansio.messages.backend import FieldDescription, ReadyForQuery
 from pgsansio.messages.frontend import FunctionCall
@@ -135,9 +136,9 @@ class _Run:
             assert id(operation) in self.told, "a settled operation that nobody was told of"
             assert operation.outcome is not Outcome.COMPLETED or operation.error is None
             assert operation.outcome is Outcome.COMPLETED or operation.abandoned or operation.error is not None
-            assert isinstance(operation.error, PostgresError | InterfaceError | InternalClientError | None), repr(
-                operation.error
-            )
+            assert isinstance(
+                operation.error, PostgresError | InterfaceError | InternalClientError | OutdatedTypeError | None
+            ), repr(operation.error)
             assert "internal error" not in str(operation.error), repr(getattr(operation.error, "__cause__", None))
         try:
             frontend.simple_query("select 1")

@@ -15,7 +15,7 @@ from pgsansio.codecs import Registry, plan_rows
 from pgsansio.enums import Format
 from pgsansio.errors import InvalidValueError, ProtocolError
 from pgsansio.kernel import Record, decode_copy, decode_rows
-from pgsansio.kernel.contract import RowPlan
+from pgsansio.kernel.contract import OutdatedTypeError, RowPlan
 from pgsansio.messages.backend import FieldDescription
 
 __all__ = ["PREFIX_BYTES", "mutate", "target"]
@@ -78,7 +78,7 @@ def _outcome(decode: Any) -> tuple[object, ...]:
         return ("ProtocolError",)
     if error is None:
         return (position,)
-    assert type(error) is InvalidValueError, repr(error)
+    assert isinstance(error, InvalidValueError | OutdatedTypeError), repr(error)
     return (position, str(error), type(error.__cause__))
 
 
@@ -148,6 +148,8 @@ def _row(plan: RowPlan, values: list[bytes | None], rows: list[Any]) -> Exceptio
     for number, (codec, name, value) in enumerate(zip(plan.codecs, plan.names, values, strict=True), 1):
         try:
             decoded.append(None if value is None else codec.decode(value))
+        except OutdatedTypeError as error:
+            return error
         except ValueError as error:
             refusal = InvalidValueError(f"cannot decode column {number} ({name!r}) of type {codec.name}: {error}")
             refusal.__cause__ = error

@@ -7,7 +7,7 @@ TypeError.
 import math
 import uuid
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -19,6 +19,7 @@ from pgsansio.enums import Format
 from pgsansio.errors import InvalidValueError, ProtocolError
 from pgsansio.kernel import UUID
 from pgsansio.kernel.contract import Opcode, ValueCodec
+from pgsansio.types import Box, Circle, Line, LineSegment, Point
 
 __all__ = [
     "CODECS",
@@ -173,6 +174,24 @@ def to_time(data: bytes) -> time:
     return (datetime(2000, 1, 1) + timedelta(microseconds=microseconds)).time()
 
 
+def to_timetz(data: bytes) -> time:
+    sized(12, data)
+    return to_time(data[:8]).replace(tzinfo=timezone(timedelta(seconds=-to_int(4)(data[8:]))))
+
+
+def to_tid(data: bytes) -> tuple[int, int]:
+    sized(6, data)
+    return to_int(4, False)(data[:4]), to_int(2, False)(data[4:])
+
+
+def to_floats(count: int, make: Callable[..., object]) -> Callable[[bytes], object]:
+    def decode(data: bytes) -> object:
+        sized(8 * count, data)
+        return make(*[to_float(8, 11)(data[at : at + 8]) for at in range(0, 8 * count, 8)])
+
+    return decode
+
+
 def to_interval(data: bytes) -> timedelta:
     sized(16, data)
     microseconds, days, months = to_int(8)(data[:8]), to_int(4)(data[8:12]), to_int(4)(data[12:])
@@ -258,11 +277,19 @@ CODECS: dict[Opcode, ValueCodec] = {
         _codec(Opcode.UUID, to_uuid, from_uuid),
         _codec(Opcode.DATE, to_date),
         _codec(Opcode.TIME, to_time),
+        _codec(Opcode.TIMETZ, to_timetz),
         _codec(Opcode.TIMESTAMP, to_timestamp(None)),
         _codec(Opcode.TIMESTAMPTZ, to_timestamp(UTC)),
         _codec(Opcode.INTERVAL, to_interval),
         _codec(Opcode.JSONB, to_jsonb, lambda value: b"\1" + from_text(value)),
         _codec(Opcode.CHAR, lambda data: sized(1, data), lambda value: sized(1, from_bytes(value))),
+        _codec(Opcode.UINT8, to_int(8, False), from_int(8, False)),
+        _codec(Opcode.TID, to_tid),
+        _codec(Opcode.POINT, to_floats(2, Point)),
+        _codec(Opcode.LINE, to_floats(3, Line)),
+        _codec(Opcode.LSEG, to_floats(4, lambda *four: LineSegment(four[:2], four[2:]))),
+        _codec(Opcode.BOX, to_floats(4, lambda *four: Box(four[:2], four[2:]))),
+        _codec(Opcode.CIRCLE, to_floats(3, lambda *three: Circle(three[:2], three[2]))),
     )
 }
 
@@ -328,6 +355,18 @@ VALID: dict[Opcode, SearchStrategy[bytes]] = {
     ),
     Opcode.JSONB: _text.map(lambda data: b"\1" + data),
     Opcode.CHAR: st.binary(min_size=1, max_size=1),
+    Opcode.UINT8: _integers(8),
+    Opcode.TID: st.binary(min_size=6, max_size=6),
+    Opcode.TIMETZ: st.builds(
+        lambda microseconds, west: int_bytes(microseconds, 8) + int_bytes(west, 4),
+        st.integers(0, 86_400_000_000),
+        st.integers(-86_401, 86_401) | st.integers(-14, 14).map(lambda hours: 3600 * hours),
+    ),
+    Opcode.POINT: st.binary(min_size=16, max_size=16),
+    Opcode.LINE: st.binary(min_size=24, max_size=24),
+    Opcode.LSEG: st.binary(min_size=32, max_size=32),
+    Opcode.BOX: st.binary(min_size=32, max_size=32),
+    Opcode.CIRCLE: st.binary(min_size=24, max_size=24),
 }
 
 

@@ -1,28 +1,41 @@
 """What a generated decoder or encoder does with the opcodes that are worth inlining.
 
 Only for the values that one sees every day: whatever else an expression here meets (infinity, a wrong length, an odd
-    header) it leaves to the codec, whose functions are the definition. So inlining is never more than a short cut.
+header) it leaves to the codec, whose functions are the definition. So inlining is never more than a short cut.
 """
 
 import functools
-import struct
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from itertools import chain, repeat
-from typing import Any, Final
+from itertools import repeat
+from typing import Final, TypeAlias
 
 from pgsansio.enums import Format
 from pgsansio.kernel.contract import Opcode, ValueCodec
+from pgsansio.kernel.pure.numeric import numeric_bytes, numeric_value
 from pgsansio.kernel.pure.uuid import UUID, set_uuid_bytes
+from pgsansio.types.geometry import Box, Circle, Line, LineSegment, Point
 
-__all__ = ["FIXED", "NAMES", "VARIABLE", "Fixed", "Shape", "fixed_array_decoder", "shape_of"]
+__all__ = [
+    "CONTAINERS",
+    "ENCODINGS",
+    "FIXED",
+    "NAMES",
+    "VARIABLE",
+    "Encoding",
+    "Fixed",
+    "Shape",
+    "inlined",
+    "parameter_shape_of",
+    "parts_of",
+    "shape_of",
+]
 
-#: Per column or parameter its opcode and its element's; `CALL` for what is not inlined. Equal shapes have equal source
-#: text.
-Shape = tuple[tuple[Opcode, Opcode | None], ...]
+#: Per column or parameter what is inlined of it; `CALL` for nothing. Equal shapes have equal source text.
+Shape: TypeAlias = tuple[Opcode, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +46,41 @@ class Fixed:
     width: int
     #: Its fields as a struct format, and how many they are.
     format: str
+    #: Is `{a}` of an exact class, and such a value, that `format` packs as the codec does, as the expressions `packed`?
+    test: str
+    packed: str = "{a}"
     fields: int = 1
     #: Statements that turn the fields (`{v}`, `{v}_1`, ...) into the value (`{v}`); `{special}` decodes the fields by
     #: the codec.
     convert: tuple[str, ...] = ()
-    #: Is `{a}` of an exact class that `format` packs as the codec does, as the expression `packed`? "" for none.
-    test: str = ""
-    packed: str = "{a}"
 
+    def names(self, v: str) -> list[str]:
+        """The names of the fields."""
+        return [v, *(f"{v}_{field}" for field in range(1, self.fields))]
+
+    def conversion(self, v: str, special: str) -> list[str]:
+        """The statements of `convert`; `special` is the name of a function of the fields."""
+        call = f"{special}({', '.join(self.names(v))})"
+        return [line.format(v=v, special=call) for line in self.convert]
+
+
+_INTEGER: Final = "type({a}) is int"
+_FLOAT: Final = "type({a}) is float"
+_SINCE_MIDNIGHT: Final = "(({a}.hour * 60 + {a}.minute) * 60 + {a}.second) * 1_000_000 + {a}.microsecond"
+_DELTA: Final = "{a}_delta.days * 86_400_000_000 + {a}_delta.seconds * 1_000_000 + {a}_delta.microseconds"
+#: The first and the last year hold what stands for infinity, and what is out of range in another time zone.
+_ORDINARY_YEAR: Final = "1 < {a}.year < 9999"
 
 FIXED: Final[dict[Opcode, Fixed]] = {
     Opcode.BOOL: Fixed(1, "?", test="type({a}) is bool"),
-    Opcode.CHAR: Fixed(1, "c"),
-    Opcode.INT2: Fixed(2, "h", test="type({a}) is int"),
-    Opcode.INT4: Fixed(4, "i", test="type({a}) is int"),
-    Opcode.INT8: Fixed(8, "q", test="type({a}) is int"),
-    Opcode.UINT4: Fixed(4, "I", test="type({a}) is int"),
-    Opcode.FLOAT4: Fixed(4, "f", test="type({a}) is float"),
-    Opcode.FLOAT8: Fixed(8, "d", test="type({a}) is float"),
+    Opcode.CHAR: Fixed(1, "c", test="type({a}) is bytes"),
+    Opcode.INT2: Fixed(2, "h", test=_INTEGER),
+    Opcode.INT4: Fixed(4, "i", test=_INTEGER),
+    Opcode.INT8: Fixed(8, "q", test=_INTEGER),
+    Opcode.UINT4: Fixed(4, "I", test=_INTEGER),
+    Opcode.UINT8: Fixed(8, "Q", test=_INTEGER),
+    Opcode.FLOAT4: Fixed(4, "f", test=_FLOAT),
+    Opcode.FLOAT8: Fixed(8, "d", test=_FLOAT),
     Opcode.UUID: Fixed(
         16,
         "16s",
@@ -58,11 +88,21 @@ FIXED: Final[dict[Opcode, Fixed]] = {
         test="(type({a}) is UUID or type({a}) is uuid_UUID)",
         packed="{a}.bytes",
     ),
+    Opcode.TID: Fixed(
+        6,
+        "IH",
+        fields=2,
+        convert=("{v} = {v}, {v}_1",),
+        test="type({a}) is tuple and len({a}) == 2",
+        packed="{a}[0], {a}[1]",
+    ),
     # Out of Python's range are infinity and the years before 1 and after 9999.
     Opcode.DATE: Fixed(
         4,
         "i",
         convert=("try: {v} = date_from_ordinal({v} + 730120)", "except (ValueError, OverflowError): {v} = {special}"),
+        test=f"type({{a}}) is date and {_ORDINARY_YEAR}",
+        packed="{a}.toordinal() - 730120",
     ),
     Opcode.TIME: Fixed(
         8,
@@ -71,156 +111,201 @@ FIXED: Final[dict[Opcode, Fixed]] = {
             "second = {v} // 1_000_000",
             "{v} = time(second // 3600, second // 60 % 60, second % 60, {v} % 1_000_000)",
         ),
+        test="type({a}) is time",
+        packed=_SINCE_MIDNIGHT,
+    ),
+    # Microseconds, and seconds west of UTC.
+    Opcode.TIMETZ: Fixed(
+        12,
+        "qi",
+        fields=2,
+        convert=(
+            "second = {v} // 1_000_000",
+            "{v} = time(second // 3600, second // 60 % 60, second % 60, {v} % 1_000_000, zone_west({v}_1))",
+        ),
+        test="type({a}) is time and type({a}.tzinfo) is timezone and not ({a}_east := {a}.utcoffset()).microseconds",
+        packed=f"{_SINCE_MIDNIGHT}, -({{a}}_east.days * 86_400 + {{a}}_east.seconds)",
     ),
     # One timedelta times an integer is twice as fast as timedelta(0, 0, microseconds).
     Opcode.TIMESTAMP: Fixed(
-        8, "q", convert=("try: {v} = EPOCH + {v} * MICROSECOND", "except OverflowError: {v} = {special}")
+        8,
+        "q",
+        convert=("try: {v} = EPOCH + {v} * MICROSECOND", "except OverflowError: {v} = {special}"),
+        test=f"type({{a}}) is datetime and {{a}}.tzinfo is None and {_ORDINARY_YEAR}"
+        " and ({a}_delta := {a} - EPOCH) is not None",
+        packed=_DELTA,
     ),
     Opcode.TIMESTAMPTZ: Fixed(
-        8, "q", convert=("try: {v} = EPOCH_UTC + {v} * MICROSECOND", "except OverflowError: {v} = {special}")
+        8,
+        "q",
+        convert=("try: {v} = EPOCH_UTC + {v} * MICROSECOND", "except OverflowError: {v} = {special}"),
+        test=f"type({{a}}) is datetime and type({{a}}.tzinfo) is timezone and {_ORDINARY_YEAR}"
+        " and ({a}_delta := {a} - EPOCH_UTC) is not None",
+        packed=_DELTA,
     ),
     # Microseconds, days, months; months have no length of their own, and those of infinity are not 0.
-    Opcode.INTERVAL: Fixed(16, "qii", 3, convert=("{v} = {special} if {v}_2 else timedelta({v}_1, 0, {v})",)),
+    Opcode.INTERVAL: Fixed(
+        16,
+        "qii",
+        fields=3,
+        convert=("{v} = {special} if {v}_2 else timedelta({v}_1, 0, {v})",),
+        test="type({a}) is timedelta",
+        packed="{a}.seconds * 1_000_000 + {a}.microseconds, {a}.days, 0",
+    ),
+    # Past the constructors, which look what they were given.
+    Opcode.POINT: Fixed(
+        16,
+        "dd",
+        test="type({a}) is Point",
+        packed="{a}[0], {a}[1]",
+        fields=2,
+        convert=("{v} = new_tuple(Point, ({v}, {v}_1))",),
+    ),
+    Opcode.LINE: Fixed(
+        24,
+        "ddd",
+        test="type({a}) is Line",
+        packed="{a}[0], {a}[1], {a}[2]",
+        fields=3,
+        convert=("{v} = new_tuple(Line, ({v}, {v}_1, {v}_2))",),
+    ),
+    Opcode.LSEG: Fixed(
+        32,
+        "dddd",
+        test="type({a}) is LineSegment",
+        packed="*{a}[0], *{a}[1]",
+        fields=4,
+        convert=("{v} = new_tuple(LineSegment, (new_tuple(Point, ({v}, {v}_1)), new_tuple(Point, ({v}_2, {v}_3))))",),
+    ),
+    Opcode.BOX: Fixed(
+        32,
+        "dddd",
+        test="type({a}) is Box",
+        packed="*{a}[0], *{a}[1]",
+        fields=4,
+        convert=("{v} = new_tuple(Box, (new_tuple(Point, ({v}, {v}_1)), new_tuple(Point, ({v}_2, {v}_3))))",),
+    ),
+    Opcode.CIRCLE: Fixed(
+        24,
+        "ddd",
+        test="type({a}) is Circle",
+        packed="*{a}[0], {a}[1]",
+        fields=3,
+        convert=("{v} = new_tuple(Circle, (new_tuple(Point, ({v}, {v}_1)), {v}_2))",),
+    ),
 }
 
-#: Statements that make the value `{v}` of the bytes data[at:end]; "break" leaves the row to the codecs.
+#: Statements that make the value `{v}` of the bytes data[at:end], `{n}` of them; "break" leaves the row to the codecs.
+#: `{decode}` is the codec's function, `{part}` that of `pgsansio.kernel.pure.containers`.
+_BY_PART: Final = ("{v} = {part}(data, at, end)", "if {v} is None: {v} = {decode}(data[at:end])")
 VARIABLE: Final[dict[Opcode, tuple[str, ...]]] = {
     Opcode.TEXT: ("{v} = data[at:end].decode()",),
     Opcode.BYTEA: ("{v} = data[at:end]",),
     Opcode.JSONB: ("if {n} == 0 or data[at] != 1: break", "{v} = data[at + 1 : end].decode()"),
     Opcode.NUMERIC: ("{v} = numeric(data, at, {n})", "if {v} is None: {v} = {decode}(data[at:end])"),
-    Opcode.ARRAY: (
-        "{v} = {array}(data, at, end)",
-        "if {v} is None: {v} = {decode}(data[at:end])",
-    ),
+    Opcode.ARRAY: _BY_PART,
+    Opcode.RANGE: _BY_PART,
+    Opcode.MULTIRANGE: _BY_PART,
+    Opcode.COMPOSITE: _BY_PART,
     Opcode.CALL: ("{v} = data[at:end]",),
 }
 
-#: Opcodes that are the whole value of an array's element when they are unpacked.
-_ARRAY_ELEMENTS: Final = frozenset(
-    opcode for opcode, fixed in FIXED.items() if not fixed.convert and opcode is not Opcode.CHAR
-)
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How values of different sizes are encoded."""
+
+    #: Is `{a}` an ordinary value?
+    test: str
+    #: The expression of its bytes; `{part}` is a function of `pgsansio.kernel.pure.containers`.
+    encoded: str
+    #: It may be None: the codec has to be asked.
+    doubtful: bool = False
+
+
+_TEXT_TEST: Final = 'type({a}) is str and "\\0" not in {a}'
+ENCODINGS: Final[dict[Opcode, Encoding]] = {
+    Opcode.TEXT: Encoding(_TEXT_TEST, "{a}.encode()"),
+    Opcode.BYTEA: Encoding("type({a}) is bytes", "{a}"),
+    Opcode.JSONB: Encoding(_TEXT_TEST, 'b"\\x01" + {a}.encode()'),
+    Opcode.NUMERIC: Encoding("type({a}) is Decimal", "numeric_bytes({a})", doubtful=True),
+    Opcode.ARRAY: Encoding("(type({a}) is list or type({a}) is tuple)", "{part}({a})", doubtful=True),
+}
+
+#: Opcodes whose values are made of others.
+CONTAINERS: Final = frozenset({Opcode.ARRAY, Opcode.RANGE, Opcode.MULTIRANGE, Opcode.COMPOSITE})
 
 
 def shape_of(codecs: tuple[ValueCodec, ...]) -> Shape:
-    return tuple([_column_shape(codec) for codec in codecs])
+    """The shape of columns."""
+    return tuple([inlined(codec) for codec in codecs])
 
 
-def _column_shape(codec: ValueCodec) -> tuple[Opcode, Opcode | None]:
+def parameter_shape_of(codecs: tuple[ValueCodec, ...]) -> Shape:
+    """The shape of parameters."""
+    return tuple([_inlined_parameter(codec) for codec in codecs])
+
+
+def _inlined_parameter(codec: ValueCodec) -> Opcode:
+    """The codec's opcode if values can be encoded without it."""
+    opcode = inlined(codec)
+    if opcode is Opcode.ARRAY:
+        assert codec.element is not None
+        element = codec.element.opcode
+        return opcode if element in FIXED or (element in ENCODINGS and element is not opcode) else Opcode.CALL
+    return opcode if opcode in ENCODINGS or opcode in FIXED else Opcode.CALL
+
+
+def inlined(codec: ValueCodec) -> Opcode:
+    """The codec's opcode if its values can be decoded without it."""
     opcode = codec.opcode
     if codec.format is not Format.BINARY and opcode is not Opcode.TEXT:
-        return Opcode.CALL, None
-    if opcode is Opcode.ARRAY:
-        element = codec.element
-        if element is None or element.opcode not in _ARRAY_ELEMENTS:
-            return Opcode.CALL, None
-        return opcode, element.opcode
-    return (opcode if opcode in FIXED or opcode in VARIABLE else Opcode.CALL), None
+        return Opcode.CALL
+    if opcode is Opcode.COMPOSITE:
+        # Some of its members may be called. But no user's codec, which is called last in a row, and once.
+        return Opcode.CALL if any(part.user for part in parts_of(codec)) else opcode
+    if opcode in CONTAINERS and (codec.element is None or inlined(codec.element) is Opcode.CALL):
+        return Opcode.CALL
+    return opcode if opcode in FIXED or opcode in VARIABLE else Opcode.CALL
 
 
-#: Size of a numeric -> its header and digits, for up to 8 groups of digits.
-_UNPACK_NUMERIC: Final = {8 + 2 * groups: struct.Struct(f">HhHH{groups}H").unpack_from for groups in range(9)}
-_POWERS: Final = tuple(10**power for power in range(128))
-_EXPONENTS: Final = tuple(f"E-{scale}" for scale in range(41))
+def parts_of(codec: ValueCodec) -> Iterator[ValueCodec]:
+    """The codecs that this one is made of, and those that they are made of."""
+    for part in (codec.element, *codec.members):
+        if part is not None:
+            yield part
+            yield from parts_of(part)
 
 
-def numeric(data: bytes, at: int, size: int) -> Decimal | None:
-    """The numeric in data[at:at + size], or None if it is long, or rare (NaN, infinity, an error).
-
-    Its groups of four digits become one integer, since text is what Decimal reads fastest: "12345600" and "E-4".
-    """
-    unpack = _UNPACK_NUMERIC.get(size)
-    if unpack is None:
-        return None
-    fields: tuple[int, ...] = unpack(data, at)
-    # Two groups or one are what most numerics have.
-    if size == 12:
-        count, weight, sign, scale, first, second = fields
-        if count != 2 or first > 9999 or second > 9999:
-            return None
-        number = first * 10_000 + second
-    elif size == 10:
-        count, weight, sign, scale, number = fields
-        if count != 1 or number > 9999:
-            return None
-    else:
-        count, weight, sign, scale, *groups = fields
-        if count != len(groups):
-            return None
-        number = 0
-        for group in groups:
-            if group > 9999:
-                return None
-            number = number * 10_000 + group
-    if sign & 0xBFFF or scale > 40 or not -16 <= weight <= 16:
-        return None
-    surplus = 4 * (count - 1 - weight) - scale
-    if surplus > 0:
-        number, lost = divmod(number, _POWERS[surplus])
-        if lost:
-            return None
-    elif surplus:
-        number *= _POWERS[-surplus]
-    return Decimal(f"-{number}{_EXPONENTS[scale]}" if sign else str(number) + _EXPONENTS[scale])
-
-
-#: Elements that are unpacked at once, and the most that get a Struct for their number.
-_ARRAY_BLOCK: Final = 256
-
-_unpack_array_header = struct.Struct(">iiIii").unpack_from
-
-
-@functools.lru_cache(maxsize=1024)
-def _array_struct(opcode: Opcode, count: int) -> struct.Struct:
-    return struct.Struct(">" + ("4x" + FIXED[opcode].format) * count)
-
-
-def fixed_array_decoder(codec: ValueCodec) -> Callable[[bytes, int, int], list[Any] | None]:
-    """A decoder of data[at:end] for arrays of a fixed-width type; None for all but vectors without NULLs."""
-    element = codec.element
-    assert element is not None
-    oid, opcode = element.oid, element.opcode
-    step = 4 + FIXED[opcode].width
-    length_byte = bytes([FIXED[opcode].width])
-
-    def decode_fixed_array(data: bytes, at: int, end: int) -> list[Any] | None:
-        size = end - at - 20
-        if size <= 0:
-            return None
-        dimensions, has_null, element_oid, count, lower = _unpack_array_header(data, at)
-        if dimensions != 1 or has_null != 0 or element_oid != oid or lower != 1 or size != count * step:
-            return None
-        at += 20
-        # The lengths of all elements, one byte of each at a time.
-        zeros = bytes(count)
-        if (
-            data[at + 3 : end : step] != length_byte * count
-            or data[at:end:step] != zeros
-            or data[at + 1 : end : step] != zeros
-            or data[at + 2 : end : step] != zeros
-        ):
-            return None
-        if count <= _ARRAY_BLOCK:
-            return list(_array_struct(opcode, count).unpack_from(data, at))
-        rest = at + count // _ARRAY_BLOCK * _ARRAY_BLOCK * step
-        blocks = _array_struct(opcode, _ARRAY_BLOCK).iter_unpack(data[at:rest])
-        return [*chain.from_iterable(blocks), *_array_struct(opcode, count % _ARRAY_BLOCK).unpack_from(data, rest)]
-
-    return decode_fixed_array
+@functools.lru_cache(maxsize=256)
+def _zone_west(seconds: int) -> timezone:
+    return timezone(timedelta(seconds=-seconds))
 
 
 #: What the statements above and the generated functions around them refer to.
 NAMES: Final[dict[str, object]] = {
+    "Box": Box,
+    "Circle": Circle,
+    "Decimal": Decimal,
     "EPOCH": datetime(2000, 1, 1),
     "EPOCH_UTC": datetime(2000, 1, 1, tzinfo=UTC),
+    "Line": Line,
+    "LineSegment": LineSegment,
     "MICROSECOND": timedelta(0, 0, 1),
+    "Point": Point,
     "UUID": UUID,
+    "date": date,
     "date_from_ordinal": date.fromordinal,
+    "datetime": datetime,
     "new": object.__new__,
-    "numeric": numeric,
+    "new_tuple": tuple.__new__,  # pyright: ignore[reportUnknownMemberType]
+    "numeric": numeric_value,
+    "numeric_bytes": numeric_bytes,
     "repeat": repeat,
     "set_uuid_bytes": set_uuid_bytes,
     "time": time,
     "timedelta": timedelta,
+    "timezone": timezone,
     "uuid_UUID": uuid.UUID,
+    "zone_west": _zone_west,
 }

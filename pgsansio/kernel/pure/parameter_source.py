@@ -2,8 +2,9 @@
 
 How the generated code works. Arguments whose exact class `struct` packs as the codec would are packed together with
 their lengths and the length of the argument after them. Where one of a run has another class, is None or is out of
-range, that run alone is encoded value by value, by the codecs. `column` is the argument whose codec (or str.encode) is
-running, so that an exception can be blamed on it and no codec is ever called twice for one value.
+range, that run alone is encoded value by value, and by the codecs only those that are so. `column` is the argument
+whose codec (or str.encode) is running, so that an exception can be blamed on it and no user's codec is ever called
+twice for one value.
 
 For parameters (int4, text) the part between `try` and `except` reads
 
@@ -22,8 +23,11 @@ For parameters (int4, text) the part between `try` and `except` reads
         try: r0 = pack_0(4, a0, n1)
         except pack_errors: pass
     if r0 is None:
-        column = 0
-        r0 = field(encode_0, a0)
+        r0 = b''
+        if a0 is None: r0 += NULL
+        else:
+            column = 0
+            r0 += field(encode_0, a0)
         column = 1
         r0 += prefix(n1)
 
@@ -35,7 +39,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pgsansio.kernel.contract import NULL_LENGTH, Opcode
-from pgsansio.kernel.pure.inline import FIXED, NAMES, Shape
+from pgsansio.kernel.pure.inline import ENCODINGS, FIXED, NAMES, Shape
 
 __all__ = ["BIND", "COPY", "MANY", "parameter_source"]
 
@@ -44,28 +48,21 @@ BIND: Final = "bind"
 MANY: Final = "many"
 COPY: Final = "copy"
 
-#: Of inlined types without a fixed width: a test for ordinary Python values, and the expression of their bytes.
-_VARIABLE: Final = {
-    Opcode.TEXT: ('type({a}) is str and "\\0" not in {a}', "{a}.encode()"),
-    Opcode.BYTEA: ("type({a}) is bytes", "{a}"),
-    Opcode.JSONB: ('type({a}) is str and "\\0" not in {a}', 'b"\\x01" + {a}.encode()'),
-}
-
 
 def parameter_source(shape: Shape, kind: str) -> tuple[str, dict[str, object]]:
-    """The source of `make(encoders, refused, sequence, parameters)`, and its global names.
+    """The source of `make(encoders, parts, refused, sequence, parameters)`, and its global names.
 
     Args:
         shape: of the parameters.
         kind: what `make` returns:
             BIND    bind(names, element, result_formats, trailer) -> bytes
             MANY    many(elements, max_bytes, index, head, tail, base, extra) -> (bytes, count, exhausted): Bind
-            messages whose
-                    length is `base` more than that of their values, and which take `extra` bytes more than that
+                    messages whose length is `base` more than that of their values, and which take `extra` bytes more
+                    than that
             COPY    many(elements, max_bytes, index, extra) -> the same
-        The arguments of `make`: the codecs' functions; refused(error, column, values, number), which raises what it
-        makes of an exception; sequence(element, number), which raises for what is no tuple of the right size; the part
-        of a Bind between its names and its values.
+        The arguments of `make`: the codecs' functions; those of `pgsansio.kernel.pure.containers`; refused(error,
+        column, values, number), which raises what it makes of an exception; sequence(element, number), which raises
+        for what is no tuple of the right size; the part of a Bind between its names and its values.
     """
     names: dict[str, object] = {
         **NAMES,
@@ -78,8 +75,9 @@ def parameter_source(shape: Shape, kind: str) -> tuple[str, dict[str, object]]:
     }
     body, pieces = _body(shape, names)
     sizes = [f"len({piece})" for piece in pieces]
-    lines = ["def make(encoders, refused, sequence, parameters):"]
+    lines = ["def make(encoders, parts, refused, sequence, parameters):"]
     lines += [f"    encode_{index} = encoders[{index}]" for index in range(len(shape))]
+    lines += [f"    part_{index} = parts[{index}]" for index, opcode in enumerate(shape) if opcode is Opcode.ARRAY]
     if kind == BIND:
         size = " + ".join(["4", "len(names)", "len(parameters)", "len(result_formats)", *sizes])
         parts = ", ".join(["pack_head(66, size)", "names", "parameters", *pieces, "result_formats", "trailer"])
@@ -136,12 +134,12 @@ def _body(shape: Shape, names: dict[str, object]) -> tuple[list[str], list[str]]
     index = 0
     while index < len(shape):
         run: list[int] = []
-        while index < len(shape) and shape[index][0] in FIXED and FIXED[shape[index][0]].test:
+        while index < len(shape) and shape[index] in FIXED:
             run.append(index)
             index += 1
         variable = index if index < len(shape) else None
         if variable is not None:
-            lines += _encode_variable(shape[variable][0], variable)
+            lines += _encode_variable(shape[variable], variable)
             index += 1
         piece = f"r{len(pieces)}"
         lines += _pack_run(shape, run, variable, piece, names)
@@ -156,13 +154,15 @@ def _encode_variable(opcode: Opcode, index: int) -> list[str]:
     a, p, n = f"a{index}", f"p{index}", f"n{index}"
     by_codec = [f"    column = {index}", f"    {p} = encoded(encode_{index}, {a})", f"    {n} = len({p})"]
     null = f'{n}, {p} = {NULL_LENGTH}, b""'
-    if opcode not in _VARIABLE:
+    encoding = ENCODINGS.get(opcode)
+    if encoding is None:
         return [f"if {a} is None: {null}", "else:", *by_codec]
-    test, expression = _VARIABLE[opcode]
+    doubt = [f"    if {p} is None: {p} = encoded(encode_{index}, {a})"] if encoding.doubtful else []
     return [
-        f"if {test.format(a=a)}:",
+        f"if {encoding.test.format(a=a)}:",
         f"    column = {index}",
-        f"    {p} = {expression.format(a=a)}",
+        f"    {p} = {encoding.encoded.format(a=a, part=f'part_{index}')}",
+        *doubt,
         f"    {n} = len({p})",
         f"elif {a} is None: {null}",
         "else:",
@@ -175,18 +175,17 @@ def _pack_run(shape: Shape, run: list[int], variable: int | None, piece: str, na
     format = ""
     packed: list[str] = []
     tests: list[str] = []
+    one_by_one = [f"{piece} = b''"]
     for index in run:
-        fixed = FIXED[shape[index][0]]
+        fixed = FIXED[shape[index]]
         format += "i" + fixed.format
         packed += [str(fixed.width), fixed.packed.format(a=f"a{index}")]
         tests.append(fixed.test.format(a=f"a{index}"))
-    by_codec: list[str] = []
-    for index in run:
-        by_codec += [f"column = {index}", f"{piece} {'+=' if by_codec else '='} field(encode_{index}, a{index})"]
+        one_by_one += _pack_one(shape[index], index, piece, names, alone=len(run) == 1)
     if variable is not None:
         format += "i"
         packed.append(f"n{variable}")
-        by_codec += [f"column = {variable}", f"{piece} {'+=' if by_codec else '='} prefix(n{variable})"]
+        one_by_one += [f"column = {variable}", f"{piece} += prefix(n{variable})"]
     pack = f"pack_{piece}"
     names[pack] = struct.Struct(">" + format).pack
     return [
@@ -195,8 +194,26 @@ def _pack_run(shape: Shape, run: list[int], variable: int | None, piece: str, na
         f"    try: {piece} = {pack}({', '.join(packed)})",
         "    except pack_errors: pass",
         f"if {piece} is None:",
-        *_indented(1, by_codec),
+        *_indented(1, one_by_one),
     ]
+
+
+def _pack_one(opcode: Opcode, index: int, piece: str, names: dict[str, object], alone: bool) -> list[str]:
+    """Add one argument of a run to `piece`: because another is not ordinary, or, of a run of one, because it is not."""
+    a = f"a{index}"
+    by_codec = [f"column = {index}", f"{piece} += field(encode_{index}, {a})"]
+    lines = [f"if {a} is None: {piece} += NULL"]
+    if not alone:
+        fixed = FIXED[opcode]
+        pack = f"pack_{opcode.name}"
+        names[pack] = struct.Struct(f">i{fixed.format}").pack
+        lines += [
+            f"elif {fixed.test.format(a=a)}:",
+            f"    try: {piece} += {pack}({fixed.width}, {fixed.packed.format(a=a)})",
+            "    except pack_errors:",
+            *_indented(2, by_codec),
+        ]
+    return [*lines, "else:", *_indented(1, by_codec)]
 
 
 def _indented(depth: int, lines: list[str]) -> list[str]:

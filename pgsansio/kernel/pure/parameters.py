@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, cast
 from pgsansio.enums import Format
 from pgsansio.errors import DataError, InterfaceError, InternalClientError
 from pgsansio.kernel.contract import Arguments, ValueCodec, argument_count_error
-from pgsansio.kernel.pure.inline import FIXED, Shape, shape_of
+from pgsansio.kernel.pure.containers import part_encoder
+from pgsansio.kernel.pure.inline import FIXED, Shape, parameter_shape_of
 from pgsansio.kernel.pure.parameter_source import BIND, COPY, MANY, field, parameter_source
 
 __all__ = ["ParameterPlan", "encode_bind", "encode_copy", "encode_many", "parameter_plan"]
@@ -74,7 +75,7 @@ class ParameterPlan:
     def __init__(self, codecs: tuple[ValueCodec, ...]) -> None:
         self.codecs = codecs
         self.head = _format_codes(codecs) + struct.pack(">H", len(codecs))
-        self._shape = shape_of(codecs)
+        self._shape = parameter_shape_of(codecs)
         self._encoders: dict[str, Callable[..., Any]] = {}
         self._slow = dict.fromkeys(_TEXTS, 0)
 
@@ -93,7 +94,8 @@ class ParameterPlan:
             return self.arguments(element, kind, number)
 
         make = _make_of(self._shape, kind)
-        return make([codec.encode for codec in self.codecs], refused, sequence, self.head)
+        encoders = [codec.encode for codec in self.codecs]
+        return make(encoders, [part_encoder(codec) for codec in self.codecs], refused, sequence, self.head)
 
     def fields(self, values: Arguments, kind: str, number: int = 0) -> bytes:
         """The values as they stand in a message. The definition of what arguments become."""
@@ -129,8 +131,8 @@ class ParameterPlan:
     def _first_refused(self, error: Exception, column: int, values: Arguments) -> tuple[Exception, int]:
         """The error of the first refused value, and its column; the generated code looks at packed values late."""
         for earlier in range(column):
-            fixed = FIXED.get(self._shape[earlier][0])
-            if fixed is not None and fixed.test and values[earlier] is not None:
+            fixed = FIXED.get(self._shape[earlier])
+            if fixed is not None and values[earlier] is not None:
                 try:
                     self.codecs[earlier].encode(values[earlier])
                 except Exception as first:

@@ -49,17 +49,34 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pgsansio.kernel.contract import Opcode
-from pgsansio.kernel.pure.inline import FIXED, NAMES, VARIABLE, Fixed, Shape
+from pgsansio.kernel.pure.inline import CONTAINERS, FIXED, NAMES, VARIABLE, Shape
 
-__all__ = ["BULK_ROWS", "row_source"]
+__all__ = ["BULK_ROWS", "composite_source", "row_source"]
 
 #: Rows that are compared and unpacked at once; fewer than the minimum are not worth it.
 BULK_ROWS: Final = 256
 _BULK_MINIMUM: Final = 4
 
-#: The frame before the columns, as fields and their names: DataRow, and a tuple of binary COPY.
-_ROW_HEADER: Final = ("BiH", "tag, size, count")
-_COPY_HEADER: Final = ("H", "count")
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What stands between values, as a struct format and the names of its fields."""
+
+    #: Before all of them.
+    header: str
+    header_names: str
+    #: Before each; `{i}` is its number.
+    prefix: str = "i"
+    prefix_names: str = "n{i}"
+
+    @property
+    def prefix_size(self) -> int:
+        return struct.calcsize(f">{self.prefix}")
+
+
+_DATA_ROW: Final = _Frame("BiH", "tag, size, count")
+_COPY_TUPLE: Final = _Frame("H", "count")
+_COMPOSITE: Final = _Frame("i", "count", "Ii", "o{i}, n{i}")
 
 
 @dataclass(slots=True)
@@ -80,7 +97,7 @@ class _Source:
 
 
 def row_source(shape: Shape, copy: bool) -> tuple[str, dict[str, object]]:
-    """The source of `make(record_class, columns, refused, decoders, specials, arrays)`, and its global names.
+    """The source of `make(record_class, columns, refused, decoders, specials, parts)`, and its global names.
 
     Args:
         shape: of the columns.
@@ -92,17 +109,10 @@ def row_source(shape: Shape, copy: bool) -> tuple[str, dict[str, object]]:
         bulk(data, pos, limit, rows, room) -> pos: the same for rows without NULL; stops also where too few are left.
     """
     source = _Source()
-    source.add(0, "def make(record_class, columns, refused, decoders, specials, arrays):")
-    for index, (opcode, _) in enumerate(shape):
-        if opcode in FIXED:
-            if FIXED[opcode].convert:
-                source.add(1, f"special_{index} = specials[{index}]")
-        elif opcode is Opcode.ARRAY:
-            source.add(1, f"array_{index} = arrays[{index}]", f"decode_{index} = decoders[{index}]")
-        elif opcode in (Opcode.CALL, Opcode.NUMERIC):
-            source.add(1, f"decode_{index} = decoders[{index}]")
+    source.add(0, "def make(record_class, columns, refused, decoders, specials, parts):")
+    _add_functions(source, shape)
     _add_run(source, shape, copy)
-    if all(opcode in FIXED for opcode, _ in shape):
+    if all(opcode in FIXED for opcode in shape):
         _add_bulk(source, shape, copy)
         source.add(1, "return run, bulk")
     else:
@@ -110,62 +120,72 @@ def row_source(shape: Shape, copy: bool) -> tuple[str, dict[str, object]]:
     return "\n".join(source.lines) + "\n", source.names
 
 
-def _fields(index: int, fixed: Fixed) -> list[str]:
-    return [f"v{index}", *(f"v{index}_{field}" for field in range(1, fixed.fields))]
+def composite_source(shape: Shape) -> tuple[str, dict[str, object]]:
+    """The source of `make(record_class, columns, oids, decoders, specials, parts)`, and its global names.
+
+    `make` returns decode(data, pos, limit) -> a record of the members of this shape, or None for what it does not
+    understand.
+    """
+    source = _Source()
+    source.names |= {"once": (None,), "struct_error": struct.error}
+    source.add(0, "def make(record_class, columns, oids, decoders, specials, parts):")
+    _add_functions(source, shape)
+    source.add(1, "def decode(data, pos, limit):", "    try:", "        for _ in once:")
+    _add_values(source, shape, _COMPOSITE, [f"if count != {len(shape)}: break"])
+    found = "".join(f"o{index}, " for index in range(len(shape)))
+    source.add(4, f"if at != limit or ({found}) != oids: break")
+    for index in _calls(shape):
+        source.add(4, f"if v{index} is not None: v{index} = decode_{index}(v{index})")
+    _add_record(source, shape)
+    source.add(4, "return record")
+    source.add(2, "except struct_error: pass")
+    source.add(1, "return decode")
+    return "\n".join(source.lines) + "\n", source.names
 
 
-def _convert(index: int, fixed: Fixed) -> list[str]:
-    special = f"special_{index}({', '.join(_fields(index, fixed))})"
-    return [line.format(v=f"v{index}", special=special) for line in fixed.convert]
+def _add_functions(source: _Source, shape: Shape) -> None:
+    """Name the functions of each value that its statements call."""
+    for index, opcode in enumerate(shape):
+        if opcode in FIXED:
+            if FIXED[opcode].convert:
+                source.add(1, f"special_{index} = specials[{index}]")
+            continue
+        if opcode in CONTAINERS:
+            source.add(1, f"part_{index} = parts[{index}]")
+        if opcode in CONTAINERS or opcode in (Opcode.CALL, Opcode.NUMERIC):
+            source.add(1, f"decode_{index} = decoders[{index}]")
+
+
+def _calls(shape: Shape) -> list[int]:
+    return [index for index, opcode in enumerate(shape) if opcode is Opcode.CALL]
 
 
 def _values(shape: Shape) -> str:
     return "(" + "".join(f"v{index}, " for index in range(len(shape))) + ")"
 
 
+def _add_record(source: _Source, shape: Shape) -> None:
+    source.add(4, "record = new(record_class)", f"record._values = {_values(shape)}", "record._columns = columns")
+
+
 def _add_run(source: _Source, shape: Shape, copy: bool) -> None:
-    source.names["unpack_length"] = struct.Struct(">i").unpack_from
-    header_format, header_names = _COPY_HEADER if copy else _ROW_HEADER
     source.add(1, "def run(data, pos, limit, rows, room):")
     body = len(source.lines)
     source.add(2, "try:", "    for _ in repeat(None, room):", "        if pos > stop: break")
-    index = 0
-    first_size = 0
-    while index < len(shape) or not first_size:
-        run: list[int] = []
-        while index < len(shape) and shape[index][0] in FIXED:
-            run.append(index)
-            index += 1
-        variable = index if index < len(shape) else None
-        size = _add_segment(source, shape, run, variable, "" if first_size else header_format, header_names)
-        if not first_size:
-            first_size = size
-            if copy:
-                source.add(4, f"if count != {len(shape)}: break")
-            else:
-                source.add(4, "row_end = pos + size + 1")
-                source.add(4, f"if tag != 68 or count != {len(shape)} or row_end > limit: break")
-        _add_nulls(source, shape, run, variable)
-        if variable is not None:
-            _add_variable(source, shape[variable][0], variable)
-            index += 1
     if copy:
+        size = _add_values(source, shape, _COPY_TUPLE, [f"if count != {len(shape)}: break"])
         source.add(4, "if at > limit: break", "row_end = at")
     else:
+        wrong = f"if tag != 68 or count != {len(shape)} or row_end > limit: break"
+        size = _add_values(source, shape, _DATA_ROW, ["row_end = pos + size + 1", wrong])
         source.add(4, "if at != row_end: break")
-    calls = [index for index, (opcode, _) in enumerate(shape) if opcode is Opcode.CALL]
+    calls = _calls(shape)
     for index in calls:
         source.add(4, f"if v{index} is not None:", f"    column = {index}", f"    v{index} = decode_{index}(v{index})")
     if calls:
         source.add(4, "column = -1")
-    source.add(
-        4,
-        "record = new(record_class)",
-        f"record._values = {_values(shape)}",
-        "record._columns = columns",
-        "append(record)",
-        "pos = row_end",
-    )
+    _add_record(source, shape)
+    source.add(4, "append(record)", "pos = row_end")
     source.add(
         2,
         "except MemoryError: raise",
@@ -173,54 +193,83 @@ def _add_run(source: _Source, shape: Shape, copy: bool) -> None:
         "    if column >= 0: return row_end, refused(error, column)",
         "return pos, None",
     )
-    before = ["append = rows.append", f"stop = limit - {first_size}", "column = -1", "row_end = 0"]
+    before = ["append = rows.append", f"stop = limit - {size}", "column = -1", "row_end = 0"]
     source.lines[body:body] = ["    " * 2 + line for line in before]
 
 
+def _add_values(source: _Source, shape: Shape, frame: _Frame, check: list[str]) -> int:
+    """Read the values behind the header at `pos`, which `check` looks at; what is called is left as its bytes.
+
+    Returns:
+        The size of the header and all that is unpacked with it.
+    """
+    index = 0
+    first_size = 0
+    while index < len(shape) or not first_size:
+        run: list[int] = []
+        while index < len(shape) and shape[index] in FIXED:
+            run.append(index)
+            index += 1
+        variable = index if index < len(shape) else None
+        size = _add_segment(source, shape, run, variable, frame, with_header=not first_size)
+        if not first_size:
+            first_size = size
+            source.add(4, *check)
+        _add_nulls(source, shape, run, variable, frame)
+        if variable is not None:
+            _add_variable(source, shape[variable], variable)
+            index += 1
+    return first_size
+
+
 def _add_segment(
-    source: _Source, shape: Shape, run: list[int], variable: int | None, header_format: str, header_names: str
+    source: _Source, shape: Shape, run: list[int], variable: int | None, frame: _Frame, with_header: bool
 ) -> int:
     """Unpack a run of fixed-width columns and the length of the column after it; the bytes these take without NULL."""
-    format, names = header_format, [header_names] if header_format else []
+    format, names = (frame.header, [frame.header_names]) if with_header else ("", [])
     for index in run:
-        fixed = FIXED[shape[index][0]]
-        format += "i" + fixed.format
-        names += [f"n{index}", *_fields(index, fixed)]
+        fixed = FIXED[shape[index]]
+        format += frame.prefix + fixed.format
+        names += [frame.prefix_names.format(i=index), *fixed.names(f"v{index}")]
     if variable is not None:
-        format += "i"
-        names.append(f"n{variable}")
+        format += frame.prefix
+        names.append(frame.prefix_names.format(i=variable))
     unpack = f"unpack_{len(source.names)}"
     size = source.unpack(unpack, format)
-    start = "pos" if header_format else "at"
+    start = "pos" if with_header else "at"
     source.add(4, f"{', '.join(names)}, = {unpack}(data, {start})", f"at = {start} + {size}")
     return size
 
 
-def _add_nulls(source: _Source, shape: Shape, run: list[int], variable: int | None) -> None:
+def _add_nulls(source: _Source, shape: Shape, run: list[int], variable: int | None, frame: _Frame) -> None:
     """Convert what a run unpacked; but read it column by column if it holds a NULL after all."""
     if not run:
         return
-    size = sum(4 + FIXED[shape[index][0]].width for index in run) + (4 if variable is not None else 0)
-    wrong = " or ".join(f"n{index} != {FIXED[shape[index][0]].width}" for index in run)
+    before = frame.prefix_size
+    size = sum(before + FIXED[shape[index]].width for index in run) + (before if variable is not None else 0)
+    wrong = " or ".join(f"n{index} != {FIXED[shape[index]].width}" for index in run)
     source.add(4, f"if {wrong}:", f"    at -= {size}")
     for index in run:
-        fixed = FIXED[shape[index][0]]
-        unpack = f"unpack_{shape[index][0].name}"
-        source.unpack(unpack, "i" + fixed.format)
-        source.add(5, f"n{index}, {', '.join(_fields(index, fixed))} = {unpack}(data, at)")
-        source.add(5, f"if n{index} == {fixed.width}:", f"    at += {4 + fixed.width}")
-        source.add(6, *_convert(index, fixed))
-        source.add(5, f"elif n{index} == -1:", f"    v{index} = None", "    at += 4", "else: break")
+        fixed = FIXED[shape[index]]
+        unpack = f"unpack_{shape[index].name}"
+        source.unpack(unpack, frame.prefix + fixed.format)
+        names = [frame.prefix_names.format(i=index), *fixed.names(f"v{index}")]
+        source.add(5, f"{', '.join(names)} = {unpack}(data, at)")
+        source.add(5, f"if n{index} == {fixed.width}:", f"    at += {before + fixed.width}")
+        source.add(6, *fixed.conversion(f"v{index}", f"special_{index}"))
+        source.add(5, f"elif n{index} == -1:", f"    v{index} = None", f"    at += {before}", "else: break")
     if variable is not None:
-        source.add(5, f"n{variable}, = unpack_length(data, at)", "at += 4")
-    if any(FIXED[shape[index][0]].convert for index in run):
+        source.unpack("unpack_prefix", frame.prefix)
+        names = [frame.prefix_names.format(i=variable)]
+        source.add(5, f"{', '.join(names)}, = unpack_prefix(data, at)", f"at += {before}")
+    if any(FIXED[shape[index]].convert for index in run):
         source.add(4, "else:")
         for index in run:
-            source.add(5, *_convert(index, FIXED[shape[index][0]]))
+            source.add(5, *FIXED[shape[index]].conversion(f"v{index}", f"special_{index}"))
 
 
 def _add_variable(source: _Source, opcode: Opcode, index: int) -> None:
-    names = {"v": f"v{index}", "n": f"n{index}", "decode": f"decode_{index}", "array": f"array_{index}"}
+    names = {"v": f"v{index}", "n": f"n{index}", "decode": f"decode_{index}", "part": f"part_{index}"}
     source.add(4, f"if n{index} >= 0:", f"    end = at + n{index}")
     source.add(5, *(line.format(**names) for line in VARIABLE[opcode]))
     source.add(5, "at = end")
@@ -228,7 +277,7 @@ def _add_variable(source: _Source, opcode: Opcode, index: int) -> None:
 
 
 def _add_bulk(source: _Source, shape: Shape, copy: bool) -> None:
-    widths = [FIXED[opcode].width for opcode, _ in shape]
+    widths = [FIXED[opcode].width for opcode in shape]
     body = b"".join(struct.pack(f">i{width}x", width) for width in widths)
     header = struct.pack(">H", len(shape))
     if not copy:
@@ -242,9 +291,9 @@ def _add_bulk(source: _Source, shape: Shape, copy: bool) -> None:
     for index, width in enumerate(widths):
         offsets += range(at, at + 4)
         at += 4 + width
-        fixed = FIXED[shape[index][0]]
+        fixed = FIXED[shape[index]]
         format += "4x" + fixed.format
-        names += _fields(index, fixed)
+        names += fixed.names(f"v{index}")
     # The low bytes first: they are what a NULL or another message changes.
     offsets.sort(key=lambda offset: frame[offset] == 0)
     compiled = struct.Struct(">" + format)
@@ -267,7 +316,9 @@ def _add_bulk(source: _Source, shape: Shape, copy: bool) -> None:
         f"        end = pos + count * {len(frame)}",
         "        room -= count",
     )
-    converted = [line for index, (opcode, _) in enumerate(shape) for line in _convert(index, FIXED[opcode])]
+    converted = [
+        line for index, opcode in enumerate(shape) for line in FIXED[opcode].conversion(f"v{index}", f"special_{index}")
+    ]
     make = ["record = new(record_class)", "record._columns = columns"]
     if not converted:
         source.add(3, "for values in iter_unpack(data[pos:end]):")

@@ -1,13 +1,14 @@
 """Decoding rows: the plan, the definition of what a row is, and the generated decoders that are a short cut for it."""
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from traceback import walk_tb
 from typing import Any, Final, TypeAlias, cast
 
 from pgsansio.errors import InvalidValueError, ProtocolError
 from pgsansio.kernel.contract import NULL_LENGTH, Buffer, Opcode, OutdatedTypeError, UnknownTypeError, ValueCodec
-from pgsansio.kernel.pure.inline import FIXED, Shape, fixed_array_decoder, shape_of
+from pgsansio.kernel.pure.containers import part_decoder, special_decoder
+from pgsansio.kernel.pure.inline import FIXED, Shape, parts_of, shape_of
 from pgsansio.kernel.pure.record import Columns, Record, make_record
 from pgsansio.kernel.pure.row_source import row_source
 
@@ -82,15 +83,15 @@ class RowPlan:
 
     def generate(self, copy: bool) -> tuple[_Run, _Bulk | None]:
         """The generated decoder of this plan."""
-        decoders: list[Any] = []
-        specials: list[Any] = []
-        arrays: list[Any] = []
-        for codec, (opcode, _) in zip(self.codecs, self._shape, strict=True):
-            decoders.append(codec.decode)
-            specials.append(_special(codec.decode, FIXED[opcode].format) if opcode in FIXED else None)
-            arrays.append(fixed_array_decoder(codec) if opcode is Opcode.ARRAY else None)
         make = _make_of(self._shape, copy)
-        return make(self.record_class, self._columns, self.refused, decoders, specials, arrays)
+        return make(
+            self.record_class,
+            self._columns,
+            self.refused,
+            [codec.decode for codec in self.codecs],
+            [special_decoder(codec) for codec in self.codecs],
+            [part_decoder(codec) for codec in self.codecs],
+        )
 
     def refused(self, error: Exception, column: int) -> Exception:
         """What to return for an exception of the codec of that column."""
@@ -124,22 +125,9 @@ def _is_users(error: Exception, codec: ValueCodec) -> bool:
     """Was `error` raised by a user's codec: this one, or one of those it is made of?"""
     if codec.user:
         return True
-    codes = [getattr(part.decode, "__code__", None) for part in _parts(codec) if part.user]
+    codes = [getattr(part.decode, "__code__", None) for part in parts_of(codec) if part.user]
     # Of a function that is not Python's own there is no trace.
     return None in codes or any(frame.f_code in codes for frame, _ in walk_tb(error.__traceback__))
-
-
-def _parts(codec: ValueCodec) -> Iterator[ValueCodec]:
-    for part in (codec.element, *codec.members):
-        if part is not None:
-            yield part
-            yield from _parts(part)
-
-
-def _special(decode: Callable[[bytes], Any], format: str) -> Callable[..., Any]:
-    """The codec's decoder for a value that was unpacked already."""
-    pack = struct.Struct(">" + format).pack
-    return lambda *fields: decode(pack(*fields))
 
 
 class _Decoder:
@@ -152,7 +140,7 @@ class _Decoder:
         self._fields = fields
         self._copy = copy
         #: `_run` may read a bytearray where it is: no value is a slice of it.
-        self.in_place = all(opcode in FIXED or opcode in (Opcode.TEXT, Opcode.JSONB) for opcode, _ in plan._shape)
+        self.in_place = all(opcode in FIXED or opcode in (Opcode.TEXT, Opcode.JSONB) for opcode in plan._shape)
         self._run: _Run | None = None
         self._bulk: _Bulk | None = None
         self._slow_rows = 0
