@@ -42,7 +42,8 @@ __all__ = [
 T = TypeVar("T")
 
 #: Array types are told by their input function: all that the server makes have array_in, and nothing else can have it.
-#: (typsubscript says the same of int2vector, whose values are no arrays' values.)
+#: (typsubscript says the same of int2vector, whose values are no arrays' values.) Before 18, the row type of an
+#: extension's table or view belongs to the extension only by way of that, so pg_depend is asked for both.
 _SELECT: Final = """\
 WITH RECURSIVE asked(oids) AS (
     {asked}
@@ -298,7 +299,7 @@ def _with_inherited(info: TypeInfo, infos: Mapping[int, TypeInfo]) -> TypeInfo:
             raise ValueError(f"type {info.oid} is made of type {oid}, of which there is no row")
         has_binary = has_binary and part.has_binary
         if info.kind in (TypeKind.ARRAY, TypeKind.MULTIRANGE):
-            # The server notes of them only that they depend on what they are made of.
+            # Servers before 18 note of them only that they depend on what they are made of.
             extension = extension or part.extension
     return replace(info, extension=extension, has_binary=has_binary)
 

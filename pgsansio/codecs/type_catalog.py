@@ -362,8 +362,7 @@ class TypeCatalog:
 
     def _remove(self, oid: int) -> None:
         info = self._infos.pop(oid)
-        if self._by_name.get((info.schema, info.name)) == oid:
-            del self._by_name[info.schema, info.name]
+        del self._by_name[info.schema, info.name]
         for part in set(parts_of(info)):
             users = self._users[part]
             users.remove(oid)

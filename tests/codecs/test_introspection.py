@@ -148,10 +148,11 @@ def test_arrays_and_multiranges_belong_to_the_extension_of_their_elements() -> N
         row(100_002, "a", 100_001),
         row(100_001, "b", extension="base"),
         row(100_006, "d", 100_001),
+        row(100_007, "m", 100_003, extension="own"),
     ]
     extensions = {info.oid - 100_000: info.extension for info in read_types(rows)}
     # A domain over an extension's type is the user's own.
-    assert extensions == {1: "base", 2: "base", 3: "ranges", 4: "ranges", 5: "ranges", 6: ""}
+    assert extensions == {1: "base", 2: "base", 3: "ranges", 4: "ranges", 5: "ranges", 6: "", 7: "own"}
 
 
 def test_what_has_a_part_without_binary_has_none_itself() -> None:

@@ -346,6 +346,14 @@ def test_what_is_told_anew_is_not_forgotten_with_its_old_parts() -> None:
     assert catalog.generation == 1
 
 
+def test_what_is_forgotten_contradicts_nothing() -> None:
+    catalog = TypeCatalog()
+    catalog.learn([domain(100_001, 100_002), enum(100_002)])
+    # As if 100001 still was what it was: then 100002 would be made of itself.
+    catalog.learn([enum(100_003, "t100001"), array(100_002, 100_001)])
+    assert catalog.missing([100_002, 100_003]) == {100_001}
+
+
 def test_two_types_may_exchange_their_names() -> None:
     catalog = TypeCatalog()
     catalog.learn([enum(100_001, "a"), enum(100_002, "b")])

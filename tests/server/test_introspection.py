@@ -21,6 +21,7 @@ from pgsansio.codecs.introspection import (
 )
 from pgsansio.codecs.type_catalog import TypeCatalog
 from pgsansio.codecs.type_info import TypeInfo, TypeKind
+from pgsansio.errors import ProtocolError
 from tests.support.clients import Client, ours
 from tests.support.servers import Server
 
@@ -325,6 +326,19 @@ async def test_deep_types_take_one_query_too(ask: Asker) -> None:
     catalog = TypeCatalog()
     catalog.learn(types)
     assert catalog.missing(await ask.oids("c29")) == frozenset()
+
+
+async def test_a_damaged_catalogue_ends_in_an_error(ask: Asker) -> None:
+    await ask.connection.execute("""
+        SET LOCAL statement_timeout = '20s';
+        CREATE DOMAIN d AS int; CREATE DOMAIN e AS d;
+        UPDATE pg_type SET typbasetype = (SELECT oid FROM pg_type WHERE typname = 'e') WHERE typname = 'd';
+    """)
+    oids = await ask.connection.fetchval("SELECT array_agg(oid) FROM pg_type WHERE typname = 'e'")
+    rows = await ask.rows(oids)
+    assert len(rows) == 2
+    with pytest.raises(ProtocolError, match="is made of itself"):
+        read_types(rows)
 
 
 # Who asks with a search_path of an enemy's
