@@ -6,6 +6,9 @@ loop.
 
 import pgsansio.errors as _errors
 from pgsansio.backend import Backend
+from pgsansio.codecs.codec_set import CodecSet
+from pgsansio.codecs.custom import AliasCodec, CompositeCodec, EnumCodec, JsonCodec, TypeCodec, json_codecs
+from pgsansio.codecs.type_catalog import TypeCatalog
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import *  # noqa: F403
 from pgsansio.frontend import Engine, Frontend
@@ -18,6 +21,7 @@ from pgsansio.types import (
     BitString,
     Box,
     Circle,
+    Cube,
     Line,
     LineSegment,
     Notification,
@@ -26,6 +30,7 @@ from pgsansio.types import (
     Polygon,
     Range,
     ServerVersion,
+    SparseVector,
     Type,
 )
 
@@ -33,14 +38,20 @@ __version__ = "0.1.0"
 
 __all__: list[str] = [
     "UUID",
+    "AliasCodec",
     "Attribute",
     "Backend",
     "BitString",
     "Box",
     "Circle",
+    "CodecSet",
+    "CompositeCodec",
+    "Cube",
     "Engine",
+    "EnumCodec",
     "Format",
     "Frontend",
+    "JsonCodec",
     "Line",
     "LineSegment",
     "Notification",
@@ -52,9 +63,13 @@ __all__: list[str] = [
     "Range",
     "Record",
     "ServerVersion",
+    "SparseVector",
     "TransactionStatus",
     "Type",
+    "TypeCatalog",
+    "TypeCodec",
     "__version__",
+    "json_codecs",
     "parse_dsn",
     "redact_dsn",
 ]

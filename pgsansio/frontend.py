@@ -44,6 +44,7 @@ from pgsansio.errors import (
     InvalidCachedStatementError,
     InvalidSQLStatementNameError,
     PostgresError,
+    ProtocolError,
 )
 from pgsansio.kernel import Record, decode_rows, encode_bind, encode_many, row_plan
 from pgsansio.kernel.contract import (
@@ -541,7 +542,10 @@ class Frontend(Session):
         found = introspection.read_types(operation.rows)
         answered = {info.oid for info in found}
         found += [_nameless(oid) for oid in oids if oid not in answered]
-        self.registry.catalog.learn(found)
+        try:
+            self.registry.catalog.learn(found)
+        except ValueError as error:
+            raise ProtocolError(f"the server's description of types is wrong: {error}") from None
         return found
 
     def decode_kept(self, operation: Operation, kept: RowsKept, registry: Registry) -> None:

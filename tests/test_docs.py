@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import generate_state_docs
+from tests.support import generate_state_docs, generate_type_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,3 +64,7 @@ def test_files_of_the_architecture_exist() -> None:
 
 def test_states_are_drawn_from_the_tables() -> None:
     assert generate_state_docs.DOCUMENT.read_text(encoding="utf-8") == generate_state_docs.generate()
+
+
+def test_the_table_of_types_is_what_the_codecs_are() -> None:
+    assert generate_type_table.PAGE.read_text(encoding="utf-8") == generate_type_table.generate()

@@ -5,7 +5,10 @@ from typing import Final
 from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name, wrong_length
 from pgsansio.kernel.contract import Opcode
 
-__all__ = ["CODECS", "decode_bool", "encode_bool"]
+__all__ = ["CODECS", "SOURCE", "decode_bool", "encode_bool"]
+
+#: Section of the manual.
+SOURCE: Final = "Boolean Type"
 
 
 def decode_bool(data: bytes) -> bool:

@@ -9,7 +9,10 @@ from typing import Any, Final
 from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name
 from pgsansio.kernel.contract import Opcode
 
-__all__ = ["CODECS", "decode_bytea", "decode_bytea_text", "encode_bytea", "encode_bytea_text"]
+__all__ = ["CODECS", "SOURCE", "decode_bytea", "decode_bytea_text", "encode_bytea", "encode_bytea_text"]
+
+#: Section of the manual.
+SOURCE: Final = "Binary Data Types"
 
 #: What follows a backslash in the escape format; anything else is not its output.
 _ESCAPE: Final = re.compile(rb"\\(\\|[0-3][0-7]{2}|)")

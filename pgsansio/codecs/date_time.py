@@ -28,6 +28,7 @@ from pgsansio.kernel.contract import Opcode
 
 __all__ = [
     "CODECS",
+    "SOURCE",
     "decode_date",
     "decode_interval",
     "decode_time",
@@ -41,6 +42,9 @@ __all__ = [
     "encode_timestamptz",
     "encode_timetz",
 ]
+
+#: Section of the manual.
+SOURCE: Final = "Date/Time Types"
 
 _unpack_int4 = struct.Struct(">i").unpack
 _unpack_int8 = struct.Struct(">q").unpack

@@ -7,7 +7,10 @@ from typing import Any, Final, SupportsFloat, cast
 from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name, wrong_length
 from pgsansio.kernel.contract import Opcode
 
-__all__ = ["CODECS", "decode_float4", "decode_float8", "encode_float4", "encode_float8"]
+__all__ = ["CODECS", "SOURCE", "decode_float4", "decode_float8", "encode_float4", "encode_float8"]
+
+#: Section of the manual.
+SOURCE: Final = "Floating-Point Types"
 
 _unpack_float4 = struct.Struct(">f").unpack
 _unpack_float8 = struct.Struct(">d").unpack
@@ -24,7 +27,7 @@ def decode_float4(data: bytes) -> float:
 
 
 def encode_float4(value: Any) -> bytes:
-    """Raises as `encode_float8`; ValueError: finite, but not as a float4."""
+    """As `encode_float8`; ValueError: finite, but not as a float4."""
     try:
         return _pack_float4(value)
     except struct.error:

@@ -99,7 +99,7 @@ def decode_lsn(data: bytes) -> int:
 
 
 def encode_lsn(value: Any) -> bytes:
-    """Raises as `encode_uint8`."""
+    """An integer, 0 to 2**64 - 1. Raises as `encode_uint8`."""
     return encode_uint8(value)
 
 

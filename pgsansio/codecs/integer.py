@@ -14,6 +14,7 @@ from pgsansio.kernel.contract import Opcode
 
 __all__ = [
     "CODECS",
+    "SOURCE",
     "decode_int2",
     "decode_int4",
     "decode_int8",
@@ -26,6 +27,9 @@ __all__ = [
     "encode_uint8",
     "whole_number",
 ]
+
+#: Section of the manual.
+SOURCE: Final = "Integer Types"
 
 _unpack_int2 = struct.Struct(">h").unpack
 _unpack_int4 = struct.Struct(">i").unpack
@@ -48,7 +52,7 @@ def decode_int2(data: bytes) -> int:
 
 
 def encode_int2(value: Any) -> bytes:
-    """Raises as `whole_number`; OverflowError: out of range."""
+    """An integer, -32768 to 32767; fractions are refused. Raises as `whole_number`; OverflowError."""
     try:
         return _pack_int2(value)
     except struct.error:
@@ -64,7 +68,7 @@ def decode_int4(data: bytes) -> int:
 
 
 def encode_int4(value: Any) -> bytes:
-    """Raises as `whole_number`; OverflowError: out of range."""
+    """An integer, -2**31 to 2**31 - 1; fractions are refused. Raises as `whole_number`; OverflowError."""
     try:
         return _pack_int4(value)
     except struct.error:
@@ -80,7 +84,7 @@ def decode_int8(data: bytes) -> int:
 
 
 def encode_int8(value: Any) -> bytes:
-    """Raises as `whole_number`; OverflowError: out of range."""
+    """An integer, -2**63 to 2**63 - 1; fractions are refused. Raises as `whole_number`; OverflowError."""
     try:
         return _pack_int8(value)
     except struct.error:
@@ -96,7 +100,7 @@ def decode_uint4(data: bytes) -> int:
 
 
 def encode_uint4(value: Any) -> bytes:
-    """Raises as `whole_number`; OverflowError: out of range."""
+    """An integer, 0 to 2**32 - 1; fractions are refused. Raises as `whole_number`; OverflowError."""
     try:
         return _pack_uint4(value)
     except struct.error:
@@ -112,7 +116,7 @@ def decode_uint8(data: bytes) -> int:
 
 
 def encode_uint8(value: Any) -> bytes:
-    """Raises as `whole_number`; OverflowError: out of range."""
+    """An integer, 0 to 2**64 - 1; fractions are refused. Raises as `whole_number`; OverflowError."""
     try:
         return _pack_uint8(value)
     except struct.error:

@@ -10,7 +10,10 @@ from pgsansio.codecs.codec import CodecPair, codec_pair
 from pgsansio.codecs.text import decode_text, encode_text
 from pgsansio.kernel.contract import Opcode
 
-__all__ = ["CODECS", "decode_jsonb", "decode_jsonpath", "encode_jsonb"]
+__all__ = ["CODECS", "SOURCE", "decode_jsonb", "decode_jsonpath", "encode_jsonb"]
+
+#: Section of the manual.
+SOURCE: Final = "JSON Types"
 
 
 def decode_jsonb(data: bytes) -> str:
@@ -29,7 +32,7 @@ def _decode_versioned(name: str, data: bytes) -> str:
 
 
 def encode_jsonb(value: Any) -> bytes:
-    """Of jsonpath, too. Raises as `encode_text`."""
+    """Text, not parsed; of jsonpath, too. Raises as `encode_text`."""
     return b"\x01" + encode_text(value)
 
 

@@ -17,7 +17,10 @@ from typing import Any, Final
 from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name
 from pgsansio.kernel.contract import Opcode
 
-__all__ = ["CODECS", "decode_numeric", "encode_numeric"]
+__all__ = ["CODECS", "SOURCE", "decode_numeric", "encode_numeric"]
+
+#: Section of the manual.
+SOURCE: Final = "Arbitrary Precision Numbers"
 
 _unpack_header = struct.Struct(">HhHH").unpack_from
 _pack_header = struct.Struct(">HhHH").pack

@@ -65,8 +65,8 @@ class Registry:
     """
 
     __slots__ = (
-        "__weakref__", "_above", "_below", "_declared", "_found", "_in_format", "_natives", "_own", "_touched",
-        "catalog", "generation", "on_change",
+        "__weakref__", "_above", "_below", "_declared", "_formats", "_found", "_in_format", "_natives", "_own",
+        "_touched", "catalog", "generation", "on_change",
     )  # fmt: skip
 
     def __init__(self, below: "Registry | None" = None, *, catalog: TypeCatalog | None = None) -> None:
@@ -77,6 +77,7 @@ class Registry:
         #: By name; of two for one type the last counts.
         self._declared: list[CodecDeclaration] = []
         self._found: dict[int, ValueCodec] = {}
+        self._formats: dict[int, Format] = {}
         self._in_format: dict[_Key, ValueCodec] = {}
         self._natives: dict[_Key, ValueCodec | None] = {}
         self._touched: dict[int, bool] = {}
@@ -186,6 +187,7 @@ class Registry:
 
     def _changed(self) -> None:
         self._found.clear()
+        self._formats.clear()
         self._in_format.clear()
         self._natives.clear()
         self._touched.clear()
@@ -202,6 +204,15 @@ class Registry:
 
     def _preferred_format(self, oid: int) -> Format | None:
         """None: the type is unknown."""
+        # Kept, since a part may be part of many others.
+        preferred = self._formats.get(oid)
+        if preferred is None:
+            preferred = self._find_format(oid)
+            if preferred is not None and self.catalog.info(oid) is not None:
+                self._formats[oid] = preferred
+        return preferred
+
+    def _find_format(self, oid: int) -> Format | None:
         if self._declaration(oid) is not None:
             natives = [wire_format for wire_format in Format if self._native(oid, wire_format) is not None]
             if len(natives) == 1:
@@ -225,19 +236,24 @@ class Registry:
 
     def _check_parts(self, oid: int, wire_format: Format) -> None:
         """Whatever a user has declared has to be honoured in what is made of it, or refused."""
-        info = self.catalog.info(oid)
-        if info is None or self._native(oid, wire_format) is not None:
-            return
-        for part in parts_of(info):
-            declared = self._declaration(part) is not None
-            if declared and not (self._native(part, wire_format) or self._bridged(part, wire_format)):
-                part_info = self.catalog.info(part)
-                raise UnsupportedClientFeatureError(
-                    f"no format suits all parts of type {info.sql_name}: its part of type "
-                    f"{part_info.sql_name if part_info else part} has no codec for {wire_format.name.lower()}",
-                    hint="Declare the codecs of all parts in one format, or one for the whole type.",
-                )
-            self._check_parts(part, wire_format)
+        checked: set[int] = set()
+        waiting = [oid]
+        while waiting:
+            whole = waiting.pop()
+            info = self.catalog.info(whole)
+            if whole in checked or info is None or self._native(whole, wire_format) is not None:
+                continue
+            checked.add(whole)
+            for part in parts_of(info):
+                declared = self._declaration(part) is not None
+                if declared and not (self._native(part, wire_format) or self._bridged(part, wire_format)):
+                    part_info = self.catalog.info(part)
+                    raise UnsupportedClientFeatureError(
+                        f"no format suits all parts of type {info.sql_name}: its part of type "
+                        f"{part_info.sql_name if part_info else part} has no codec for {wire_format.name.lower()}",
+                        hint="Declare the codecs of all parts in one format, or one for the whole type.",
+                    )
+                waiting.append(part)
 
     def _declaration(self, oid: int) -> ValueCodec | CodecDeclaration | None:
         """What was declared for this type itself, here or below."""
@@ -340,7 +356,7 @@ class Registry:
         if info is None:
             return None
         found = self._native(oid, Format.BINARY) or self._bridged(oid, Format.BINARY)
-        if found is None and not parts_of(info):
+        if found is None and not parts_of(info) and (oid, Format.TEXT) not in BUILTIN:
             return ValueCodec(oid, info.sql_name, Opcode.CALL, Format.BINARY, _text_or_bytes, bytea.encode_bytea)
         return found or self.codec_in(oid, Format.BINARY)
 
@@ -381,7 +397,7 @@ def _text_codec(info: TypeInfo, wire_format: Format) -> ValueCodec:
 def _text_or_bytes(data: bytes) -> str | bytes:
     """A member of an anonymous record whose type has no binary form that is known here: most of those are text."""
     try:
-        return data.decode()
+        return data if b"\0" in data else data.decode()
     except UnicodeDecodeError:
         return data
 

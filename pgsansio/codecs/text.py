@@ -13,7 +13,10 @@ from pgsansio.codecs.codec import CodecPair, codec_pair, type_name
 from pgsansio.enums import Format
 from pgsansio.kernel.contract import Opcode, ValueCodec
 
-__all__ = ["CODECS", "decode_char", "decode_text", "encode_char", "encode_text", "text_codec"]
+__all__ = ["CODECS", "SOURCE", "decode_char", "decode_text", "encode_char", "encode_text", "text_codec"]
+
+#: Section of the manual.
+SOURCE: Final = "Character Types"
 
 
 _OCTAL: Final = re.compile(rb"\\[0-3][0-7]{2}")
@@ -25,7 +28,9 @@ def decode_text(data: bytes) -> str:
 
 
 def encode_text(value: Any) -> bytes:
-    """Only str, lest 1 becomes '1' unseen.
+    """A str.
+
+    Nothing else, lest 1 becomes '1' unseen.
 
     Raises:
         TypeError: no str. ValueError: it holds U+0000, which PostgreSQL's text cannot, or (UnicodeEncodeError) a
@@ -45,7 +50,7 @@ def decode_char(data: bytes) -> bytes:
 
 
 def encode_char(value: Any) -> bytes:
-    """Raises as `encode_bytea`; ValueError: not exactly one byte."""
+    """Any buffer of one byte. Raises as `encode_bytea`; ValueError: another size."""
     data = encode_bytea(value)
     if len(data) != 1:
         raise ValueError(f"a single byte is required (got {len(data)} bytes)")

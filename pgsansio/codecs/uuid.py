@@ -8,7 +8,10 @@ from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name
 from pgsansio.kernel import UUID
 from pgsansio.kernel.contract import Opcode
 
-__all__ = ["CODECS", "decode_uuid", "encode_uuid"]
+__all__ = ["CODECS", "SOURCE", "decode_uuid", "encode_uuid"]
+
+#: Section of the manual.
+SOURCE: Final = "UUID Type"
 
 _NOT_HEX: Final = re.compile("[^0-9A-Fa-f]")
 

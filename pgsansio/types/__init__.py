@@ -1,16 +1,19 @@
 """What the user holds in the end and what is not a row: values that Python has no type for, and descriptions."""
 
 from pgsansio.types.bit_string import BitString
+from pgsansio.types.cube import Cube
 from pgsansio.types.description import Attribute, Type
 from pgsansio.types.geometry import Box, Circle, Line, LineSegment, Path, Point, Polygon
 from pgsansio.types.range import Range
 from pgsansio.types.server import Notification, ServerVersion, parse_server_version
+from pgsansio.types.sparse_vector import SparseVector
 
 __all__ = [
     "Attribute",
     "BitString",
     "Box",
     "Circle",
+    "Cube",
     "Line",
     "LineSegment",
     "Notification",
@@ -19,6 +22,7 @@ __all__ = [
     "Polygon",
     "Range",
     "ServerVersion",
+    "SparseVector",
     "Type",
     "parse_server_version",
 ]
