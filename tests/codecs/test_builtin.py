@@ -1,5 +1,6 @@
 """Every type of the catalogue has a codec or a reason why not."""
 
+from pgsansio.codecs import text_only
 from pgsansio.codecs.builtin import AS_TEXT, BUILTIN, PREFERRED, WITHOUT
 from pgsansio.codecs.catalog import BY_NAME, BY_OID
 from pgsansio.enums import Format
@@ -28,6 +29,7 @@ def test_a_type_prefers_a_format_that_it_has() -> None:
 def test_text_is_preferred_for_a_reason() -> None:
     assert {BY_OID[oid].name for oid, wire_format in PREFERRED.items() if wire_format is Format.TEXT} == set(AS_TEXT)
     assert all(AS_TEXT.values())
+    assert set(AS_TEXT) - set(text_only.REASONS) == {"int2vector", "oidvector", "tsquery", "tsvector"}
 
 
 def test_no_module_has_a_type_of_another() -> None:

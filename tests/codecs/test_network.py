@@ -156,7 +156,16 @@ def test_eight_bytes_are_for_macaddr8_only(value: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "x", "08:00:2b:01:02", "08-00:2b:01:02:03", "08:00:2b:01:02:0g", "08002b01020", "\u00a008002b010203"],
+    [
+        "",
+        "x",
+        "1ff:0:2b:1:2:3",
+        "08:00:2b:01:02",
+        "08-00:2b:01:02:03",
+        "08:00:2b:01:02:0g",
+        "08002b01020",
+        "\u00a008002b010203",
+    ],
 )
 def test_no_mac_address(value: str) -> None:
     with pytest.raises(ValueError, match="invalid macaddr "):

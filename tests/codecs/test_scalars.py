@@ -70,6 +70,15 @@ def test_opcodes() -> None:
     }
 
 
+def test_only_values_that_can_refer_to_others_are_not_atomic() -> None:
+    # An interface and a network have a __dict__, and a list is a list.
+    names = {codec.name for codec in CODECS if not codec.atomic}
+    assert names == {"inet", "cidr", "int2vector", "oidvector"}
+    for name in names:
+        assert not binary(name).atomic
+        assert not text(name).atomic
+
+
 @pytest.mark.parametrize("name", text_only.REASONS)
 def test_text_only_types_are_text(name: str) -> None:
     oid = BY_NAME[name].oid
