@@ -7,6 +7,8 @@
     many        executemany of 1000 elements of int4, text, float8
     many_null   the same, 10% None
     many_mixed  executemany of 1000 elements of int4, float8, bool, text, uuid, timestamptz, date, numeric, bytea
+    mixed_null  the same, 10% None
+    arrays      executemany of 100 elements of int4[], text[], timestamptz[], each of 20 elements
     copy        binary COPY of 1000 tuples of int4, int8, text
     copy_fixed  binary COPY of 1000 tuples of int4, int8, float8
 
@@ -51,13 +53,20 @@ VALUES: dict[str, Callable[[Random], object]] = {
     "bytea": lambda source: source.randbytes(source.randint(0, 40)),
 }
 
+for _name in ("int4", "text", "timestamptz"):
+    VALUES[f"{_name}[]"] = lambda source, value=VALUES[_name]: [value(source) for _ in range(20)]  # type: ignore[misc]
+
+_MIXED = ["int4", "float8", "bool", "text", "uuid", "timestamptz", "date", "numeric", "bytea"]
+
 #: Name -> types, share of None, lists in a call.
 SHAPES: dict[str, tuple[list[str], float, int]] = {
     "lookup": (["int4"], 0, 1),
     "bind": (["int4", "text", "timestamptz"], 0, 1),
     "many": (["int4", "text", "float8"], 0, 1000),
     "many_null": (["int4", "text", "float8"], 0.1, 1000),
-    "many_mixed": (list(filter(lambda name: name != "int8", VALUES)), 0, 1000),
+    "many_mixed": (_MIXED, 0, 1000),
+    "mixed_null": (_MIXED, 0.1, 1000),
+    "arrays": (["int4[]", "text[]", "timestamptz[]"], 0, 100),
     "copy": (["int4", "int8", "text"], 0, 1000),
     "copy_fixed": (["int4", "int8", "float8"], 0, 1000),
 }
@@ -65,7 +74,8 @@ SHAPES: dict[str, tuple[list[str], float, int]] = {
 
 def plan_of(types: list[str]) -> ParameterPlan:
     registry = Registry()
-    codecs = [registry.codec(BY_NAME[name].oid) for name in types]
+    entries = [(BY_NAME[name.removesuffix("[]")], name.endswith("[]")) for name in types]
+    codecs = [registry.codec(entry.array_oid if is_array else entry.oid) for entry, is_array in entries]
     return kernel.parameter_plan(tuple(codec for codec in codecs if codec is not None))
 
 

@@ -8,6 +8,14 @@
     mixed       400 rows of int4, float8, bool, text, uuid, timestamptz, date, numeric, bytea; 10% NULL
     not_null    the same without NULL
     array       100 rows of an int4[] of 100 elements
+    holes       the same with 10% NULL among the elements
+    words       100 rows of a text[] of 20 elements of 5 to 40 ASCII characters
+    amounts     100 rows of a numeric[] of 20 elements
+    moments     100 rows of a timestamptz[] of 20 elements
+    keys        100 rows of a uuid[] of 20 elements
+    figures     400 rows of point, box, timetz
+    ranges      400 rows of int4range, tstzrange
+    composite   400 rows of a composite of int4, text, timestamptz
     texts       400 rows of three texts of 5 to 40 ASCII characters
     copy        400 tuples of binary COPY of int4, int8, text
     one         a result of one row of int4, text, timestamptz: the cost of a call
@@ -30,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pgsansio import kernel
 from pgsansio.codecs.catalog import BY_NAME
+from pgsansio.codecs.composite import composite_codec
 from pgsansio.codecs.registry import Registry
 from pgsansio.kernel.contract import Buffer, ValueCodec
 
@@ -51,9 +60,27 @@ def text(source: Random) -> bytes:
     return bytes(source.choices(b"abcdefghijklmnopqrstuvwxyz ", k=source.randint(5, 40)))
 
 
-def array(source: Random) -> bytes:
-    return struct.pack(">iiIii", 1, 0, 23, 100, 1) + b"".join(
-        struct.pack(">ii", 4, source.randrange(2**31)) for _ in range(100)
+def sized(data: bytes | None) -> bytes:
+    return struct.pack(">i", -1) if data is None else struct.pack(">i", len(data)) + data
+
+
+def array(element: str, value: Value, count: int, null_share: float = 0) -> Value:
+    def make(source: Random) -> bytes:
+        fields = [None if source.random() < null_share else value(source) for _ in range(count)]
+        header = struct.pack(">iiIii", 1, None in fields, BY_NAME[element].oid, count, 1)
+        return header + b"".join(map(sized, fields))
+
+    return make
+
+
+def range_(value: Value) -> Value:
+    return lambda source: b"\2" + sized(value(source)) + sized(value(source))
+
+
+def composite(source: Random) -> bytes:
+    fields = [(name, sized(value(source))) for name, value in MEMBERS.items()]
+    return struct.pack(">i", len(fields)) + b"".join(
+        struct.pack(">I", BY_NAME[name].oid) + field for name, field in fields
     )
 
 
@@ -62,6 +89,8 @@ OID = packed("I", 0, 20_000)
 BOOL = packed("B", 0, 1)
 CHAR = packed("B", 65, 90)
 TIMESTAMPTZ = packed("q", 0, 10**15)
+FLOAT8 = packed("d", -(10**6), 10**6)
+MEMBERS: dict[str, Value] = {"int4": INT4, "text": text, "timestamptz": TIMESTAMPTZ}
 
 CATALOG = {
     "name": text, "oid": OID, "oid ": OID, "int2": packed("h", -1, 100), "bool": BOOL, "char": CHAR, "bool ": BOOL,
@@ -80,7 +109,23 @@ SHAPES: dict[str, tuple[dict[str, Value], int, float]] = {
     "catalog": (CATALOG, 400, 0),
     "mixed": (MIXED, 400, 0.1),
     "not_null": (MIXED, 400, 0),
-    "array": ({"int4[]": array}, 100, 0),
+    "array": ({"int4[]": array("int4", INT4, 100)}, 100, 0),
+    "holes": ({"int4[]": array("int4", INT4, 100, 0.1)}, 100, 0),
+    "words": ({"text[]": array("text", text, 20)}, 100, 0),
+    "amounts": ({"numeric[]": array("numeric", numeric, 20)}, 100, 0),
+    "moments": ({"timestamptz[]": array("timestamptz", TIMESTAMPTZ, 20)}, 100, 0),
+    "keys": ({"uuid[]": array("uuid", lambda source: source.randbytes(16), 20)}, 100, 0),
+    "figures": (
+        {
+            "point": lambda source: FLOAT8(source) * 2,
+            "box": lambda source: FLOAT8(source) * 4,
+            "timetz": lambda source: struct.pack(">qi", source.randrange(86_400_000_000), -3600),
+        },
+        400,
+        0,
+    ),
+    "ranges": ({"int4range": range_(INT4), "tstzrange": range_(TIMESTAMPTZ)}, 400, 0),
+    "composite": ({"composite": composite}, 400, 0),
     "texts": ({"text": text, "text ": text, "text  ": text}, 400, 0),
     "copy": ({"int4": INT4, "int8": packed("q", 0, 2**60), "text": text}, 400, 0),
     "one": ({"int4": INT4, "text": text, "timestamptz": TIMESTAMPTZ}, 1, 0),
@@ -91,6 +136,8 @@ SHAPES: dict[str, tuple[dict[str, Value], int, float]] = {
 def codec_of(name: str) -> ValueCodec:
     registry = Registry()
     name = name.strip()
+    if name == "composite":
+        return composite_codec(100_000, name, tuple(MEMBERS), tuple(map(codec_of, MEMBERS)))
     entry = BY_NAME[name.removesuffix("[]")]
     codec = registry.codec(entry.array_oid if name.endswith("[]") else entry.oid)
     assert codec is not None

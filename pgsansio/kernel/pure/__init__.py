@@ -3,7 +3,8 @@
 record.py uuid.py       what rows hold
 rows.py                 decoding rows, whole or as it is defined; row_source.py writes the decoders that do it fast
 parameters.py           encoding arguments, likewise; parameter_source.py
-inline.py               what both of these know of the types
+inline.py               what both of these know of the types; numeric.py has more of numeric
+containers.py           arrays, ranges and composites of such types
 """
 
 from typing import Final

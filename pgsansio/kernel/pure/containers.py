@@ -158,8 +158,8 @@ def _list_body(container: Opcode, element: Opcode, names: dict[str, object]) -> 
     else:
         lines = ["count, = unpack_length(data, at)", "at += 4"]
     lines.append("if not 0 <= count <= (limit - at) // 4: return None")
-    if fixed is not None and not fixed.convert:
-        lines += _plain_vector(element, names)
+    if fixed is not None:
+        lines += _converted_vector(element, names) if fixed.convert else _plain_vector(element, names)
     lines += ["values = []", "append = values.append", "for _ in repeat(None, count):"]
     lines += ["    " + line for line in [*_read_value(element, names, null), "append(v0)"]]
     return [*lines, "else:", "    if at == limit: return values", "return None"]
@@ -192,6 +192,22 @@ def _plain_vector(element: Opcode, names: dict[str, object]) -> list[str]:
         f"    if (data[at + 3 : limit : {step}] == length * count and data[at : limit : {step}] == zeros",
         f"        and data[at + 1 : limit : {step}] == zeros and data[at + 2 : limit : {step}] == zeros):",
         f"        return list(unpack(count)(data, at)) if count <= {_BLOCK} else unpack_many(data, at, count)",
+    ]
+
+
+def _converted_vector(element: Opcode, names: dict[str, object]) -> list[str]:
+    """Statements that return all elements, converted one by one, if none is NULL."""
+    fixed = FIXED[element]
+    names["iter_elements"] = struct.Struct(">i" + fixed.format).iter_unpack
+    return [
+        f"if limit - at == {4 + fixed.width} * count:",
+        "    values = []",
+        "    append = values.append",
+        f"    for n0, {', '.join(fixed.names('v0'))} in iter_elements(data[at:limit]):",
+        f"        if n0 != {fixed.width}: break",
+        *("        " + line for line in fixed.conversion("v0", "special_0")),
+        "        append(v0)",
+        "    else: return values",
     ]
 
 
