@@ -23,6 +23,8 @@ from pgsansio.codecs.codec import OutdatedTypeError, type_name
 from pgsansio.enums import Format
 from pgsansio.kernel import Record
 from pgsansio.kernel.contract import NULL_LENGTH, Opcode, ValueCodec
+from pgsansio.types.bit_string import BitString
+from pgsansio.types.geometry import Path
 from pgsansio.types.range import Range
 
 __all__ = ["MAX_DIMENSIONS", "SOURCE", "array_codec", "nest", "read_elements", "read_header"]
@@ -196,7 +198,7 @@ def _binary_encoder(element: ValueCodec) -> Callable[[Any], bytes]:
 
 def _is_dimension(kind: type) -> bool:
     """Whether elements of this type are a dimension of their own; a tuple is not, it is a composite's value."""
-    return kind is list or (_is_container(kind) and not issubclass(kind, tuple))
+    return kind is list or (_is_container(kind) and not issubclass(kind, tuple | Path | BitString))
 
 
 def _is_dimension_of_composites(kind: type) -> bool:
