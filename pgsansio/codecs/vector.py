@@ -6,7 +6,7 @@ In binary they are one-dimensional arrays that count from 0 (int2vectorsend, oid
     for each element:  int32 length, int16 or uint32
 
 Their text is the numbers with blanks between them. Text is preferred, since the server does not take an empty one in
-binary, not even its own. In an array of them, each has to be given as a tuple: a list would be a dimension.
+binary, not even its own.
 """
 
 import struct
