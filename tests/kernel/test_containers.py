@@ -193,6 +193,14 @@ def test_of_another_type_than_was_described(opcode: Opcode) -> None:
     check(composite_codec(2, "c", names, (codec, codec)), int_bytes(1, 4) + one + two)
 
 
+@pytest.mark.parametrize("opcode", sorted(SCALARS))
+@pytest.mark.parametrize("width", [1, 2, 4, 6, 8, 12, 16, 24, 32])
+def test_wrong_lengths_that_add_up(opcode: Opcode, width: int) -> None:
+    codec = SCALARS[opcode]
+    header = b"".join(int_bytes(number, 4) for number in (1, 0, codec.oid, 2, 1))
+    check(array_codec(1, "a", codec), header + fields_bytes([b"\1" * (width + 1), b"\1" * (width - 1)]))
+
+
 def test_more_elements_than_there_are_bytes() -> None:
     """Neither time nor memory follows from a number that the server names."""
     int4 = SCALARS[Opcode.INT4]
