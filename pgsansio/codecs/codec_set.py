@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterable, Mapping
 
 from pgsansio.codecs.custom import json_codecs
-from pgsansio.codecs.declaration import CodecDeclaration
+from pgsansio.codecs.declaration import CodecDeclaration, last_of_each
 from pgsansio.codecs.registry import Registry
 from pgsansio.codecs.type_catalog import TypeCatalog
 from pgsansio.errors import InterfaceError
@@ -29,14 +29,14 @@ class CodecSet:
         Raises:
             ValueError: `types` is nothing of the kind.
         """
-        self._declarations: list[CodecDeclaration] = list(declarations)
+        self._declarations = last_of_each(declarations)
         self._types = list(types)
         TypeCatalog.from_export(self._types)
         self._registries: dict[Hashable, Registry] = {}
 
     def declare(self, *declarations: CodecDeclaration) -> None:
         """Use these as well, also on the connections that are open."""
-        self._declarations += declarations
+        self._declarations = last_of_each([*self._declarations, *declarations])
         for registry in self._registries.values():
             registry.declare(declarations)
 

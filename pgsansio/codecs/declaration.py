@@ -1,11 +1,12 @@
 """CodecDeclaration: a codec for a type that is known by its name alone, before any database was asked."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from pgsansio.codecs.type_info import TypeInfo
 from pgsansio.kernel.contract import ValueCodec
 
-__all__ = ["CodecDeclaration", "applies"]
+__all__ = ["CodecDeclaration", "applies", "last_of_each"]
 
 
 class CodecDeclaration(Protocol):
@@ -54,3 +55,13 @@ def applies(declaration: CodecDeclaration, info: TypeInfo, canonical_name: str) 
         and declaration.schema in (None, info.schema)
         and declaration.extension in ("", info.extension)
     )
+
+
+def last_of_each(declarations: Iterable[CodecDeclaration]) -> list[CodecDeclaration]:
+    """These without those of which a later one is for just the same types: they would never be asked."""
+    last: dict[tuple[str, str | None, str], CodecDeclaration] = {}
+    for item in declarations:
+        key = item.typename, item.schema, item.extension
+        last.pop(key, None)
+        last[key] = item
+    return list(last.values())

@@ -20,13 +20,13 @@ from weakref import WeakSet
 from pgsansio.codecs import bytea, text
 from pgsansio.codecs.array import array_codec
 from pgsansio.codecs.builtin import BUILTIN, PREFERRED
-from pgsansio.codecs.catalog import BY_NAME
+from pgsansio.codecs.catalog import BY_NAME, BY_OID
 from pgsansio.codecs.composite import composite_codec
 from pgsansio.codecs.contrib import DEFAULTS
-from pgsansio.codecs.declaration import CodecDeclaration, applies
+from pgsansio.codecs.declaration import CodecDeclaration, applies, last_of_each
 from pgsansio.codecs.range import multirange_codec, range_codec
 from pgsansio.codecs.record import record_codecs
-from pgsansio.codecs.type_catalog import TypeCatalog, parts_of
+from pgsansio.codecs.type_catalog import TypeCatalog, builtin_info, parts_of
 from pgsansio.codecs.type_info import TypeInfo, TypeKind
 from pgsansio.enums import Format
 from pgsansio.errors import UnsupportedClientFeatureError
@@ -166,7 +166,7 @@ class Registry:
         """Use these codecs for the types that they name, whenever such a type is met."""
         added = list(declarations)
         if added:
-            self._declared += added
+            self._declared = last_of_each([*self._declared, *added])
             self._changed()
 
     def remove(self, oid: int) -> None:
@@ -333,8 +333,8 @@ class Registry:
             if wire_format is Format.BINARY and not info.has_binary:
                 return None
             return extension_type.build(info, _untyped(oid, wire_format, info.sql_name))
-        shared = info.schema == "pg_catalog" and info.kind is not TypeKind.COMPOSITE and oid not in RECORD_OIDS
-        shared = shared and not self._any_touched(oid)
+        # Only what every server has under this oid: what is learned is true of one database, in pg_catalog, too.
+        shared = builtin_info(oid) is not None and oid not in RECORD_OIDS and not self._any_touched(oid)
         if shared and (oid, wire_format) in _shared:
             return _shared[oid, wire_format]
         parts = [self._native(part, wire_format) for part in parts_of(info)]
@@ -395,7 +395,7 @@ def _text_codec(info: TypeInfo, wire_format: Format) -> ValueCodec:
 
 
 def _text_or_bytes(data: bytes) -> str | bytes:
-    """A member of an anonymous record whose type has no binary form that is known here: most of those are text."""
+    """A member of an anonymous record, of an extension's type whose binary form is not known: most of those are text."""
     try:
         return data if b"\0" in data else data.decode()
     except UnicodeDecodeError:

@@ -1,13 +1,17 @@
 """Layers: what is set where, what arrays make of it, and when plans made before are out of date."""
 
 import gc
+import struct
 import weakref
 
 import pytest
 
 from pgsansio.codecs import Registry
 from pgsansio.codecs.catalog import BY_NAME, BY_OID, ELEMENTS
+from pgsansio.codecs.custom import TypeCodec
+from pgsansio.codecs.type_info import TypeInfo, TypeKind
 from pgsansio.enums import Format
+from pgsansio.kernel import Record, decode_rows, row_plan
 from pgsansio.kernel.contract import Opcode, ValueCodec
 
 INT4 = BY_NAME["int4"].oid
@@ -245,3 +249,69 @@ def test_unknown_oids_are_not_collected() -> None:
     assert not registry._in_format
     assert not registry._natives
     assert not registry._touched
+
+
+def test_types_that_share_parts_do_not_multiply() -> None:
+    # Each is twice in the next: counted one by one, the leaf would be in the last 2 ** 60 times.
+    registry = Registry()
+    first = 20_000
+    infos = [TypeInfo(first, "t0", "s", "s.t0", TypeKind.COMPOSITE, attributes=(("a", INT4),))]
+    for number in range(1, 61):
+        attributes = (("a", first + number - 1), ("b", first + number - 1))
+        name = f"t{number}"
+        infos.append(TypeInfo(first + number, name, "s", f"s.{name}", TypeKind.COMPOSITE, attributes=attributes))
+    registry.catalog.learn(infos)
+    codec = registry.codec(infos[-1].oid)
+    assert codec is not None
+    record_plan = row_plan(("value",), (codec,), Record)
+    value = codec.encode((None, None))
+    data = b"D" + struct.pack(">IHI", 10 + len(value), 1, len(value)) + value
+    rows: list[Record] = []
+    assert decode_rows(record_plan, data, 0, len(data), rows, 1) == (len(data), None)
+    assert rows == [((None, None),)]
+    # One that is text only makes all of them that: there are no formats in which it could not be honoured.
+    registry.set_codec(INT4, custom(INT4, Format.TEXT))
+    text_codec = registry.codec(infos[-1].oid)
+    assert text_codec is not None
+    assert text_codec.format is Format.TEXT
+
+
+@pytest.mark.parametrize("schema", ["pg_catalog", "public"])
+def test_types_of_two_databases_do_not_mix(schema: str) -> None:
+    # Also where somebody has made types in pg_catalog, or a server of another version has its own there.
+    element, array = 20_000, 20_001
+    one, other = Registry(), Registry()
+    for registry, kind, attributes in (
+        (one, TypeKind.ENUM, ()),
+        (other, TypeKind.COMPOSITE, (("a", INT4),)),
+    ):
+        registry.catalog.learn(
+            [
+                TypeInfo(element, "t", schema, "t", kind, attributes=attributes),
+                TypeInfo(array, "_t", schema, "t[]", TypeKind.ARRAY, inner_oid=element),
+            ]
+        )
+    for oid in (element, array):
+        for wire_format in Format:
+            assert one.codec_in(oid, wire_format) is not other.codec_in(oid, wire_format)
+    composite, array_of_composites = other.codec(element), other.codec(array)
+    assert composite is not None
+    assert array_of_composites is not None
+    assert composite.opcode is Opcode.COMPOSITE
+    assert array_of_composites.element is composite
+    # And what was described anew is built anew.
+    other.catalog.learn([TypeInfo(element, "t", schema, "t", TypeKind.COMPOSITE, attributes=(("b", INT4),))])
+    array_of_composites = other.codec(array)
+    assert array_of_composites is not None
+    assert array_of_composites.element is not None
+    assert array_of_composites.element.names == ("b",)
+
+
+def test_declaring_again_and_again_does_not_pile_up() -> None:
+    registry = Registry()
+    for number in range(100):
+        declaration = TypeCodec("t", encoder=str, decoder=lambda data, number=number: number)  # type: ignore[misc]
+        registry.declare([TypeCodec("t", schema=None, encoder=str, decoder=str), declaration])
+    assert len(registry._declared) == 2
+    registry.catalog.learn([TypeInfo(20_000, "t", "public", "t", TypeKind.ENUM)])
+    assert registry.text_codec(20_000).decode(b"x") == 99

@@ -51,6 +51,17 @@ PartDecoder: TypeAlias = Callable[[bytes, int, int], Any]
 
 def part_decoder(codec: ValueCodec) -> PartDecoder | None:
     """The decoder of a container of inlined types; else None."""
+    return _part_decoder(codec, {})
+
+
+def _part_decoder(codec: ValueCodec, made: dict[ValueCodec, PartDecoder | None]) -> PartDecoder | None:
+    # One for all that share a part: otherwise types that are twice in others, which are twice in others, add up.
+    if codec not in made:
+        made[codec] = _make_part_decoder(codec, made)
+    return made[codec]
+
+
+def _make_part_decoder(codec: ValueCodec, made: dict[ValueCodec, PartDecoder | None]) -> PartDecoder | None:
     if inlined(codec) not in CONTAINERS:
         return None
     if codec.opcode is Opcode.COMPOSITE:
@@ -62,12 +73,12 @@ def part_decoder(codec: ValueCodec) -> PartDecoder | None:
             tuple([member.oid for member in members]),
             [member.decode for member in members],
             [special_decoder(member) for member in members],
-            [part_decoder(member) for member in members],
+            [_part_decoder(member, made) for member in members],
         )
     element = codec.element
     assert element is not None
     make = _make(codec.opcode, element.opcode)
-    return make(element.oid, element.decode, special_decoder(element), part_decoder(element))
+    return make(element.oid, element.decode, special_decoder(element), _part_decoder(element, made))
 
 
 def special_decoder(codec: ValueCodec) -> Callable[..., Any] | None:

@@ -270,11 +270,16 @@ def inlined(codec: ValueCodec) -> Opcode:
 
 
 def parts_of(codec: ValueCodec) -> Iterator[ValueCodec]:
-    """The codecs that this one is made of, and those that they are made of."""
-    for part in (codec.element, *codec.members):
-        if part is not None:
-            yield part
-            yield from parts_of(part)
+    """The codecs that this one is made of, and those that they are made of, each once: they may share parts."""
+    seen = {codec}
+    waiting = [codec]
+    while waiting:
+        whole = waiting.pop()
+        for part in (whole.element, *whole.members):
+            if part is not None and part not in seen:
+                seen.add(part)
+                waiting.append(part)
+                yield part
 
 
 @functools.lru_cache(maxsize=256)
