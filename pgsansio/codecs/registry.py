@@ -11,7 +11,7 @@ user's text codec is given what the built-in codecs make of the binary value. Wh
 changes, here, below, or in what is known of the database's types.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, Final
@@ -20,7 +20,7 @@ from weakref import WeakSet
 from pgsansio.codecs import bytea, text
 from pgsansio.codecs.array import array_codec
 from pgsansio.codecs.builtin import BUILTIN, PREFERRED
-from pgsansio.codecs.catalog import BY_NAME, BY_OID
+from pgsansio.codecs.catalog import BY_NAME
 from pgsansio.codecs.composite import composite_codec
 from pgsansio.codecs.contrib import DEFAULTS
 from pgsansio.codecs.declaration import CodecDeclaration, applies, last_of_each
@@ -132,6 +132,27 @@ class Registry:
             found = self._in_format[oid, wire_format] = found or _untyped(oid, wire_format, info.sql_name)
         return found
 
+    def codecs_in_common(self, oids: Sequence[int]) -> tuple[Format, tuple[ValueCodec, ...]]:
+        """One format for values of all these types, and their codecs in it: for what COPY sends.
+
+        Chosen as for a type that is made of these: binary if all of them prefer it, else text.
+
+        Raises:
+            UnsupportedClientFeatureError: no format suits all of them.
+        """
+        wanted = self._format_of_all(oids)
+        for oid in oids:
+            if self._native(oid, wanted) is None and self._bridged(oid, wanted) is None:
+                info = self.catalog.info(oid)
+                if info is None or self._declaration(oid) is not None or not parts_of(info):
+                    raise UnsupportedClientFeatureError(
+                        f"no format suits all of the columns: type {info.sql_name if info else oid} has no codec for "
+                        f"{wanted.name.lower()}",
+                        hint="Declare the codecs of all columns' types in one format.",
+                    )
+                self._check_parts(oid, wanted)
+        return wanted, tuple([self.codec_in(oid, wanted) for oid in oids])
+
     def text_codec(self, oid: int, name: str = "") -> ValueCodec:
         """`codec_in` text: for a type of which nothing is known, str both ways."""
         return self.codec_in(oid, Format.TEXT, name)
@@ -228,9 +249,13 @@ class Registry:
         parts = parts_of(info)
         if not parts and info.kind is not TypeKind.COMPOSITE:
             return Format.TEXT if self._native(oid, Format.BINARY) is None else Format.BINARY
-        if all(self._preferred_format(part) is Format.BINARY for part in parts):
+        return self._format_of_all(parts)
+
+    def _format_of_all(self, oids: Iterable[int]) -> Format:
+        """The format in which values of these types travel as parts of one."""
+        if all(self._preferred_format(oid) is Format.BINARY for oid in oids):
             return Format.BINARY
-        if all(self._native(part, Format.TEXT) is not None for part in parts):
+        if all(self._native(oid, Format.TEXT) is not None for oid in oids):
             return Format.TEXT
         return Format.BINARY
 
@@ -395,7 +420,7 @@ def _text_codec(info: TypeInfo, wire_format: Format) -> ValueCodec:
 
 
 def _text_or_bytes(data: bytes) -> str | bytes:
-    """A member of an anonymous record, of an extension's type whose binary form is not known: most of those are text."""
+    """A member of an anonymous record whose type has no binary form that is known here: most of those are text."""
     try:
         return data if b"\0" in data else data.decode()
     except UnicodeDecodeError:
