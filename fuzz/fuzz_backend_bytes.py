@@ -11,11 +11,10 @@ from typing import Any, Final
 from fuzz.choices import cut, pick
 from fuzz.mutation import mutated
 from pgsansio.engine.events import NoticeReceived
-from pgsansio.engine.operations import Batch, Copy, Operation
+from pgsansio.engine.operations import Batch, Copy, Operation, RowsKept
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InternalClientError, PostgresError
 from pgsansio.frontend import Frontend, Statement
-from pgsansio.kernel.contract import OutdatedTypeError
 from pgsansio.messages.authentication import AuthenticationOk
 from pgsansio.messages.backend import FieldDescription, ReadyForQuery
 from pgsansio.messages.frontend import FunctionCall
@@ -137,7 +136,7 @@ class _Run:
             assert operation.outcome is not Outcome.COMPLETED or operation.error is None
             assert operation.outcome is Outcome.COMPLETED or operation.abandoned or operation.error is not None
             assert isinstance(
-                operation.error, PostgresError | InterfaceError | InternalClientError | OutdatedTypeError | None
+                operation.error, PostgresError | InterfaceError | InternalClientError | RowsKept | None
             ), repr(operation.error)
             assert "internal error" not in str(operation.error), repr(getattr(operation.error, "__cause__", None))
         try:
