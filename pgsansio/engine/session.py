@@ -47,6 +47,7 @@ from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import (
     ConnectionDoesNotExistError,
     InterfaceError,
+    InvalidValueError,
     PostgresError,
     ProtocolError,
     error_from_fields,
@@ -891,7 +892,10 @@ class Session:
         """The connection is gone: every operation ends, and knows whether the server may have seen it."""
         self.news = True
         for operation in self._in_flight:
-            answered = isinstance(operation.error, PostgresError)
+            # A value that was refused here is no word of the server's.
+            answered = isinstance(operation.error, PostgresError) and not isinstance(
+                operation.error, InvalidValueError
+            )
             if not answered:
                 operation.error = _loss(cause, safe_to_retry=False)
             operation.rows = []

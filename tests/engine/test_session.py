@@ -367,6 +367,7 @@ def test_a_value_that_cannot_be_decoded_costs_its_operation_only() -> None:
     [
         (execution(), []),
         (execution(), [BindComplete(), row(b"x")]),
+        (execution(), [BindComplete(), row(b"\xff")]),
         (execution(), [BindComplete(), selected()]),
         (execution(), [error()]),
         (simple_query(), [error()]),
