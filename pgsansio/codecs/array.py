@@ -289,11 +289,15 @@ def _depth(value: Iterable[object], is_dimension: Callable[[type], bool]) -> int
 def _depth_above(value: Iterable[object], is_element: Callable[[object], bool]) -> int:
     """The same where the innermost list is an element, as it was decoded; unless the elements are tuples."""
     depth = 1
-    first = _first_not_none(value)
+    inner = value
+    first = _first_not_none(inner)
     while _is_dimension(type(first)) and depth <= MAX_DIMENSIONS + 1:
         depth += 1
-        first = _first_not_none(cast("Iterable[object]", first))
-    if depth > 1 and not is_element(first):
+        inner = cast("Iterable[object]", first)
+        first = _first_not_none(inner)
+    # A list of nothing but NULL is none, either: no element has NULL in it.
+    only_null = first is None and any(item is None for item in inner)
+    if depth > 1 and not is_element(first) and not only_null:
         depth -= 1
     if depth > MAX_DIMENSIONS:
         raise _too_deep(depth)

@@ -198,6 +198,8 @@ FIRST, FIFTH = Range(1, 1, upper_inc=True), Range(5, 5, upper_inc=True)
         ([[], ONE, None, TWO], [[], ONE, None, TWO]),
         ([None, ONE], [None, ONE]),
         ([None], [None]),
+        ([[None]], [[None]]),
+        ([[None], [ONE]], [[None], [ONE]]),
         ([[ONE], [TWO]], [[ONE], [TWO]]),
         ([[None, ONE], [TWO, []]], [[None, ONE], [TWO, []]]),
         ([[[[[[ONE]]]]]], [[[[[[ONE]]]]]]),
@@ -220,6 +222,7 @@ def test_arrays_of_multiranges(wire_format: Format, value: list[Any], back: list
         ([[1, 2], [], None, [3]], [[1, 2], [], None, [3]]),
         ([[[1, 2]], [[3]]], [[[1, 2]], [[3]]]),
         ([(1, 2), (3,)], [[1, 2], [3]]),
+        ([[None]], [[None]]),
         ([[(1, 2)], [(3,)]], [[[1, 2]], [[3]]]),
     ],
 )
