@@ -7,7 +7,7 @@ in `client/`.
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, Final, Protocol
 from weakref import WeakMethod
@@ -84,6 +84,9 @@ MAX_ARGUMENTS: Final = 65535
 _NEWEST_MAJOR: Final = 18
 _UNDEFINED_FUNCTION: Final = "42883"
 _DATATYPE_MISMATCH: Final = "42804"
+#: Functions of the server; None: of one that does not say.
+_NO_OUTPUT: Final = ("getTypeBinaryOutputInfo", None)
+_OTHER_ATTRIBUTES: Final = ("record_recv", None)
 #: Sets of codecs for single queries with which a statement is kept.
 _MAX_VARIANTS: Final = 8
 
@@ -170,9 +173,9 @@ class Statement:
     """
 
     __slots__ = (
-        "_names", "_parse", "_record_class", "_result_formats", "_row_plans", "_variants", "constant", "fields", "kind",
-        "name", "parameter_count", "parameter_oids", "parameter_plan", "query", "registry", "row_plan", "steps",
-        "traits",
+        "_names", "_parse", "_record_class", "_records_as_text", "_result_formats", "_row_plans", "_variants",
+        "constant", "fields", "kind", "name", "parameter_count", "parameter_oids", "parameter_plan", "query",
+        "registry", "row_plan", "steps", "traits",
     )  # fmt: skip
 
     def __init__(
@@ -194,6 +197,7 @@ class Statement:
         self.parameter_plan: ParameterPlan = plan_parameters(registry, parameter_oids)
         self._record_class = record_class
         self._variants: dict[int, Statement] = {}
+        self._records_as_text = False
         self._plan_rows(with_formats(registry, fields))
         self._names = b"\0" + name.encode() + b"\0"
         # A statement without a name goes with its own Parse, in one Sync group, and names its parameter types: another
@@ -212,6 +216,7 @@ class Statement:
 
     def take_records_as_text(self) -> None:
         """Ask for anonymous records as text from now on, since the server cannot send a member of them in binary."""
+        self._records_as_text = True
         self._plan_rows(
             tuple(
                 [
@@ -243,6 +248,8 @@ class Statement:
             variant = Statement(
                 self.query, self.name, self.parameter_oids, self.fields, registry, record_class, self.kind
             )
+            if self._records_as_text:
+                variant.take_records_as_text()
             self._variants[registry.generation] = variant
         return variant
 
@@ -392,6 +399,8 @@ class Frontend(Session):
         self._startup = startup
         # Until the session is ready, bytes are the start-up's; afterwards the detour is gone.
         self.bytes_received = self._start_up_received  # type: ignore[method-assign]
+        if not self.is_open:
+            startup.lost(self.failure)  # before it had begun
         self._start_up_proceeds()
         return startup
 
@@ -533,31 +542,51 @@ class Frontend(Session):
         except (KeyError, ValueError):
             return _NEWEST_MAJOR
 
-    def learned(self, operation: Operation, oids: Iterable[int] = ()) -> list[TypeInfo]:
-        """Keep the answer to `introspect`; types asked about that the database does not have are known as text.
+    def learned(self, operation: Operation, oids: Iterable[int] = (), *, nameless: bool = True) -> frozenset[int]:
+        """Keep the answer to `introspect`; which of the types asked about it does not tell of.
 
+        Args:
+            nameless: the database does not have those: they are known as text from now on.
         Raises:
             ProtocolError: the answer is none.
         """
         found = introspection.read_types(operation.rows)
-        answered = {info.oid for info in found}
-        found += [_nameless(oid) for oid in oids if oid not in answered]
+        absent = frozenset(oids).difference([info.oid for info in found])
+        self._learn([*found, *map(_nameless, absent)] if nameless else found)
+        return absent
+
+    def _learn(self, infos: Iterable[TypeInfo]) -> None:
         try:
-            self.registry.catalog.learn(found)
+            self.registry.catalog.learn(infos)
         except ValueError as error:
             raise ProtocolError(f"the server's description of types is wrong: {error}") from None
-        return found
 
-    def decode_kept(self, operation: Operation, kept: RowsKept, registry: Registry) -> None:
+    def is_current(self, operation: Operation, registry: Registry) -> bool:
+        """Whether the rows of an operation were decoded as types are known now."""
+        plan = operation.row_plan
+        return plan is not None and all(registry.codec_in(codec.oid, codec.format) is codec for codec in plan.codecs)
+
+    def decode_kept(
+        self, operation: Operation, kept: RowsKept, registry: Registry, absent: Collection[int] = ()
+    ) -> None:
         """Go on with the rows of an operation that were kept, as types are known now; its `error` is what comes of
-        it."""
+        it.
+
+        Args:
+            absent: unknown types that are taken for text, in these rows.
+        """
         plan = operation.row_plan
         assert plan is not None
-        codecs = tuple([registry.codec_in(codec.oid, codec.format, codec.name) for codec in plan.codecs])
-        data = kept.data
-        position, error = decode_rows(
-            row_plan(plan.names, codecs, plan.record_class), data, 0, len(data), operation.rows, sys.maxsize
-        )
+        catalog = registry.catalog
+        absent = [oid for oid in absent if catalog.info(oid) is None]
+        self._learn(map(_nameless, absent))
+        try:
+            codecs = tuple([registry.codec_in(codec.oid, codec.format, codec.name) for codec in plan.codecs])
+            plan = operation.row_plan = row_plan(plan.names, codecs, plan.record_class)
+            data = kept.data
+            position, error = decode_rows(plan, data, 0, len(data), operation.rows, sys.maxsize)
+        finally:
+            catalog.forget(absent)
         if error is None:
             operation.error = None
             operation.outcome = Outcome.COMPLETED
@@ -582,17 +611,24 @@ class Frontend(Session):
             return True
         if statement is None:
             return False
-        if error.sqlstate == _UNDEFINED_FUNCTION and statement.binary_records:
+        # Told by the server's function: the same errors are raised for other reasons, too.
+        function = error.server_source_function
+        if error.sqlstate == _UNDEFINED_FUNCTION and function in _NO_OUTPUT and statement.binary_records:
             # "no binary output function available for type ...", of a member of an anonymous record.
             statement.take_records_as_text()
             return True
-        if error.sqlstate == _DATATYPE_MISMATCH:
-            # What record_recv says of a composite argument with other attributes than the type has.
+        if error.sqlstate == _DATATYPE_MISMATCH and function in _OTHER_ATTRIBUTES:
+            # A composite argument has other attributes than the type.
             catalog = self.registry.catalog
             composites = _composites(catalog, statement.parameter_oids)
             catalog.forget(composites)
             return bool(composites)
         return False
+
+    def drop(self, operation: Preparation) -> None:
+        """Nobody makes a statement of what this has prepared; it is closed on the server when there is an occasion."""
+        if operation.is_parsed and operation.error is None and operation.name and not operation.abandoned:
+            self._to_close.append(operation.name)
 
     def forget(self, statement: Statement) -> None:
         """Do not use this statement again; it is closed on the server when there is an occasion."""

@@ -17,10 +17,11 @@ from pgsansio.client import cancelling
 from pgsansio.client.listener import Notifications, ReaderQueue
 from pgsansio.client.port import Address, Port
 from pgsansio.client.transaction import Transaction
+from pgsansio.codecs import introspection
 from pgsansio.codecs.custom import AliasCodec, TypeCodec
 from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.codecs.registry import Registry
-from pgsansio.codecs.type_catalog import TypeCatalog
+from pgsansio.codecs.type_catalog import TypeCatalog, builtin_info, builtin_oid
 from pgsansio.codecs.type_info import TypeInfo
 from pgsansio.engine.events import NotificationReceived
 from pgsansio.engine.operations import Batch, Operation, Preparation, RowsKept
@@ -28,6 +29,7 @@ from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import (
     DataError,
     InterfaceError,
+    InternalClientError,
     InvalidValueError,
     OperationTimeoutError,
     PostgresError,
@@ -282,10 +284,10 @@ class Connection:
         """
         at = self._deadline(timeout)
         if at is None:
-            await self._many(command, iter(args), codecs)
+            await self._many(command, args, codecs)
             return
         async with TimeLimit(self, at):
-            await self._many(command, iter(args), codecs)
+            await self._many(command, args, codecs)
 
     # types
 
@@ -368,22 +370,24 @@ class Connection:
         await self._port.checkpoint()
 
     async def _type_named(self, typename: str, schema: str) -> TypeInfo:
-        """A type by its name, asked for if it is not known.
+        """A type by its name. The database is asked: a type that is known by this name may have another one by now.
 
         Raises:
             ValueError: there is no such type.
         """
         frontend = self._frontend
-        info = frontend.registry.catalog.find(schema, typename)
-        if info is None:
-            operation = frontend.introspect_name(schema, typename)
-            await self._finish(operation)
-            if operation.error is not None:
-                raise self._failure(operation, "")
-            frontend.learned(operation)
-            info = frontend.registry.catalog.find(schema, typename)
-        else:
+        oid = builtin_oid(typename) if schema == "pg_catalog" else None
+        info = None if oid is None else builtin_info(oid)
+        if info is not None:
             await self._port.checkpoint()
+            return info
+        operation = frontend.introspect_name(schema, typename)
+        await self._finish(operation)
+        if operation.error is not None:
+            raise self._failure(operation, "")
+        frontend.learned(operation)
+        asked = introspection.asked_oids(operation.rows)
+        info = frontend.registry.catalog.info(next(iter(asked))) if asked else None
         if info is None:
             raise ValueError(f"unknown type: {schema}.{typename}")
         return info
@@ -614,11 +618,8 @@ class Connection:
             try:
                 operation = frontend.execute(statement, args, max_rows, record_class)
             except DataError as error:
-                outdated = error.__cause__
-                if asked_again or not isinstance(outdated, OutdatedTypeError):
+                if asked_again or not await self._was_outdated(error):
                     raise
-                # The arguments may be right, and what is known of the type old: that it has these attributes.
-                frontend.registry.catalog.forget([outdated.oid])
                 asked_again = True
                 continue
             self._queries += 1
@@ -654,19 +655,25 @@ class Connection:
     async def _prepared(self, query: str, preparing: "_Preparing") -> Statement | None:
         """Wait for a preparation, perhaps with other tasks; None if the server refused it.
 
-        Raises: what ended the connection, or an error of the question about types that were unknown.
+        Raises: what ended the connection, an error of the question about types that were unknown, or what a codec
+            says of a type that it cannot be for.
         """
         operation = preparing.operation
+        preparing.users += 1
         try:
             await self._wait_together(preparing)
             if operation.error is None and preparing.statement is None:
                 await self._learn_types_of(preparing)
+                if preparing.statement is None:
+                    preparing.statement = self._frontend.prepared(query, operation, self._port.clock())
         except BaseException:
-            if not preparing.waiting:
+            if preparing.users == 1:
                 self._no_longer(query, preparing)
+                if preparing.statement is None:
+                    self._frontend.drop(operation)
             raise
-        if operation.error is None and preparing.statement is None:
-            preparing.statement = self._frontend.prepared(query, operation, self._port.clock())
+        finally:
+            preparing.users -= 1
         self._no_longer(query, preparing)
         if not self._frontend.is_open and operation.error is not None:
             raise self._failure(operation, query)
@@ -690,34 +697,56 @@ class Connection:
         Raises:
             PostgresError: the server refused the question.
         """
-        frontend = self._frontend
-        while missing := frontend.missing_types(preparing.operation):
-            learning = preparing.learning
-            if learning is None:
-                learning = preparing.learning = _Shared(frontend.introspect(missing))
+        while missing := self._frontend.missing_types(preparing.operation) - preparing.absent:
+            question = preparing.question
+            if question is None:
+                question = preparing.question = self._ask(missing)
             try:
-                await self._wait_together(learning)
+                await self._wait_together(question)
             finally:
-                if preparing.learning is learning and (learning.operation.settled or not learning.waiting):
-                    preparing.learning = None
-            self._learned(learning.operation, missing)
+                if preparing.question is question and (question.operation.settled or not question.waiting):
+                    preparing.question = None
+            if not question.is_answered or not self._frontend.is_open:
+                preparing.absent |= self._learned(question)
+            # Else somebody has taken the answer; an error belongs to him alone, and this task asks once more.
 
-    async def _learn_types(self, oids: frozenset[int]) -> None:
-        operation = self._frontend.introspect(oids)
-        await self._finish(operation)
-        self._learned(operation, oids)
+    def _ask(self, oids: frozenset[int]) -> "_Question":
+        frontend = self._frontend
+        # In a transaction the server may answer from a snapshot that is older than the types.
+        return _Question(frontend.introspect(oids), oids, is_lasting=not frontend.in_transaction)
 
-    def _learned(self, operation: Operation, oids: frozenset[int]) -> None:
-        """Take the answer about these types; all of them are known afterwards.
+    def _learned(self, question: "_Question") -> frozenset[int]:
+        """Take the answer about types; those that the database did not tell of, although there may be such.
 
         Raises:
             PostgresError: the server refused the question.
         """
+        operation = question.operation
         if operation.error is not None:
             error = self._failure(operation, "")
-            error.add_note("The catalogue was asked about types that the statement uses and nobody knew.")
+            if not question.is_answered:
+                error.add_note("The catalogue was asked about types that the statement uses and nobody knew.")
+                question.is_answered = True
             raise error
-        self._frontend.learned(operation, oids)
+        question.is_answered = True
+        return self._frontend.learned(operation, question.oids, nameless=question.is_lasting)
+
+    async def _learn_types(self, oids: frozenset[int]) -> frozenset[int]:
+        question = self._ask(oids)
+        await self._finish(question.operation)
+        return self._learned(question)
+
+    async def _was_outdated(self, error: DataError) -> bool:
+        """Whether an argument was refused for what was known of its type, and something else is known of it now: that
+        it has other attributes."""
+        outdated = error.__cause__
+        frontend = self._frontend
+        if not isinstance(outdated, OutdatedTypeError) or frontend.transaction_status is TransactionStatus.FAILED:
+            return False
+        catalog = frontend.registry.catalog
+        generation = catalog.generation
+        await self._learn_types(frozenset([outdated.oid]))
+        return catalog.generation != generation
 
     async def _decode_kept(self, operation: Operation, registry: Registry) -> bool:
         """Learn the types that the rest of an operation's rows needs, and decode it; False: an error remains.
@@ -725,22 +754,44 @@ class Connection:
         Raises:
             PostgresError: the server refused the question about types.
         """
-        outdated: set[int] = set()
+        try:
+            await self._learn_and_decode(operation, registry)
+        except BaseException as error:
+            # The statement itself has come to its end: it is not to be done again because of a question.
+            error.__dict__[_WRITTEN] = True
+            if isinstance(error, InterfaceError | PostgresError | InternalClientError):
+                error.safe_to_retry = False
+            raise
+        return operation.error is None
+
+    async def _learn_and_decode(self, operation: Operation, registry: Registry) -> None:
+        frontend, catalog = self._frontend, registry.catalog
+        assert operation.row_plan is not None
+        columns = frozenset([codec.oid for codec in operation.row_plan.codecs])
+        absent: frozenset[int] = frozenset()
+        asked: set[int] = set()
+        decoded = -1
         while isinstance(kept := operation.error, RowsKept):
             reason = kept.reason
-            if isinstance(reason, UnknownTypeError):
-                await self._learn_types(registry.catalog.missing(reason.oids) or reason.oids)
-            elif reason.oid not in outdated:
-                outdated.add(reason.oid)
-                registry.catalog.forget([reason.oid])
-                await self._learn_types(frozenset([reason.oid]))
-            else:
-                # It was asked about a moment ago, and its values still contradict the answer.
+            needed = columns | reason.oids if isinstance(reason, UnknownTypeError) else columns
+            wanted = catalog.missing(needed) - absent
+            if (
+                isinstance(reason, OutdatedTypeError)
+                and reason.oid not in asked
+                and frontend.is_current(operation, registry)
+            ):
+                asked.add(reason.oid)
+                wanted |= {reason.oid}
+            if not wanted and decoded == len(operation.rows):
+                # Whatever can be known of its types is known, and the value still contradicts that.
                 operation.error = InvalidValueError(f"cannot decode a value of a result: {reason}")
                 operation.rows = []
-                break
-            self._frontend.decode_kept(operation, kept, registry)
-        return operation.error is None
+                return
+            while wanted:
+                absent |= await self._learn_types(wanted)
+                wanted = catalog.missing(needed) - absent
+            decoded = len(operation.rows)
+            frontend.decode_kept(operation, kept, registry, absent)
 
     def _no_longer(self, query: str, preparing: "_Preparing") -> None:
         if self._preparing.get(query) is preparing:
@@ -748,16 +799,22 @@ class Connection:
 
     def _with_codecs(self, statement: Statement, codecs: Codecs) -> Statement:
         """A statement with codecs of a single query."""
+        return statement.with_codecs(self._codec_layer(codecs), self._frontend.record_class)
+
+    def _codec_layer(self, codecs: Codecs) -> Registry:
+        """The connection's codecs with those of a single query on top."""
         layer = self._layers.get(codecs) if isinstance(codecs, tuple) else None
         if layer is None:
             codecs = tuple(codecs)
+            if not codecs:
+                return self._frontend.registry
             layer = self._layers.get(codecs)
             if layer is None:
                 if len(self._layers) >= _MAX_LAYERS:
                     self._layers.clear()
                 layer = self._layers[codecs] = Registry(self._frontend.registry)
                 layer.declare(codecs)
-        return statement.with_codecs(layer, self._frontend.record_class)
+        return layer
 
     async def _script(self, query: str, *, internal: bool = False) -> str:
         check_query(query)
@@ -770,16 +827,31 @@ class Connection:
             raise self._failure(operation, query)
         return operation.status or ""
 
-    async def _many(self, command: str, elements: Iterator[Sequence[object]], codecs: Codecs) -> None:
+    async def _many(
+        self, command: str, args: Iterable[Sequence[object]], codecs: Codecs, *, repeated: bool = False
+    ) -> None:
+        """Prepare if need be, execute for each element, and do both once more if what was known turned out to be
+        outdated and the elements can be had again.
+
+        Args:
+            repeated: this is the second time.
+        """
         port, frontend = self._port, self._frontend
         port.guard()
+        elements = iter(args)
+        repeated = repeated or not isinstance(args, Sequence)
         statement = frontend.cached(command, port.clock()) or await self._prepare(command)
         if codecs:
             statement = self._with_codecs(statement, codecs)
         self._check_alone()
-        data, count, exhausted = statement.many(elements, 0, first=True)
+        try:
+            data, count, exhausted = statement.many(elements, 0, first=True)
+        except DataError as error:
+            if not await self._was_outdated(error) or repeated:
+                raise
+            return await self._many(command, args, codecs, repeated=True)
         if not count:
-            return
+            return None
         operation = frontend.batch(statement, data, count, complete=exhausted, owner=port.task())
         self._queries += 1
         try:
@@ -789,12 +861,15 @@ class Connection:
             await self._give_up(operation, error)
             raise
         if operation.error is not None:
+            if self._may_repeat(operation, statement) and not repeated and failure is None:
+                return await self._many(command, args, codecs, repeated=True)
             failed = self._failure(operation, command)
             if failure is not None:
                 failed.__cause__ = failure
             raise failed
         if failure is not None:
             raise failure
+        return None
 
     async def _feed(
         self, operation: Batch, statement: Statement, elements: Iterator[Sequence[object]], index: int
@@ -934,6 +1009,8 @@ class Connection:
         """The operation's error as it is raised to the user."""
         error = operation.error
         assert error is not None
+        if isinstance(error, RowsKept):  # of rows that are none of a statement's of the user
+            return InvalidValueError(f"cannot decode a value of a result: {error.reason}")
         if isinstance(error, PostgresError) and error.sqlstate is not None and error.query is None:
             error.query = query
             if error.sqlstate in ("42601", "42P18") and error.hint is None:
@@ -1021,18 +1098,38 @@ class _Shared:
         self.waiting = 0
 
 
+class _Question(_Shared):
+    """About the types `oids`. What a lasting answer does not tell of, the database does not have."""
+
+    __slots__ = ("is_answered", "is_lasting", "oids")
+
+    def __init__(self, operation: Operation, oids: frozenset[int], *, is_lasting: bool) -> None:
+        super().__init__(operation)
+        self.oids = oids
+        self.is_lasting = is_lasting
+        #: Somebody has taken the answer.
+        self.is_answered = False
+
+
 class _Preparing(_Shared):
     """A preparation, the question about its types while it is under way, and the statement, which the first of those
-    who wait makes that goes on."""
+    who wait makes that goes on.
 
-    __slots__ = ("learning", "statement")
+    Attributes:
+        users: how many tasks are to have the statement.
+        absent: types of which a question had no answer, and which are text in this statement.
+    """
+
+    __slots__ = ("absent", "question", "statement", "users")
 
     operation: Preparation
 
     def __init__(self, operation: Preparation) -> None:
         super().__init__(operation)
-        self.learning: _Shared | None = None
+        self.question: _Question | None = None
+        self.absent: frozenset[int] = frozenset()
         self.statement: Statement | None = None
+        self.users = 0
 
 
 class TimeLimit:

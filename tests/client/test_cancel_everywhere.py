@@ -226,12 +226,17 @@ ROWS = {
 
 
 def moments(
-    conversation: Conversation, *, inline: bool = False, others: int = 0
+    conversation: Conversation,
+    *,
+    inline: bool = False,
+    others: int = 0,
+    prepare: Callable[[World], None] = lambda there: None,
 ) -> Iterator[tuple[World, Task, list[Task]]]:
     """The conversation in a new world each time, stopped at its first moment, its second, and so on to its end."""
     moment = 0
     while True:
         there = world(inline=inline)
+        prepare(there)
         there.loop.finish(there.connection.fetch("SELECT 1"))
         task = there.loop.start(conversation(there.connection))
         bystanders = [there.loop.start(there.connection.fetchval("SELECT $1", 70 + n)) for n in range(others)]

@@ -6,6 +6,9 @@ It has one table of integers and these statements, in scripts or one at a time:
     INSERT 7, INSERT $1     a row for the table
     FAIL                    an error
     SLEEP                   does not end unless it is cancelled
+    TYPED 16400 00ff 01     rows of one value of a type: these bytes, whatever format is asked for
+    TYPED 16400 $1          a row of one value, as it was given
+    the question about types by their oids, or by a name, is answered from `ToyCluster.types`
     BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE SAVEPOINT, ROLLBACK TO, LISTEN, UNLISTEN, NOTIFY
     anything else           does nothing
 
@@ -21,6 +24,10 @@ from typing import Any
 from pgsansio.authentication.server import Trust
 from pgsansio.backend import Backend
 from pgsansio.client.port import Address
+from pgsansio.codecs import introspection
+from pgsansio.codecs.registry import Registry
+from pgsansio.codecs.type_catalog import builtin_info, parts_of
+from pgsansio.codecs.type_info import TypeInfo, TypeKind
 from pgsansio.enums import Format, TransactionStatus
 from pgsansio.messages.backend import (
     BindComplete,
@@ -68,11 +75,42 @@ class ToyCluster:
     def __init__(self) -> None:
         self.servers: list[ToyServer] = []
         self.cancel_requests = 0
+        #: What the catalogue says of types that are not built in.
+        self.types: dict[int, TypeInfo] = {}
+        #: How many statements have sent values of types.
+        self.typed = 0
+        #: For each question about types: the oids, or the schema and the name.
+        self.questions: list[tuple[object, ...]] = []
+        #: Instead of answering a question.
+        self.question_error: tuple[str, str] | None = None
 
     def __call__(self, address: Address) -> "ToyServer":
         server = ToyServer(self, 1000 + len(self.servers))
         self.servers.append(server)
         return server
+
+    def describe(self, sql: str, parameters: tuple[bytes | None, ...]) -> list[tuple[bytes | None, ...]]:
+        """The answer to a question about types."""
+        if sql == introspection.types_by_oid(16):
+            asked = _decoded(introspection.PARAMETER_OIDS, parameters)[0]
+            self.questions.append(tuple(asked))
+        else:
+            name, schema, array = _decoded(introspection.NAME_PARAMETER_OIDS, parameters)
+            self.questions.append((schema, name + "[]" * array))
+            named = [info.oid for info in self.types.values() if (info.schema, info.name) == (schema, name)]
+            arrays = [info.oid for info in self.types.values() if info.inner_oid in named]
+            asked = arrays if array else named
+        if self.question_error is not None:
+            raise Refused(*self.question_error)
+        found: dict[int, TypeInfo] = {}
+        waiting = list(asked)
+        while waiting:
+            oid = waiting.pop()
+            info = self.types.get(oid) or builtin_info(oid)
+            if info is not None and oid not in found:
+                found[oid] = info
+                waiting += parts_of(info)
+        return [_type_row(info, info.oid in asked) for info in found.values()]
 
     def cancel(self, process_id: int) -> None:
         self.cancel_requests += 1
@@ -161,8 +199,10 @@ class ToyServer:
             case Describe():
                 assert message.target is Target.STATEMENT
                 sql = self._statements[message.name]
-                backend.send(ParameterDescription((INT4,) * sql.count("$1")))
-                backend.send(_description(Format.TEXT) if sql.startswith("SELECT") else NoData())
+                type_oid = int(sql.split()[1]) if sql.startswith("TYPED") else INT4
+                backend.send(ParameterDescription((type_oid,) * sql.count("$1")))
+                has_rows = sql.startswith(("SELECT", "TYPED"))
+                backend.send(_description(Format.TEXT, type_oid) if has_rows else NoData())
             case Bind():
                 self._portal = (self._statements[message.statement], tuple(message.parameters))
                 backend.send(BindComplete())
@@ -208,6 +248,8 @@ class ToyServer:
             if self.interrupted:
                 self.interrupted = False
                 raise Refused("57014", "canceling statement due to user request")
+            if sql.startswith(("TYPED", "WITH")):
+                return self._send_rows(sql, parameters)
             tag, value = self._run(sql, parameters)
         except Refused as error:
             self._fail(error)
@@ -221,6 +263,15 @@ class ToyServer:
                 value = str(struct.unpack("!i", value)[0]).encode()
             self.backend.send(DataRow((value,)))
         self.backend.send(CommandComplete(tag))
+        return True
+
+    def _send_rows(self, sql: str, parameters: tuple[bytes | None, ...]) -> bool:
+        if sql.startswith("WITH"):
+            rows = self._cluster.describe(sql, parameters)
+        else:
+            self._cluster.typed += 1
+            rows = [parameters if data == "$1" else (bytes.fromhex(data),) for data in sql.split()[2:]]
+        self.backend.send(*(DataRow(row) for row in rows), CommandComplete(f"SELECT {len(rows)}"))
         return True
 
     def _fail(self, error: Refused) -> None:
@@ -286,5 +337,23 @@ class ToyServer:
         return word, None
 
 
-def _description(format_: Format) -> RowDescription:
-    return RowDescription((FieldDescription("a", 0, 0, INT4, 4, -1, format_),))
+def _description(format_: Format, type_oid: int = INT4) -> RowDescription:
+    return RowDescription((FieldDescription("a", 0, 0, type_oid, 4, -1, format_),))
+
+
+_LETTERS = {TypeKind.ARRAY: "a", TypeKind.BASE: "b", TypeKind.COMPOSITE: "c", TypeKind.DOMAIN: "d", TypeKind.ENUM: "e",
+            TypeKind.MULTIRANGE: "m", TypeKind.PSEUDO: "p", TypeKind.RANGE: "r"}  # fmt: skip
+
+
+def _type_row(info: TypeInfo, asked: bool) -> tuple[bytes | None, ...]:
+    """As `introspection.FIELDS`."""
+    names, oids = [name for name, _ in info.attributes], [oid for _, oid in info.attributes]
+    values = (info.oid, info.name, info.schema, info.sql_name, _LETTERS[info.kind], info.delimiter, info.inner_oid,
+              names or None, oids or None, info.extension, info.has_binary, asked)  # fmt: skip
+    codecs = [Registry().codec_in(field.type_oid, Format.BINARY) for field in introspection.FIELDS]
+    return tuple(None if value is None else codec.encode(value) for codec, value in zip(codecs, values, strict=True))
+
+
+def _decoded(oids: tuple[int, ...], parameters: tuple[bytes | None, ...]) -> list[Any]:
+    codecs = [Registry().codec_in(oid, Format.BINARY) for oid in oids]
+    return [None if data is None else codec.decode(data) for codec, data in zip(codecs, parameters, strict=True)]
