@@ -34,7 +34,8 @@ SOURCE: Final = "Object Identifier Types; pg_lsn Type; Transaction ID and Snapsh
 
 _unpack_tid = struct.Struct(">IH").unpack
 _pack_tid = struct.Struct(">IH").pack
-_unpack_snapshot = struct.Struct(">iqq").unpack_from
+#: By the size of the value, for as many transactions as are usual: a format that struct has to look for takes longer.
+_SNAPSHOTS: Final = {20 + 8 * count: struct.Struct(f">i{2 + count}q") for count in range(64)}
 _pack_length = struct.Struct(">i").pack
 
 _match_tid = re.compile(r"\(([0-9]{1,10}),([0-9]{1,5})\)", re.ASCII).fullmatch
@@ -119,13 +120,16 @@ def _spell_lsn(value: int) -> str:
 
 def decode_snapshot(data: bytes) -> tuple[int, int, tuple[int, ...]]:
     """(xmin, xmax, transactions in progress)"""
-    try:
-        count, xmin, xmax = _unpack_snapshot(data)
-    except struct.error:
-        raise ValueError(f"invalid snapshot value: {len(data)} bytes are less than its header") from None
-    if len(data) != 20 + 8 * count:
-        raise ValueError(f"invalid snapshot value: {len(data)} bytes with {count} transactions")
-    return xmin, xmax, struct.unpack_from(f">{count}q", data, 20)
+    size = len(data)
+    layout = _SNAPSHOTS.get(size)
+    if layout is None:
+        if size < 20:
+            raise ValueError(f"invalid snapshot value: {size} bytes are less than its header")
+        layout = struct.Struct(f">i{(size - 4) // 8}q")
+    found = layout.unpack_from(data)
+    if size != 20 + 8 * found[0]:
+        raise ValueError(f"invalid snapshot value: {size} bytes with {found[0]} transactions")
+    return found[1], found[2], found[3:]
 
 
 def encode_snapshot(value: Any) -> bytes:
@@ -137,8 +141,13 @@ def encode_snapshot(value: Any) -> bytes:
     xmin, xmax, transactions = _items("txid_snapshot", value, 3)
     if not isinstance(transactions, tuple | list):
         raise TypeError(f"list or tuple of transactions expected (got type {type_name(transactions)!r})")
-    packed = [encode_int8(item) for item in cast("Sequence[Any]", transactions)]
-    return b"".join((_pack_length(len(packed)), encode_int8(xmin), encode_int8(xmax), *packed))
+    numbers: tuple[Any, ...] = (xmin, xmax, *cast("Sequence[Any]", transactions))
+    count = len(numbers) - 2
+    layout = _SNAPSHOTS.get(20 + 8 * count) or struct.Struct(f">i{2 + count}q")
+    try:
+        return layout.pack(count, *numbers)
+    except struct.error:  # one of them: its own encoder takes it after all, or says why not
+        return _pack_length(count) + b"".join([encode_int8(number) for number in numbers])
 
 
 def decode_snapshot_text(data: bytes) -> tuple[int, int, tuple[int, ...]]:

@@ -200,6 +200,8 @@ def encode_macaddr(value: Any) -> bytes:
     Raises:
         TypeError: no str. ValueError: another spelling.
     """
+    if (address := _as_printed(value, 17)) is not None:
+        return address
     digits = _stripped(value)
     for pattern in _MACADDR:
         match = pattern.fullmatch(digits)
@@ -214,11 +216,25 @@ def encode_macaddr8(value: Any) -> bytes:
     Raises:
         TypeError: no str. ValueError: another spelling.
     """
+    if (address := _as_printed(value, 23)) is not None:
+        return address
     digits = _stripped(value)
     if _MACADDR8.fullmatch(digits) is None or len(set(_SEPARATORS.findall(digits))) > 1:
         raise ValueError(f"invalid macaddr8 {value[:40]!r}")
     address = bytes.fromhex(_SEPARATORS.sub("", digits))
     return address if len(address) == 8 else address[:3] + b"\xff\xfe" + address[3:]
+
+
+def _as_printed(value: object, size: int) -> bytes | None:
+    """The bytes of the spelling that is printed, `size` characters, without a look at the others; None: another."""
+    if type(value) is str and len(value) == size:
+        try:
+            address = bytes.fromhex(value.replace(":", ""))
+        except ValueError:
+            return None
+        if address.hex(":") == value:
+            return address
+    return None
 
 
 def _stripped(value: object) -> str:

@@ -1,6 +1,8 @@
 """tid, pg_lsn, pg_snapshot, int2vector, oidvector: what users may give, what is refused, round trips."""
 
+import struct
 from collections import deque
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -47,6 +49,20 @@ def test_snapshot(xmin: int, xmax: int, xip: tuple[int, ...]) -> None:
 def test_vectors(numbers: list[int], oids: list[int]) -> None:
     check("int2vector", numbers)
     check("oidvector", oids)
+
+
+def test_numbers_of_other_classes_do_in_a_snapshot() -> None:
+    for codec in both("pg_snapshot"):
+        assert codec.encode((Decimal(10), 20, (14, Decimal(15)))) == codec.encode((10, 20, (14, 15)))
+
+
+@pytest.mark.parametrize("count", [0, 63, 64, 65, 1000])
+def test_snapshots_of_many_transactions(count: int) -> None:
+    value = (1, 2, tuple(range(count)))
+    data = struct.pack(f">iqq{count}q", count, 1, 2, *range(count))
+    binary = both("pg_snapshot")[0]
+    assert binary.encode(value) == data
+    assert binary.decode(data) == value
 
 
 def test_lists_do_for_tuples_and_the_other_way_round() -> None:

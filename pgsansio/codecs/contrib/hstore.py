@@ -10,7 +10,7 @@ Text (hstore_out): `"a"=>"1", "b\""=>NULL`; everything but NULL is quoted, with 
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from pgsansio.codecs.codec import type_name
@@ -87,33 +87,44 @@ def encode_hstore(value: Any) -> bytes:
     pairs = _pairs(value)
     pieces = [_pack_length(len(pairs))]
     for key, text in pairs:
-        pieces += (_pack_length(len(key)), key)
-        pieces += (_NULL,) if text is None else (_pack_length(len(text)), text)
+        # `encode_text`, without the call, for ordinary ones: there are many in a value.
+        name = key.encode() if type(key) is str and "\0" not in key else _encode_key(key)
+        if text is None:
+            pieces += (_pack_length(len(name)), name, _NULL)
+        else:
+            data = text.encode() if type(text) is str and "\0" not in text else encode_text(text)
+            pieces += (_pack_length(len(name)), name, _pack_length(len(data)), data)
     return b"".join(pieces)
 
 
-def _pairs(value: Any) -> list[tuple[bytes, bytes | None]]:
-    if issubclass(type(value), str | bytes | bytearray | memoryview):
+def _pairs(value: Any) -> Collection[tuple[Any, Any]]:
+    """Keys and values, whatever they are."""
+    kind: type[Any] = type(value)
+    if kind is dict:
+        items: Collection[tuple[Any, Any]] = value.items()
+        return items
+    if issubclass(kind, str | bytes | bytearray | memoryview):
         raise TypeError(f"a mapping or a container of pairs is expected (got type {type_name(value)})")
-    items: Iterable[Any]
     if hasattr(value, "items"):
-        items = value.items()
-    else:
-        # An iterator can be read once only, and an argument may have to be encoded again.
-        len(value)
-        items = value
-    pairs: list[tuple[bytes, bytes | None]] = []
-    for item in items:
-        pair = tuple(item)
-        if len(pair) < 2:
-            raise ValueError(f"need more than {len(pair)} value{'' if len(pair) == 1 else 's'} to unpack")
-        if len(pair) > 2:
-            raise ValueError("too many values to unpack (expected 2)")
-        key, text = pair
-        if key is None:
-            raise ValueError("null value not allowed in hstore key")
-        pairs.append((encode_text(key), None if text is None else encode_text(text)))
-    return pairs
+        return [_two(item) for item in value.items()]
+    # An iterator can be read once only, and an argument may have to be encoded again.
+    len(value)
+    return [_two(item) for item in value]
+
+
+def _two(item: Iterable[Any]) -> tuple[Any, Any]:
+    pair = tuple(item)
+    if len(pair) < 2:
+        raise ValueError(f"need more than {len(pair)} value{'' if len(pair) == 1 else 's'} to unpack")
+    if len(pair) > 2:
+        raise ValueError("too many values to unpack (expected 2)")
+    return pair[0], pair[1]
+
+
+def _encode_key(key: Any) -> bytes:
+    if key is None:
+        raise ValueError("null value not allowed in hstore key")
+    return encode_text(key)
 
 
 def decode_hstore_text(data: bytes) -> dict[str, str | None]:
@@ -144,7 +155,10 @@ def _unescape(text: bytes) -> str:
 def encode_hstore_text(value: Any) -> bytes:
     """Accepts and raises as `encode_hstore`."""
     return b", ".join(
-        _quoted(key) + b"=>" + (b"NULL" if text is None else _quoted(text)) for key, text in _pairs(value)
+        [
+            _quoted(_encode_key(key)) + b"=>" + (b"NULL" if text is None else _quoted(encode_text(text)))
+            for key, text in _pairs(value)
+        ]
     )
 
 
