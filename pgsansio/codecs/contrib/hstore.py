@@ -99,11 +99,10 @@ def encode_hstore(value: Any) -> bytes:
 
 def _pairs(value: Any) -> Collection[tuple[Any, Any]]:
     """Keys and values, whatever they are."""
-    kind: type[Any] = type(value)
-    if kind is dict:
+    if value.__class__ is dict:
         items: Collection[tuple[Any, Any]] = value.items()
         return items
-    if issubclass(kind, str | bytes | bytearray | memoryview):
+    if issubclass(type(value), str | bytes | bytearray | memoryview):
         raise TypeError(f"a mapping or a container of pairs is expected (got type {type_name(value)})")
     if hasattr(value, "items"):
         return [_two(item) for item in value.items()]
