@@ -6,9 +6,10 @@ layer in which nothing of its own touches a type, nor anything that the type is 
 it builds the type anew, with its own parts.
 
 A type has a *native* codec in up to two formats. A value made of parts travels in one format: binary if all parts
-prefer that, else text if all of them have a native text codec, else binary with the parts that lack it *bridged*: the
-user's text codec is given what the built-in codecs make of the binary value. What was found is kept until something
-changes, here, below, or in what is known of the database's types.
+prefer that, else text if all of them have a native text codec, else binary (text where the server has no binary form)
+with the parts that lack it *bridged*: the user's text codec is given what the built-in codecs make of the binary value,
+or the other way round. What was found is kept until something changes, here, below, or in what is known of the
+database's types.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -102,12 +103,17 @@ class Registry:
         try:
             return self._found[oid]
         except KeyError:
-            wanted = self._preferred_format(oid)
+            if self._below is not None and not self._is_touched(oid):
+                found = self._below.codec(oid)
+            else:
+                wanted = self._preferred_format(oid)
+                if wanted is None:
+                    return None
+                self._check_parts(oid, wanted)
+                found = self.codec_in(oid, wanted)
             # What is unknown is not kept: any number of oids may be.
-            if wanted is None:
-                return None
-            self._check_parts(oid, wanted)
-            found = self._found[oid] = self.codec_in(oid, wanted)
+            if found is not None:
+                self._found[oid] = found
             return found
 
     def codec_in(self, oid: int, wire_format: Format, name: str = "") -> ValueCodec:
@@ -120,6 +126,8 @@ class Registry:
         """
         found = self._in_format.get((oid, wire_format))
         if found is None:
+            if self._below is not None and not self._is_touched(oid):
+                return self._below.codec_in(oid, wire_format, name)
             info = self.catalog.info(oid)
             if info is None:
                 own = self._declaration(oid)
@@ -249,7 +257,8 @@ class Registry:
         parts = parts_of(info)
         if not parts and info.kind is not TypeKind.COMPOSITE:
             return Format.TEXT if self._native(oid, Format.BINARY) is None else Format.BINARY
-        return self._format_of_all(parts)
+        # Where the server has no binary form of some part, the others have to come as text, too.
+        return self._format_of_all(parts) if info.has_binary else Format.TEXT
 
     def _format_of_all(self, oids: Iterable[int]) -> Format:
         """The format in which values of these types travel as parts of one."""

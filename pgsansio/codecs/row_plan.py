@@ -2,7 +2,6 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from pgsansio.codecs.registry import Registry
@@ -35,13 +34,23 @@ def plan_rows(registry: Registry, fields: Sequence[FieldDescription], record_cla
 
 def with_formats(registry: Registry, fields: Sequence[FieldDescription]) -> tuple[FieldDescription, ...]:
     """The fields with the formats that their types' codecs have: Describe of a statement reports each as text."""
-    codecs = [registry.codec(field.type_oid) for field in fields]
-    return tuple(
-        [
-            replace(field, format=Format.TEXT if codec is None else codec.format)
-            for field, codec in zip(fields, codecs, strict=True)
-        ]
-    )
+    formatted: list[FieldDescription] = []
+    for field in fields:
+        codec = registry.codec(field.type_oid)
+        wire_format = Format.TEXT if codec is None else codec.format
+        if field.format is not wire_format:
+            # By hand, since dataclasses.replace takes half as long as all the rest of a statement.
+            field = FieldDescription(
+                field.name,
+                field.table_oid,
+                field.column_number,
+                field.type_oid,
+                field.type_size,
+                field.type_modifier,
+                wire_format,
+            )
+        formatted.append(field)
+    return tuple(formatted)
 
 
 def result_formats(fields: Sequence[FieldDescription]) -> bytes:
