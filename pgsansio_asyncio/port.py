@@ -21,7 +21,7 @@ from contextlib import AbstractAsyncContextManager
 from threading import get_ident
 from typing import Any, Final, TypeVar, cast
 
-from pgsansio.client.port import Address, Port, PortEvent, TaskHandle
+from pgsansio.client.port import Address, BinaryFile, FilePath, Port, PortEvent, TaskHandle
 from pgsansio.engine.operations import Operation
 from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError
@@ -353,6 +353,15 @@ class AsyncioPort(asyncio.BufferedProtocol):
     async def read_file(self, path: str, *, private: bool = False) -> str | None:
         return await asyncio.to_thread(_read_small, path, private)
 
+    async def open_file(self, path: FilePath, *, writing: bool) -> BinaryFile:
+        opening = self._loop.run_in_executor(None, open, path, "wb" if writing else "rb")
+        try:
+            return cast(BinaryFile, await asyncio.shield(opening))
+        except asyncio.CancelledError:
+            # The thread goes on.
+            opening.add_done_callback(_close_opened)
+            raise
+
     async def run_elsewhere(self, function: Callable[[], T]) -> T:
         return await asyncio.to_thread(function)
 
@@ -393,6 +402,11 @@ def _wake(waiter: Any) -> None:
             _wake(future)
     elif not waiter.done():
         waiter.set_result(None)
+
+
+def _close_opened(opening: "asyncio.Future[Any]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _read_small(path: str, private: bool) -> str | None:

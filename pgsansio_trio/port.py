@@ -29,7 +29,7 @@ from typing import Any, Final, TypeVar, cast
 
 import trio
 
-from pgsansio.client.port import Address, Port, PortEvent, TaskHandle
+from pgsansio.client.port import Address, BinaryFile, FilePath, Port, PortEvent, TaskHandle
 from pgsansio.engine.operations import Operation
 from pgsansio.enums import CANCEL_GRACE, Outcome
 from pgsansio.errors import InterfaceError
@@ -540,6 +540,10 @@ class TrioPort:
 
     async def read_file(self, path: str, *, private: bool = False) -> str | None:
         return await trio.to_thread.run_sync(_read_small, path, private)
+
+    async def open_file(self, path: FilePath, *, writing: bool) -> BinaryFile:
+        # A thread that has begun is waited for, whatever is cancelled.
+        return cast(BinaryFile, await trio.to_thread.run_sync(open, path, "wb" if writing else "rb"))
 
     async def run_elsewhere(self, function: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(function)

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from weakref import ref
 
 from pgsansio.client import cancelling
+from pgsansio.client.copy import CopyMethods, CopyStreams
 from pgsansio.client.listener import Notifications, ReaderQueue
 from pgsansio.client.port import Address, Port
 from pgsansio.client.transaction import Transaction
@@ -21,6 +22,7 @@ from pgsansio.codecs import introspection
 from pgsansio.codecs.custom import AliasCodec, TypeCodec
 from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.codecs.registry import Registry
+from pgsansio.codecs.row_plan import plan_rows
 from pgsansio.codecs.type_catalog import TypeCatalog, builtin_info, builtin_oid
 from pgsansio.codecs.type_info import TypeInfo
 from pgsansio.engine.events import NotificationReceived
@@ -36,7 +38,8 @@ from pgsansio.errors import (
 )
 from pgsansio.frontend import MAX_ARGUMENTS, Frontend, Statement
 from pgsansio.kernel import Record
-from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
+from pgsansio.kernel.contract import OutdatedTypeError, RowPlan, UnknownTypeError
+from pgsansio.messages.backend import FieldDescription
 from pgsansio.policy.cancellation import Owed
 from pgsansio.policy.conninfo import Settings
 from pgsansio.policy.keywords import percent_placeholder_hint
@@ -83,7 +86,7 @@ class ConnectionSettings:
         return f"<ConnectionSettings {dict(self._parameters)!r}>"
 
 
-class Connection:
+class Connection(CopyMethods, CopyStreams):
     """A connection to a PostgreSQL server. Use `connect()` to make one.
 
     Many tasks may use it at once outside of transactions; their queries are pipelined, each with a Sync of its own.
@@ -816,6 +819,38 @@ class Connection:
                 layer.declare(codecs)
         return layer
 
+    async def _describe(self, query: str) -> Preparation:
+        """A statement's description as it is now, with everything known of its types; nothing is kept on the server.
+
+        Raises:
+            PostgresError: the server refused the statement.
+        """
+        check_query(query)
+        self._port.guard()
+        self._check_alone()
+        operation = self._frontend.prepare(query, named=False)
+        await self._finish(operation)
+        if operation.error is not None:
+            raise self._failure(operation, query)
+        absent: frozenset[int] = frozenset()
+        while missing := self._frontend.missing_types(operation) - absent:
+            absent |= await self._learn_types(missing)
+        return operation
+
+    def _row_plan(
+        self, registry: Registry, fields: tuple[FieldDescription, ...], record_class: type[Any] | None
+    ) -> RowPlan:
+        """How rows become records of this class, or of the connection's.
+
+        Raises:
+            InterfaceError: it is no class of records.
+        """
+        if record_class is None:
+            record_class = self._frontend.record_class
+        else:
+            check_record_class(record_class)
+        return plan_rows(registry, fields, record_class)
+
     async def _script(self, query: str, *, internal: bool = False) -> str:
         check_query(query)
         self._port.guard()
@@ -993,6 +1028,10 @@ class Connection:
                 connection_usable=True,
             )
         return self._port.clock() + seconds
+
+    def _limit(self, at: float | None) -> "TimeLimit":
+        """A block that has to end by this time of the port's clock."""
+        return TimeLimit(self, at)
 
     def _may_repeat(self, operation: Operation, statement: Statement | None) -> bool:
         """Take note of what an error says about a statement; whether that helps, and nothing has happened on the

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, cast
 
 from pgsansio.client.connection import Codecs, Connection
+from pgsansio.client.copy import CopyMethods
 from pgsansio.client.port import ConcurrentPort, PortEvent, TaskHandle
 from pgsansio.codecs.codec_set import CodecSet, codec_set
 from pgsansio.codecs.declaration import CodecDeclaration
@@ -56,8 +57,9 @@ _logger: Final = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     _ConnectionFace = Connection
+    _CopyFace = CopyMethods
 else:
-    _ConnectionFace = object
+    _ConnectionFace = _CopyFace = object
 
 
 class PoolConnectionProxy(_ConnectionFace):
@@ -111,6 +113,15 @@ def _forwarding(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
 for _name in dir(Connection):
     if not _name.startswith("_") and inspect.isfunction(_method := getattr(Connection, _name)):
         setattr(PoolConnectionProxy, _name, _forwarding(_name, _method))
+
+
+def _on_a_connection(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    async def call(self: "Pool", *args: Any, **kwargs: Any) -> Any:
+        async with self.acquire() as connection:
+            return await getattr(connection, name)(*args, **kwargs)
+
+    return call
 
 
 def _if_any(codecs: Codecs) -> dict[str, Any]:
@@ -174,7 +185,7 @@ class PoolAcquireContext:
             await self._pool.release(proxy)
 
 
-class Pool:
+class Pool(_CopyFace):
     """A pool of connections. Use `create_pool()` to make one; `async with`, or `await` on a loop with tasks of its own.
 
     Waiters are served first come first served, and get the connection that was used last.
@@ -721,6 +732,10 @@ class Pool:
             except TimeoutError:
                 self._carry_out(policy.tick(home.clock()))
         self._wake_at = None
+
+
+for _name, _method in inspect.getmembers(CopyMethods, inspect.isfunction):
+    setattr(Pool, _name, _on_a_connection(_name, _method))
 
 
 def _as_ours(error: BaseException, text: str) -> BaseException:

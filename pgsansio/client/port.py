@@ -11,16 +11,27 @@ What an adapter does besides, without being asked, after each feed: calls `on_ne
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
 from pgsansio.engine.operations import Operation
 from pgsansio.frontend import Engine
-from pgsansio.policy.conninfo import TcpAddress, UnixAddress
+from pgsansio.policy.conninfo import PathLike, TcpAddress, UnixAddress
 
-__all__ = ["Address", "ConcurrentPort", "Port", "TaskHandle"]
+__all__ = ["Address", "BinaryFile", "ConcurrentPort", "FilePath", "Port", "TaskHandle"]
 
 T = TypeVar("T")
 Address = TcpAddress | UnixAddress
+FilePath: TypeAlias = str | bytes | PathLike
+
+
+class BinaryFile(Protocol):
+    """A file that was opened in binary mode."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def write(self, data: bytes, /) -> int | None: ...
+
+    def close(self) -> None: ...
 
 
 class Port(Protocol):
@@ -139,8 +150,18 @@ class Port(Protocol):
         """
         ...
 
+    def open_file(self, path: FilePath, *, writing: bool) -> Awaitable[BinaryFile]:
+        """Open a file of the user's in binary mode: to read it, or to write it anew.
+
+        Its methods wait for the file system: call them by `run_elsewhere`.
+
+        Raises OSError. Cancelled: it is closed again, if it is opened at all.
+        """
+        ...
+
     def run_elsewhere(self, function: Callable[[], T]) -> Awaitable[T]:
-        """Run slow pure work where it does not hold up the loop. Cancelled: its result is dropped."""
+        """Run what is slow or waits for the system where it does not hold up the loop. Cancelled: its result is
+        dropped, at once or when it is there; it may go on for a while."""
         ...
 
     def call_user(self, function: Callable[..., Any], *arguments: object) -> Awaitable[Any]:

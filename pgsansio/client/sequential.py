@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
 
-from pgsansio.client.port import Address
+from pgsansio.client.port import Address, BinaryFile, FilePath
 from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Engine
@@ -80,6 +80,10 @@ class SequentialPort(ABC):
     async def read_file(self, path: str, *, private: bool = False) -> str | None:
         """None, unless a subclass can read files (password files are all that is ever asked for)."""
         return None
+
+    async def open_file(self, path: FilePath, *, writing: bool) -> BinaryFile:
+        """An InterfaceError, unless a subclass can open files (COPY asks for those that its caller names by a path)."""
+        raise InterfaceError("this client opens no files", hint="Open it, and pass the file object.")
 
     # what follows from it
 

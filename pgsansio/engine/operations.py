@@ -208,7 +208,7 @@ class Copy(Operation):
         self.direction: CopyDirection | None = None
         self.format: Format | None = None
         self.column_formats: tuple[Format, ...] = ()
-        self.chunks: deque[bytes] = deque()
+        self.chunks: deque[bytearray] = deque()
         self.pending_bytes = 0
         #: The server sent CopyDone.
         self.ended = False

@@ -92,6 +92,7 @@ _FATAL: Final = ("FATAL", "PANIC")
 #: The step of an operation that the server skipped.
 _SKIPPED: Final = -1
 _DATA_ROW: Final = ord("D")
+_COPY_DATA: Final = ord("d")
 _D: Final = ord("D")
 #: Every message may be this long; above it the limit of its type is looked up.
 _LEGAL_LENGTH: Final = min(BACKEND_LIMITS.values()) + 4
@@ -375,7 +376,14 @@ class Session:
         """The oldest CopyData body that was not taken."""
         chunk = operation.chunks.popleft()
         operation.pending_bytes -= len(chunk)
-        return chunk
+        return bytes(chunk)
+
+    def take_data(self, operation: Copy) -> bytes:
+        """All that was not taken, as one; b"" if there is nothing."""
+        data = b"".join(operation.chunks)
+        operation.chunks.clear()
+        operation.pending_bytes = 0
+        return data
 
     @property
     def reading_paused(self) -> bool:
@@ -520,6 +528,9 @@ class Session:
                     position, error = decode_rows(operation.row_plan, data, position, end, operation.rows, _ALL_ROWS)
                     if error is not None:
                         self._refuse_row(operation, error, data, position)
+                    continue
+                elif tag == _COPY_DATA:
+                    position = self._copy_run(data, position, end)
                     continue
                 else:
                     action(self, data, position + HEADER_BYTES, after)
@@ -753,7 +764,9 @@ class Session:
         if operation.error is None and not operation.abandoned:
             operation.error = InterfaceError(
                 f"COPY {'TO STDOUT' if direction is CopyDirection.OUT else 'FROM STDIN'} in a query",
-                hint="This version does not carry COPY data; COPY to or from a file of the server's works.",
+                hint="Use copy_from_query() or copy_from_table() for it."
+                if direction is CopyDirection.OUT
+                else "Use copy_to_table() or copy_records_to_table() for it.",
             )
         if isinstance(operation, Copy):
             operation.sent_end = True
@@ -772,20 +785,37 @@ class Session:
         self._command_complete(data, start, after)
 
     def _copy_data(self, data: bytearray, start: int, after: int) -> None:
+        raise AssertionError("COPY data is taken in runs")  # as for rows
+
+    def _copy_run(self, data: bytearray, position: int, end: int) -> int:
+        """Take a run of complete CopyData messages; where it ends."""
         operation = self._in_flight[0]
-        if after == start:
-            return  # it says nothing, and any number of them would fit below the high water mark
-        if (
+        wanted = (
             isinstance(operation, Copy)
             and operation.error is None
             and not operation.abandoned
             and not operation.sent_end
-        ):
-            operation.chunks.append(bytes(data[start:after]))
-            operation.pending_bytes += after - start
-            self._wake(operation)
+        )
+        chunks = operation.chunks if isinstance(operation, Copy) and wanted else None
+        size_bytes = 0
+        while end - position >= HEADER_BYTES:
+            tag, length = _header(data, position)
+            after = position + 1 + length
+            if tag != _COPY_DATA or after > end or length < 4:
+                break
+            # An empty one says nothing, and any number of them would fit below the high water mark.
+            if chunks is not None and length > 4:
+                chunks.append(data[position + HEADER_BYTES : after])
+                size_bytes += length - 4
+            position = after
+        if size_bytes:
+            assert isinstance(operation, Copy)
+            operation.pending_bytes += size_bytes
+            if not operation.attention:
+                self._wake(operation)
             if operation.pending_bytes > COPY_HIGH_WATER_BYTES:
                 self.news = True
+        return position
 
     def _copy_done(self, data: bytearray, start: int, after: int) -> None:
         if after != start:
@@ -893,9 +923,7 @@ class Session:
         self.news = True
         for operation in self._in_flight:
             # A value that was refused here is no word of the server's.
-            answered = isinstance(operation.error, PostgresError) and not isinstance(
-                operation.error, InvalidValueError
-            )
+            answered = isinstance(operation.error, PostgresError) and not isinstance(operation.error, InvalidValueError)
             if not answered:
                 operation.error = _loss(cause, safe_to_retry=False)
             operation.rows = []

@@ -7,12 +7,19 @@ which then refuses it. Quotes are read as with `standard_conforming_strings` on,
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-__all__ = ["BARRIER_KEYWORDS", "StatementKind", "classify", "percent_placeholder_hint", "split_statements"]
+__all__ = [
+    "BARRIER_KEYWORDS",
+    "StatementKind",
+    "classify",
+    "percent_placeholder_hint",
+    "replace_parameters",
+    "split_statements",
+]
 
 #: Statements behind which nothing is written until they are answered: they take over the stream (COPY), change what
 #: the next statement means (SET, PREPARE, DISCARD, ...) or begin and end transactions. CALL may do the last.
@@ -255,6 +262,29 @@ def percent_placeholder_hint(sql: str) -> str | None:
         if part is _Part.CODE and (found := _PERCENT.search(sql, start, end)) is not None:
             return f"parameters are written $1, $2, ... here, not {found.group()}"
     return None
+
+
+_PARAMETER: Final = re.compile(rf"(?<![{_IDENTIFIER_START}0-9$])\$([0-9]+)")
+
+
+def replace_parameters(sql: str, values: Sequence[str]) -> str:
+    """The text with these in the places of $1, $2 and so on, outside of quotes and comments.
+
+    A number for which there is no value stays.
+    """
+
+    def value_of(found: re.Match[str]) -> str:
+        number = found.group(1)
+        # Longer ones are none of ours, and int() would take its time.
+        index = int(number) if len(number) < 6 else 0
+        return values[index - 1] if 0 < index <= len(values) else found.group()
+
+    return "".join(
+        [
+            _PARAMETER.sub(value_of, sql[start:end]) if part is _Part.CODE else sql[start:end]
+            for part, start, end in _segments(sql)
+        ]
+    )
 
 
 #: What matters to where a statement ends: BEGIN ATOMIC ... END around a function's body, in which CASE ... END may

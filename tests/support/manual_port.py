@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from pgsansio.client.port import Address, Port, PortEvent, TaskHandle
+from pgsansio.client.port import Address, BinaryFile, FilePath, Port, PortEvent, TaskHandle
 from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Engine
@@ -144,6 +144,8 @@ class ManualLoop:
         self.tasks: list[Task] = []
         self.ports: list[ManualPort] = []
         self.current: Task | None = None
+        #: Opens the files that a path is given for; there are none until a test has some.
+        self.open_file: Callable[[FilePath, bool], BinaryFile] = _no_such_file
         #: What tasks of the loop's own (owed, started, called back) raised, Cancelled apart.
         self.failures: list[BaseException] = []
         self.steps = 0
@@ -391,6 +393,10 @@ class ManualPort:
         await Stop("read_file", _at_once)
         return None
 
+    async def open_file(self, path: FilePath, *, writing: bool) -> BinaryFile:
+        await Stop("open_file", _at_once)
+        return self.loop.open_file(path, writing)
+
     async def run_elsewhere(self, function: Callable[[], T]) -> T:
         await Stop("run_elsewhere", _at_once)
         return function()
@@ -468,6 +474,10 @@ class _Deadline:
         self._task.deadlines.remove(self)
         if isinstance(exc, _Expired) and exc.deadline is self:
             raise TimeoutError from exc
+
+
+def _no_such_file(path: FilePath, writing: bool) -> BinaryFile:
+    raise FileNotFoundError(2, "No such file or directory", path)
 
 
 def _at_once() -> bool:
