@@ -18,8 +18,6 @@ from tests.support.statements import statements
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
-BY_NAME = "sets codecs on one connection only, after it has opened, with a question for each type."
-
 
 class Mood(enum.Enum):
     SAD = "sad"
@@ -67,7 +65,8 @@ async def schema(connection: Any) -> AsyncIterator[str]:
 
 
 @pytest.mark.differs(
-    asyncpg=BY_NAME, ours="`connect(codecs=...)` takes declarations, by name, before there is a connection."
+    asyncpg="sets codecs on a connection that is open, with a question for each type.",
+    ours="`connect(codecs=...)` takes declarations, by name, before there is a connection.",
 )
 async def test_of_a_connection(client: Client, schema: str) -> None:
     async with client.connect(codecs=[MOOD, ADDRESS, octal()]) as connection:
@@ -90,7 +89,8 @@ async def test_of_a_connection(client: Client, schema: str) -> None:
 
 
 @pytest.mark.differs(
-    asyncpg=BY_NAME, ours="`create_pool(codecs=...)` holds for every connection of the pool, and costs it nothing."
+    asyncpg="sets codecs on one connection only: a pool's `init` has to repeat them.",
+    ours="`create_pool(codecs=...)` holds for every connection of the pool, and costs it nothing.",
 )
 async def test_of_a_pool(client: Client, schema: str) -> None:
     async with make_pool(client, 2, 2, codecs=[MOOD], json="json") as pool:
@@ -129,7 +129,10 @@ async def test_declaring_later_on(client: Client, schema: str) -> None:
         assert await one.fetchrow(query) == await other.fetchrow(query) == ("sad", ["happy"])
 
 
-@pytest.mark.differs(asyncpg=BY_NAME, ours="A `CodecSet` can be shared by several pools and connections.")
+@pytest.mark.differs(
+    asyncpg="keeps codecs and what is known of types on each connection.",
+    ours="A `CodecSet` can be shared by several pools and connections.",
+)
 async def test_a_set_for_two_pools(client: Client, schema: str) -> None:
     shared = CodecSet([MOOD, *json_codecs("json")])
     query = f"SELECT 'sad'::{schema}.mood, '[1]'::json"
@@ -249,7 +252,8 @@ async def test_composite_types(client: Client, schema: str, cls: type[Any], valu
 
 
 @pytest.mark.differs(
-    asyncpg=BY_NAME, ours="A class that does not fit its type is an `InterfaceError` that names the attribute."
+    asyncpg="knows no classes for composite types.",
+    ours="A class that does not fit its type is an `InterfaceError` that names the attribute.",
 )
 async def test_classes_that_do_not_fit(client: Client, schema: str) -> None:
     @dataclasses.dataclass
@@ -301,6 +305,7 @@ async def test_json_with_exact_numbers(client: Client) -> None:
 # Codecs of what is made of others
 
 
+@pytest.mark.checklist("K-3")
 @pytest.mark.differs(
     asyncpg="refuses codecs of arrays and ranges, and those of domains.",
     ours="Arrays, ranges, multiranges and domains may have codecs of their own, which see the whole value.",
@@ -338,6 +343,7 @@ async def test_codecs_of_containers_themselves(
             assert await connection.fetchval(query, ("text", sql)) == ("text", value)
 
 
+@pytest.mark.checklist("K-3")
 @pytest.mark.differs(
     asyncpg="refuses codecs of domains.",
     ours="A domain may have another codec than its base type, and they do not mix.",
@@ -451,7 +457,10 @@ async def test_where_no_format_suits(client: Client, schema: str, connection: An
         assert await ours.fetchval("SELECT 1") == 1
 
 
-@pytest.mark.differs(asyncpg=BY_NAME, ours="Declarations compose: classes within classes, members, dates of any year.")
+@pytest.mark.differs(
+    asyncpg="composes nothing: a codec sees text, bytes or a tuple.",
+    ours="Declarations compose: classes within classes, members, dates of any year.",
+)
 async def test_all_together(client: Client, schema: str) -> None:
     @dataclasses.dataclass
     class Person:

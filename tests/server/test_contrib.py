@@ -1,4 +1,7 @@
-"""Types of extensions on a real server, in a schema that no search_path names; skipped where it has them not."""
+"""Types of extensions.
+
+They are in a schema that no search_path names. Skipped where the server has them not.
+"""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -12,8 +15,6 @@ from pgsansio.types.sparse_vector import SparseVector
 from tests.support.clients import Client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
-
-NO_CODECS = "knows hstore alone of these types, and only after set_builtin_type_codec on every connection"
 
 
 @contextlib.asynccontextmanager
@@ -92,8 +93,8 @@ async def test_empty_texts_in_arrays(client: Client) -> None:
 
 
 @pytest.mark.differs(
-    asyncpg="cannot read or write a composite type with a citext or an ltree in it",
-    ours="reads and writes any composite type",
+    asyncpg="cannot read or write a composite type with a `citext` or an `ltree` in it.",
+    ours="Composite types may hold types of extensions.",
 )
 async def test_composites_of_them(client: Client) -> None:
     async with (
@@ -106,7 +107,10 @@ async def test_composites_of_them(client: Client) -> None:
         assert tuple(value) == ("Ä b", "a.b")
 
 
-@pytest.mark.differs(asyncpg=NO_CODECS, ours="takes declarations by extension and name when connecting")
+@pytest.mark.differs(
+    asyncpg="knows hstore alone of these types, and only after `set_builtin_type_codec` on every connection.",
+    ours="`connect(codecs=[HSTORE, CUBE])`, and the same of a pool, finds the types by their extension, in any schema.",
+)
 async def test_declared_types(client: Client) -> None:
     async with (
         installed(client, "hstore") as hstore,
@@ -119,7 +123,7 @@ async def test_declared_types(client: Client) -> None:
         assert tuple(await connection.fetchval("SELECT row(1)::pg_temp.cube")) == (1,)
 
 
-@pytest.mark.differs(asyncpg=NO_CODECS, ours="takes declarations by extension and name when connecting")
+@pytest.mark.differs(asyncpg="reads pgvector's types as `str`.", ours="`PGVECTOR` declares lists for them.")
 async def test_pgvector(client: Client) -> None:
     async with installed(client, "vector") as schema, client.connect(codecs=vector_codecs()) as connection:
         await comes_back(connection, f"{schema}.vector", [1.0, -0.5])
@@ -129,7 +133,9 @@ async def test_pgvector(client: Client) -> None:
             await connection.fetchval(f"SELECT $1::{schema}.vector", [1, float("nan")])
 
 
-@pytest.mark.differs(asyncpg=NO_CODECS, ours="gives numpy's arrays when it is given numpy")
+@pytest.mark.differs(
+    asyncpg="reads pgvector's types as `str`.", ours="`vector_codecs(numpy=numpy)` makes numpy's arrays of them."
+)
 async def test_pgvector_as_arrays(client: Client) -> None:
     numpy = pytest.importorskip("numpy")
     async with installed(client, "vector") as schema, client.connect(codecs=vector_codecs(numpy=numpy)) as connection:
