@@ -77,6 +77,7 @@ async def test_they_are_collected(connection: Any) -> None:
     row["a"].extend([row, seen])
     alive = weakref.ref(seen)
     del row, seen
+    await connection.fetchrow("SELECT 1")  # asyncpg keeps the last result
     gc.collect()
     assert alive() is None
 
