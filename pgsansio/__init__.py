@@ -31,6 +31,7 @@ from pgsansio.types import (
     Range,
     ServerVersion,
     SparseVector,
+    TlsInfo,
     Type,
 )
 
@@ -64,6 +65,7 @@ __all__: list[str] = [
     "Record",
     "ServerVersion",
     "SparseVector",
+    "TlsInfo",
     "TransactionStatus",
     "Type",
     "TypeCatalog",

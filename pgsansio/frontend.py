@@ -71,7 +71,7 @@ from pgsansio.messages.startup import PROTOCOL_3_0, CancelRequest
 from pgsansio.policy.cancellation import Owed
 from pgsansio.policy.keywords import StatementKind, classify, percent_placeholder_hint
 from pgsansio.policy.statement_cache import StatementCache
-from pgsansio.types import parse_server_version
+from pgsansio.types import TlsInfo, parse_server_version
 from pgsansio.wire.framing import ReceiveBuffer, last_frame
 
 __all__ = ["BATCH_BYTES", "MAX_ARGUMENTS", "CancelExchange", "Engine", "Frontend", "Statement"]
@@ -84,7 +84,9 @@ MAX_ARGUMENTS: Final = 65535
 _NEWEST_MAJOR: Final = 18
 _UNDEFINED_FUNCTION: Final = "42883"
 _DATATYPE_MISMATCH: Final = "42804"
+_INTERNAL_ERROR: Final = "XX000"
 #: Functions of the server; None: of one that does not say.
+_NO_TYPE: Final = ("getTypeInputInfo", "getTypeBinaryInputInfo")
 _NO_OUTPUT: Final = ("getTypeBinaryOutputInfo", None)
 _OTHER_ATTRIBUTES: Final = ("record_recv", None)
 #: Sets of codecs for single queries with which a statement is kept.
@@ -339,6 +341,7 @@ class Frontend(Session):
         registry: codecs of this connection.
         statements: its statement cache.
         process_id, secret_key: of the backend; None before start-up, or if the server gave none.
+        tls: what the transport has agreed on with the server, as far as it has said so; None: nothing is encrypted.
     """
 
     def __init__(
@@ -362,6 +365,7 @@ class Frontend(Session):
         self.process_id: int | None = None
         self.secret_key: bytes | None = None
         self.protocol_version = PROTOCOL_3_0
+        self.tls: TlsInfo | None = None
         #: `cached(query, now)`: the statement for this text, if it is prepared and not too old.
         self.cached = self.statements.get
         self._startup: StartupMachine | None = None
@@ -613,6 +617,10 @@ class Frontend(Session):
             return False
         # Told by the server's function: the same errors are raised for other reasons, too.
         function = error.server_source_function
+        if error.sqlstate == _INTERNAL_ERROR and function in _NO_TYPE:
+            # "cache lookup failed for type ...": the type of a parameter was dropped, and may have been made anew.
+            self.forget(statement)
+            return True
         if error.sqlstate == _UNDEFINED_FUNCTION and function in _NO_OUTPUT and statement.binary_records:
             # "no binary output function available for type ...", of a member of an anonymous record.
             statement.take_records_as_text()

@@ -3,10 +3,10 @@
 It stands between a transport and an `Engine`, and is an `Engine` itself, so it fits wherever a port is given one:
 
     class TracedPort(AsyncioPort):
-        async def open_stream(self, address: Address, engine: Engine) -> None:
-            await super().open_stream(address, Tap(engine, report))
+        def drive(self, engine: Engine) -> None:
+            super().drive(Tap(engine, report))
 
-TLS is a matter of the transport: what the tap sees is plain text.
+TLS is a matter of the transport: what the tap sees is plain text, and the request for encryption in front of it.
 """
 
 from collections.abc import Callable

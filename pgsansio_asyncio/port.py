@@ -27,6 +27,10 @@ from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Engine
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress
+from pgsansio.policy.tls_settings import TlsSettings
+from pgsansio.tls import TlsEngine
+from pgsansio.types.tls import TlsInfo
+from pgsansio_asyncio.tls import tls_context, tls_engine
 
 __all__ = ["AsyncioPort"]
 
@@ -57,6 +61,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
     """A connection's port on the running asyncio loop (uvloop's, too). Contracts: `pgsansio.client.port`."""
 
     reads_when_idle = True
+    has_tls = True
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -65,6 +70,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         self._thread = get_ident()
         self._forks = _forks
         self._engine: Engine = cast(Engine, None)
+        self._tls: TlsEngine | None = None
         self._transport: asyncio.Transport | None = None
         self._closed: asyncio.Future[None] | None = None
         self._connected = False
@@ -83,7 +89,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         self._connected = True
         self._transport.set_write_buffer_limits(high=_LOW_WATER_BYTES)
-        self.get_buffer = self._engine.get_buffer  # type: ignore[method-assign, assignment]
+        self._use(self._engine)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._engine.get_buffer(sizehint)
@@ -275,13 +281,42 @@ class AsyncioPort(asyncio.BufferedProtocol):
         return [TcpAddress(str(entry[4][0]), port) for entry in dict.fromkeys(found)]
 
     async def open_stream(self, address: Address, engine: Engine) -> None:
-        self._engine = engine
+        self.drive(engine)
         self._closed = self._create_future()
         if isinstance(address, UnixAddress):
             await self._loop.create_unix_connection(lambda: self, address.path)
         else:
             await self._loop.create_connection(lambda: self, address.host, address.port)  # TCP_NODELAY is set there
         self._flush()
+
+    def drive(self, engine: Engine) -> None:
+        if self._tls is not None:
+            self._tls.inner = engine
+        else:
+            self._use(engine)
+        if self._transport is not None and not self._connected:
+            engine.connection_lost(None)
+
+    def _use(self, engine: Engine) -> None:
+        self._engine = engine
+        if self._transport is not None:
+            # A call less for asyncio, which asks the protocol each time. uvloop has kept the method of before
+            # `connection_made`, which must therefore be the class's.
+            self.get_buffer = engine.get_buffer  # type: ignore[method-assign, assignment]
+
+    async def tls_context(self, settings: TlsSettings) -> object:
+        return await asyncio.to_thread(tls_context, settings)
+
+    async def start_tls(self, context: object, server_hostname: str | None) -> TlsInfo:
+        self._tls = tls = tls_engine(self._engine, context, server_hostname)
+        self._use(tls)
+        if not self._connected:
+            tls.connection_lost(None)
+        await self.wait(tls.handshake)
+        if tls.info is None:
+            assert tls.handshake.error is not None
+            raise tls.handshake.error
+        return tls.info
 
     async def close(self) -> None:
         transport = self._transport

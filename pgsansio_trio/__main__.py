@@ -10,7 +10,6 @@ from pgsansio.cli.arguments import Action, Request, decide, make_parser
 from pgsansio.cli.run import greeting, run_statements
 from pgsansio.cli.tour import Screen, take
 from pgsansio.client import connecting
-from pgsansio.client.port import Address
 from pgsansio.frontend import Engine
 from pgsansio.policy.keywords import split_statements
 from pgsansio.tap import Tap
@@ -26,8 +25,8 @@ async with trio.open_nursery() as nursery:
 
 
 class _TracedPort(TrioPort):
-    async def open_stream(self, address: Address, engine: Engine) -> None:
-        await super().open_stream(address, Tap(engine, print_frame))
+    def drive(self, engine: Engine) -> None:
+        super().drive(Tap(engine, print_frame))
 
 
 async def _together(call: Callable[[int], Awaitable[None]], count: int) -> None:

@@ -35,6 +35,10 @@ from pgsansio.enums import CANCEL_GRACE, Outcome
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Engine
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress
+from pgsansio.policy.tls_settings import TlsSettings
+from pgsansio.tls import TlsEngine
+from pgsansio.types.tls import TlsInfo
+from pgsansio_trio.tls import tls_context, tls_engine
 
 __all__ = ["TrioPort"]
 
@@ -65,11 +69,14 @@ if hasattr(os, "register_at_fork"):
 class TrioPort:
     """A connection's port on the running trio loop. Contracts: `pgsansio.client.port`."""
 
+    has_tls = True
+
     def __init__(self, nursery: trio.Nursery | None = None) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self._thread = get_ident()
         self._forks = _forks
         self._engine: Engine = cast(Engine, None)
+        self._tls: TlsEngine | None = None
         self._raw: socket.socket | None = None
         self._outbox: deque[memoryview] = deque()
         self._outbox_bytes = 0
@@ -466,9 +473,27 @@ class TrioPort:
         except BaseException:
             raw.close()
             raise
-        self._engine = engine
+        self.drive(engine)
         self._raw = raw
         self._send()
+
+    def drive(self, engine: Engine) -> None:
+        # If the connection has ended meanwhile, whoever waits finds no socket.
+        if self._tls is not None:
+            self._tls.inner = engine
+        else:
+            self._engine = engine
+
+    async def tls_context(self, settings: TlsSettings) -> object:
+        return await trio.to_thread.run_sync(tls_context, settings)
+
+    async def start_tls(self, context: object, server_hostname: str | None) -> TlsInfo:
+        self._engine = self._tls = tls = tls_engine(self._engine, context, server_hostname)
+        await self.wait(tls.handshake)
+        if tls.info is None:
+            assert tls.handshake.error is not None
+            raise tls.handshake.error
+        return tls.info
 
     async def close(self) -> None:
         if self._raw is not None:

@@ -15,7 +15,7 @@ ASYNCIO_ONLY: frozenset[str] = frozenset()
 ASYNCIO_ONLY_PARAMETERS = {"loop"}
 
 SHARED = sorted(set(pgsansio_asyncio.__all__) & set(pgsansio_trio.__all__))
-MODULES = ("connection", "port", "cluster")
+MODULES = ("connection", "port", "cluster", "tls")
 
 
 def test_the_same_names() -> None:

@@ -30,6 +30,7 @@ BELOW: dict[str, set[str]] = {
     "frontend": ENGINE | {"codecs"},
     "backend": ENGINE,
     "tap": ENGINE | {"frontend"},
+    "tls": ENGINE | {"frontend"},
     "client": ENGINE | {"codecs", "frontend", "tap"},
     "cli": ENGINE | {"codecs", "frontend", "tap", "client"},
 }

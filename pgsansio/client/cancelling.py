@@ -6,7 +6,9 @@ connection that carried it ("Canceling Requests in Progress"; closing is the onl
 
 from typing import TYPE_CHECKING, Final
 
+from pgsansio.client.encrypting import Channel, Progress, open_channel
 from pgsansio.client.port import Address, Port
+from pgsansio.errors import ProtocolError
 from pgsansio.frontend import Frontend
 
 if TYPE_CHECKING:
@@ -18,21 +20,23 @@ __all__ = ["cancel_abandoned", "send_cancel_request"]
 REPEAT_SECONDS: Final = 0.25
 
 
-async def send_cancel_request(port: Port, frontend: Frontend, address: Address) -> bool:
+async def send_cancel_request(port: Port, frontend: Frontend, address: Address, way: Channel) -> bool:
     """Cancel whatever runs on this connection's backend; returns when the server has seen it.
 
+    Args:
+        way: encrypted as the connection is, for the request holds the key to it.
     Returns:
         Whether it could be sent. False: the server gave no key for it.
     Raises:
-        OSError: no connection could be made for it. Anything else: cancelled; nothing tells whether the server has seen
-            it.
+        OSError, ProtocolError: no connection could be made for it. Anything else: cancelled; nothing tells whether the
+            server has seen it.
     """
     exchange = frontend.cancel_exchange()
     if exchange is None:
         return False
     other = port.sibling()
-    await other.open_stream(address, exchange)
     try:
+        await open_channel(other, address, exchange, way, Progress())
         await other.wait(exchange.operation)
     finally:
         other.abort()
@@ -52,7 +56,7 @@ async def cancel_abandoned(connection: "Connection") -> None:
     session.cancel_began()
     try:
         while session.is_open and (in_flight := session.in_flight):
-            if not await send_cancel_request(port, connection._frontend, connection._address):
+            if not await send_cancel_request(port, session, connection._address, connection._channel):
                 connection.terminate()
                 return
             try:
@@ -62,7 +66,7 @@ async def cancel_abandoned(connection: "Connection") -> None:
                 continue
         session.cancel_ended()
         port.flush()
-    except OSError:
+    except (OSError, ProtocolError):
         connection.terminate()
     except BaseException:
         connection.terminate()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from pgsansio.client.connection import Connection
+from pgsansio.client.encrypting import Progress, channel, open_channel
 from pgsansio.client.port import Address, Port
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.codecs.registry import Registry
@@ -18,8 +19,9 @@ from pgsansio.errors import (
 )
 from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
-from pgsansio.policy import hosts, passfile
+from pgsansio.policy import encryption_mode, hosts, passfile
 from pgsansio.policy.conninfo import SessionAttribute, Settings, TcpAddress, start_up_parameters
+from pgsansio.policy.encryption_mode import Stage
 
 __all__ = ["connect"]
 
@@ -79,7 +81,7 @@ async def _try_hosts(
             for address in await _resolved(make_port(), asked, attempts):
                 try:
                     connection = await _connect_to(
-                        make_port(), address, asked, settings, make_connection, record_class, codecs
+                        make_port, address, asked, settings, make_connection, record_class, codecs, attempts
                     )
                     try:
                         wanted = await _is_wanted(connection, wish)
@@ -87,7 +89,8 @@ async def _try_hosts(
                         connection.terminate()
                         raise
                 except BaseException as error:
-                    attempts.append(error)
+                    if all(error is not earlier for earlier in attempts):
+                        attempts.append(error)
                     if not hosts.another_host_may_do(error):
                         raise with_attempts(error, attempts) from error.__cause__
                     continue
@@ -114,6 +117,44 @@ async def _resolved(port: Port, asked: Address, attempts: list[BaseException]) -
 
 
 async def _connect_to(
+    make_port: Callable[[], Port],
+    address: Address,
+    asked: Address,
+    settings: Settings,
+    make_connection: MakeConnection[ConnectionT],
+    record_class: type[Any],
+    codecs: CodecSet,
+    attempts: list[BaseException],
+) -> ConnectionT:
+    """A connection to this address, encrypted or not: `allow` and `prefer` try both."""
+    port = make_port()
+    tls = settings.tls
+    ways = encryption_mode.attempts(
+        tls.mode, direct=tls.direct, over_tcp=isinstance(address, TcpAddress), has_tls=port.has_tls
+    )
+    password = await _password(port, asked, settings)
+    earlier: BaseException | None = None
+    for attempt in ways:
+        progress = Progress()
+        try:
+            return await _attempt(
+                port, address, asked, settings, make_connection, record_class, codecs, attempt, password, progress
+            )
+        except BaseException as error:
+            if attempt is not ways[-1] and encryption_mode.may_try_the_next(
+                attempt, progress.stage, encrypted=progress.encrypted, error=error
+            ):
+                attempts.append(error)
+                earlier, port = error, make_port()
+                continue
+            if earlier is not None and encryption_mode.error_to_raise(earlier, error) is earlier:
+                attempts.append(error)
+                raise earlier from None
+            raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _attempt(
     port: Port,
     address: Address,
     asked: Address,
@@ -121,8 +162,10 @@ async def _connect_to(
     make_connection: MakeConnection[ConnectionT],
     record_class: type[Any],
     codecs: CodecSet,
+    attempt: encryption_mode.Attempt,
+    password: str | None,
+    progress: Progress,
 ) -> ConnectionT:
-    password = await _password(port, asked, settings)
     frontend = Frontend(
         registry=Registry(codecs.registry((address, settings.database))),
         statement_cache_size=settings.statement_cache_size,
@@ -130,13 +173,21 @@ async def _connect_to(
         max_cacheable_statement_size=settings.max_cacheable_statement_size,
         record_class=record_class,
     )
-    await port.open_stream(address, frontend)
+    way = await channel(port, attempt, asked, settings.tls)
     try:
+        frontend.tls = await open_channel(port, address, frontend, way, progress)
         startup = frontend.start_up(
             start_up_parameters(settings), user=settings.user, password=password, nonce=port.nonce()
         )
-        await _start_up(port, frontend, startup)
-        return make_connection(port, frontend, address, settings)
+        progress.stage = Stage.AUTHENTICATION
+        try:
+            await _start_up(port, frontend, startup)
+        finally:
+            if startup.authenticated:
+                progress.stage = Stage.SESSION
+        connection = make_connection(port, frontend, address, settings)
+        connection._channel = way.again(frontend.tls)
+        return connection
     except BaseException:
         port.abort()
         raise

@@ -15,6 +15,7 @@ from weakref import ref
 
 from pgsansio.client import cancelling
 from pgsansio.client.copy import CopyMethods, CopyStreams
+from pgsansio.client.encrypting import PLAIN
 from pgsansio.client.listener import Notifications, ReaderQueue
 from pgsansio.client.port import Address, Port
 from pgsansio.client.transaction import Transaction
@@ -45,7 +46,7 @@ from pgsansio.policy.conninfo import Settings
 from pgsansio.policy.keywords import percent_placeholder_hint
 from pgsansio.policy.subscriptions import Listen, Subscriptions, Unlisten
 from pgsansio.policy.transactions import Levels
-from pgsansio.types import Notification, ServerVersion, parse_server_version
+from pgsansio.types import Notification, ServerVersion, TlsInfo, parse_server_version
 
 __all__ = ["Connection", "ConnectionSettings"]
 
@@ -95,6 +96,7 @@ class Connection(CopyMethods, CopyStreams):
     __slots__ = (
         "__weakref__",
         "_address",
+        "_channel",
         "_command_timeout",
         "_frontend",
         "_layers",
@@ -115,6 +117,8 @@ class Connection(CopyMethods, CopyStreams):
         self._port = port
         self._frontend = frontend
         self._address = address
+        #: How a stream to the same server is opened, for a CancelRequest.
+        self._channel = PLAIN
         self._settings = settings
         self._record_class = record_class
         self._command_timeout = settings.command_timeout
@@ -481,6 +485,11 @@ class Connection(CopyMethods, CopyStreams):
         """What the server reports about the session, live."""
         return ConnectionSettings(self._frontend.parameters)
 
+    @property
+    def tls(self) -> TlsInfo | None:
+        """Version, cipher, the server's certificate and ALPN of an encrypted connection; None: it is not encrypted."""
+        return self._frontend.tls
+
     async def close(self, *, timeout: float | None = None) -> None:
         """Close the connection: cancel what runs, say goodbye, and wait for the transport.
 
@@ -497,7 +506,9 @@ class Connection(CopyMethods, CopyStreams):
             async with self._port.deadline(self._port.clock() + seconds):
                 if self._frontend.is_open:
                     if self._frontend.in_flight and not self._frontend.cancel_under_way:
-                        await cancelling.send_cancel_request(self._port, self._frontend, self._address)
+                        await cancelling.send_cancel_request(
+                            self._port, self._frontend, self._address, self._channel
+                        )
                     self._frontend.terminate()
                 await self._port.close()
         except BaseException:

@@ -16,6 +16,8 @@ from typing import Any, Protocol, Self, TypeAlias, TypeVar
 from pgsansio.engine.operations import Operation
 from pgsansio.frontend import Engine
 from pgsansio.policy.conninfo import PathLike, TcpAddress, UnixAddress
+from pgsansio.policy.tls_settings import TlsSettings
+from pgsansio.types.tls import TlsInfo
 
 __all__ = ["Address", "BinaryFile", "ConcurrentPort", "FilePath", "Port", "TaskHandle"]
 
@@ -41,6 +43,9 @@ class Port(Protocol):
     on_news: Callable[[], None] | None
     #: Called by whoever can wait, when `engine.cancel_due`: carries the cancellation out. None: nobody does.
     on_cancel_due: Callable[[], Awaitable[None]] | None
+
+    #: Whether `start_tls` can do anything. Without it nothing is encrypted, and who demands that gets an error.
+    has_tls: bool
 
     @property
     def reads_when_idle(self) -> bool:
@@ -103,6 +108,32 @@ class Port(Protocol):
         """Connect, and drive `engine` from now on. Once per port.
 
         Raises OSError. Cancelled or failed: nothing remains open.
+        """
+        ...
+
+    def drive(self, engine: Engine) -> None:
+        """Drive another engine over the open stream from now on, in the place of the one before, which has nothing to
+        say any more. It is told at once if the connection has ended meanwhile."""
+        ...
+
+    def tls_context(self, settings: TlsSettings) -> Awaitable[object]:
+        """What `start_tls` needs for these settings; reads files, and keeps what it has made of them.
+
+        Raises ClientConfigurationError. Cancelled: nothing remains.
+        """
+        ...
+
+    def start_tls(self, context: object, server_hostname: str | None) -> Awaitable[TlsInfo]:
+        """Put TLS between the open stream and the engine; it stays there when another engine is driven.
+
+        Nothing of the engine's is written before the handshake is over, nor is anything read for it. Once per port.
+
+        Args:
+            context: of `tls_context`, or the user's own.
+            server_hostname: to be sent (SNI) and, where the context says so, to be checked; None: neither.
+
+        Raises OSError (of the handshake; a certificate's too), ClientConfigurationError. Cancelled or failed: the
+        stream is of no use for anything any more: abort it.
         """
         ...
 

@@ -18,6 +18,8 @@ from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Engine
 from pgsansio.policy.conninfo import TcpAddress
+from pgsansio.policy.tls_settings import TlsSettings
+from pgsansio.types.tls import TlsInfo
 
 __all__ = ["SequentialPort", "run"]
 
@@ -36,6 +38,7 @@ class SequentialPort(ABC):
     """
 
     reads_when_idle = False
+    has_tls = False
     on_news: Callable[[], None] | None = None
     on_cancel_due: Callable[[], Awaitable[None]] | None = None
     engine: Engine
@@ -85,7 +88,18 @@ class SequentialPort(ABC):
         """An InterfaceError, unless a subclass can open files (COPY asks for those that its caller names by a path)."""
         raise InterfaceError("this client opens no files", hint="Open it, and pass the file object.")
 
+    async def tls_context(self, settings: TlsSettings) -> object:
+        """An InterfaceError, as `start_tls`, unless a subclass has TLS and says so (`has_tls`)."""
+        raise InterfaceError("this client has no TLS")
+
+    async def start_tls(self, context: object, server_hostname: str | None) -> TlsInfo:
+        """See `tls_context`. `pgsansio.tls.TlsEngine` is what there is to build on."""
+        raise InterfaceError("this client has no TLS")
+
     # what follows from it
+
+    def drive(self, engine: Engine) -> None:
+        self.engine = engine
 
     def fed(self) -> None:
         """The engine was given something."""

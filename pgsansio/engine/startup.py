@@ -69,6 +69,8 @@ class StartupMachine:
         operation: settled when the session is ready, or with the error that prevents it; it has attention while `work`
             is set.
         work: what the caller must call, wherever it likes, and give the result of to `work_done`.
+        authenticated: AuthenticationOk came: whatever fails from now on has nothing to do with who we are, and how we
+            came.
         parameters: what the server reported (ParameterStatus).
         process_id, secret_key: for CancelRequest; None if the server gave none (some poolers do not).
         protocol_version: asked for, or what the server made of it.
@@ -97,6 +99,7 @@ class StartupMachine:
         self.operation = Operation(b"", (), SYNC)
         self.operation.written = True
         self.work: PasswordWork | None = None
+        self.authenticated = False
         self.parameters: dict[str, str] = {}
         self.process_id: int | None = None
         self.secret_key: bytes | None = None
@@ -172,6 +175,7 @@ class StartupMachine:
 
     def _authenticated(self, message: BackendMessage) -> None:
         """Nothing more to check: the table lets this in only where no proof of the server's is missing."""
+        self.authenticated = True
 
     def _cleartext_password(self, message: BackendMessage) -> None:
         self.outbox.append(PasswordMessage(self._password).encode())

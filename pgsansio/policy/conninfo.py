@@ -4,21 +4,21 @@ Each parameter is looked for in the same order: keyword argument, connection str
 empty text counts as not given (but for the keyword argument `password`). Nothing is read here: the environment, the
 user's name and the home directory are arguments, and the password file is named, not opened.
 
-TLS is not available in this version. The modes that may do without it ("disable", "allow", "prefer", None, False)
-connect without, the modes that demand it are refused unless every address is a Unix socket, which never has TLS. Words
-that only matter to TLS (sslrootcert, sslcert, ...) are accepted and have no effect.
+What concerns TLS is decided in `tls_settings`.
 
 Source: manual, "Parameter Key Words" and "Environment Variables" of libpq's "Database Connection Control Functions".
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
-from types import UnionType
+from enum import Enum
 from typing import Final, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from pgsansio.errors import ClientConfigurationError
-from pgsansio.policy.connection_string import ConnectionString, mentions_secret, parse_dsn, read, redact_dsn
+from pgsansio.policy.connection_string import ConnectionString, parse_dsn, read, redact_dsn
+from pgsansio.policy.encryption_mode import SSLMode
+from pgsansio.policy.parameter_sources import Given, Sources, check_text, check_type, choice
+from pgsansio.policy.tls_settings import TLS_WORDS, TlsSettings, resolve_tls
 
 __all__ = [
     "UNSET",
@@ -54,22 +54,6 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
-
-
-class SSLMode(IntEnum):
-    """sslmode, from the weakest to the strongest (manual, "SSL Mode Descriptions")."""
-
-    disable = 0
-    allow = 1
-    prefer = 2
-    require = 3
-    verify_ca = 4
-    verify_full = 5
-
-    @property
-    def word(self) -> str:
-        """As it is written in a connection string."""
-        return self.name.replace("_", "-")
 
 
 class SessionAttribute(Enum):
@@ -126,7 +110,7 @@ class Settings:
     passfile: str | None
     #: To be sent at start-up, in this order, beside client_encoding.
     server_settings: Mapping[str, str] = field(hash=False)
-    sslmode: SSLMode
+    tls: TlsSettings
     target_session_attrs: SessionAttribute
     #: Seconds for connecting, all attempts together; None: no limit.
     connect_timeout: float | None
@@ -141,6 +125,11 @@ class Settings:
     krbsrvname: str
     gsslib: str
 
+    @property
+    def sslmode(self) -> SSLMode:
+        """How much is asked of TLS."""
+        return self.tls.mode
+
 
 DEFAULT_PORT: Final = 5432
 DEFAULT_CONNECT_TIMEOUT: Final = 60.0
@@ -151,14 +140,11 @@ _UNIX_HOSTS: Final = ("/run/postgresql", "/var/run/postgresql", "/tmp", "/privat
 #: The server drops a longer StartupMessage without a word: MAX_STARTUP_PACKET_LENGTH, without the length word.
 _STARTUP_BYTES_MAX: Final = 10000
 
-#: Words that have a place in `Settings`, or that only TLS will need.
-_OWN_WORDS: Final = frozenset(
-    {
-        *("user", "password", "dbname", "passfile", "target_session_attrs", "krbsrvname", "gsslib", "connect_timeout"),
-        *("fallback_application_name", "sslmode", "sslnegotiation", "sslcert", "sslkey", "sslpassword", "sslrootcert"),
-        *("sslcrl", "ssl_min_protocol_version", "ssl_max_protocol_version"),
-    }
-)
+#: Words that have a place in `Settings`.
+_OWN_WORDS: Final = TLS_WORDS | {
+    *("user", "password", "dbname", "passfile", "target_session_attrs", "krbsrvname", "gsslib", "connect_timeout"),
+    "fallback_application_name",
+}
 
 #: libpq's words that ask for what this version cannot do, and the values that ask for nothing. A server would refuse
 #: them as unknown settings; ignoring them could make a connection less safe than its string says.
@@ -170,14 +156,9 @@ _UNSUPPORTED_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "require_auth": (),
     "requirepeer": (),
     "channel_binding": ("disable", "prefer"),
-    "gssencmode": ("disable", "prefer"),
     "gssdelegation": ("0",),
     "requiressl": ("0",),
     "sslcompression": ("0",),
-    "sslcertmode": ("disable", "allow"),
-    "sslcrldir": (),
-    "sslsni": ("0", "1"),
-    "sslkeylogfile": (),
     "min_protocol_version": ("3.0",),
     "max_protocol_version": ("3.0", "3.2", "latest"),
     "keepalives": ("1",),
@@ -196,46 +177,7 @@ _UNSUPPORTED_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
 #: What a `key=value` string may ask of the server. (In a URI, any word that is not known here is a server setting.)
 _SERVER_WORDS: Final = frozenset({"application_name", "client_encoding", "options", "replication"})
 
-T = TypeVar("T")
 N = TypeVar("N", int, float)
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A value and where it came from, for error messages."""
-
-    value: str
-    origin: str
-
-    @property
-    def shown(self) -> str:
-        """The value for an error text."""
-        return "'***'" if mentions_secret(self.value) else repr(self.value)
-
-
-class _Sources:
-    """Where the values of parameters are looked for."""
-
-    def __init__(self, dsn: ConnectionString, environment: Mapping[str, str]) -> None:
-        self._words = dsn.words
-        self._environment = environment
-
-    def find(
-        self, name: str, keyword: str | None = None, *, word: str | None = None, variable: str = ""
-    ) -> _Given | None:
-        """The first that is given: keyword argument `name`, word of the string (by default `name`), variable."""
-        if keyword is not None:
-            _check_type(name, keyword, str, "a str")
-            if keyword:
-                return _Given(keyword, f"the keyword argument {name}")
-        value = self._words.get(word or name)
-        if value is not None:
-            return _Given(value, "the DSN")
-        return self.variable(variable)
-
-    def variable(self, name: str) -> _Given | None:
-        value = self._environment.get(name)
-        return _Given(value, f"the environment variable {name}") if value else None
 
 
 def resolve_settings(
@@ -277,27 +219,27 @@ def resolve_settings(
         ClientConfigurationError: a value is not possible, or asks for what this version cannot do; the text names the
             parameter, where it came from, and what is possible.
     """
-    _check_type("dsn", dsn, str | None, "a str")
+    check_type("dsn", dsn, str | None, "a str")
     for name, value in (("service", service), ("servicefile", servicefile)):
         if value is not None:
             raise _unsupported(name, f"the keyword argument {name}", ())
     parsed = read(dsn) if dsn else ConnectionString()
-    sources = _Sources(parsed, environment)
+    sources = Sources(parsed, environment)
     settings_of_dsn = _server_settings_of(parsed)
 
     addresses = _resolve_addresses(host, port, parsed, sources, platform)
 
     user_given = sources.find("user", user, variable="PGUSER")
     if user_given is None and os_user:
-        user_given = _Given(os_user, "the operating system")
+        user_given = Given(os_user, "the operating system")
     if user_given is None:
         raise ClientConfigurationError(
             "could not determine user name to connect with",
             hint="Give it as the keyword argument user, in the DSN, or in the environment variable PGUSER.",
         )
-    _check_text("user", user_given)
+    check_text("user", user_given)
     database_given = sources.find("database", database, word="dbname", variable="PGDATABASE") or user_given
-    _check_text("database", database_given)
+    check_text("database", database_given)
 
     source, passfile_path = _resolve_password(password, passfile, sources, home, platform)
 
@@ -310,7 +252,13 @@ def resolve_settings(
         password=source,
         passfile=passfile_path,
         server_settings=settings,
-        sslmode=_resolve_sslmode(ssl, direct_tls, addresses, sources),
+        tls=resolve_tls(
+            ssl,
+            direct_tls,
+            sources,
+            over_tcp=any(isinstance(address, TcpAddress) for address in addresses),
+            home=home,
+        ),
         target_session_attrs=_resolve_session_attribute(target_session_attrs, sources),
         connect_timeout=_resolve_timeout(timeout, sources),
         command_timeout=_checked_command_timeout(command_timeout),
@@ -340,37 +288,6 @@ def start_up_parameters(settings: Settings) -> tuple[tuple[str, str], ...]:
         ("client_encoding", "UTF8"),
         *settings.server_settings.items(),
     )
-
-
-def _check_type(name: str, value: object, types: type | UnionType, expected: str) -> None:
-    # Annotations do not stop anybody; a wrong type would surface much later, and somewhere else.
-    if not isinstance(value, types):
-        raise ClientConfigurationError(f"{name} is expected to be {expected}, got {type(value).__name__}")
-
-
-def _check_text(name: str, given: _Given, *, secret: bool = False) -> str:
-    """A text that can be sent as a String of the protocol.
-
-    Raises:
-        ClientConfigurationError: with a NUL it would end early, and what follows would be taken for more parameters.
-    """
-    shown = "" if secret else f": {given.shown}"
-    if "\0" in given.value:
-        raise ClientConfigurationError(f"{name} in {given.origin} has a NUL character{shown}")
-    try:
-        given.value.encode()
-    except UnicodeEncodeError:
-        raise ClientConfigurationError(f"{name} in {given.origin} cannot be encoded as UTF-8{shown}") from None
-    return given.value
-
-
-def _choice(name: str, given: _Given, choices: Mapping[str, T]) -> T:
-    try:
-        return choices[given.value]
-    except KeyError:
-        raise ClientConfigurationError(
-            f"{name} is expected to be one of {', '.join(map(repr, choices))}, got {given.shown} from {given.origin}"
-        ) from None
 
 
 def _unsupported(word: str, origin: str, harmless: Sequence[str]) -> ClientConfigurationError:
@@ -412,8 +329,8 @@ def _checked_server_settings(
 
     for name, value in list(settings.items()):
         origin = origins.get(name, "the DSN")
-        _check_text("the name of a server setting", _Given(name, origin))
-        _check_text(f"server setting {name!r}", _Given(value, origin))
+        check_text("the name of a server setting", Given(name, origin))
+        check_text(f"server setting {name!r}", Given(value, origin))
         if not name:
             raise ClientConfigurationError(f"the name of a server setting in {origin} is empty")
         if name in ("user", "database"):
@@ -422,7 +339,7 @@ def _checked_server_settings(
             # All text is UTF-8 here, both ways.
             if value.lower().replace("-", "").replace("_", "") not in ("utf8", "unicode"):
                 raise ClientConfigurationError(
-                    f"client_encoding is expected to be 'UTF8', got {_Given(value, origin).shown} from {origin}"
+                    f"client_encoding is expected to be 'UTF8', got {Given(value, origin).shown} from {origin}"
                 )
             del settings[name]
     return settings
@@ -432,7 +349,7 @@ def _resolve_addresses(
     host: str | Sequence[str] | None,
     port: int | str | Sequence[int | str] | None,
     parsed: ConnectionString,
-    sources: _Sources,
+    sources: Sources,
     platform: str,
 ) -> tuple[Address, ...]:
     hosts: Sequence[object]
@@ -447,8 +364,8 @@ def _resolve_addresses(
         hosts = ("localhost",) if platform == "win32" else _UNIX_HOSTS
     names: list[str] = []
     for name in hosts:
-        _check_type("host", name, str, "a str or a list of str")
-        names.append(_check_text("host", _Given(cast("str", name), origin)))
+        check_type("host", name, str, "a str or a list of str")
+        names.append(check_text("host", Given(cast("str", name), origin)))
         if not name:
             raise ClientConfigurationError(f"host in {origin} has an empty name")
     ports = _resolve_ports(port, parsed, sources, len(names))
@@ -464,12 +381,12 @@ def _address(host: str, port: int) -> Address:
 
 
 def _sequence(name: str, value: object) -> Sequence[object]:
-    _check_type(name, value, list | tuple, "one value or a list")
+    check_type(name, value, list | tuple, "one value or a list")
     return cast("Sequence[object]", value)
 
 
 def _resolve_ports(
-    port: int | str | Sequence[int | str] | None, parsed: ConnectionString, sources: _Sources, count: int
+    port: int | str | Sequence[int | str] | None, parsed: ConnectionString, sources: Sources, count: int
 ) -> list[int]:
     given: Sequence[object]
     origin = "the keyword argument port"
@@ -508,78 +425,38 @@ def _port(value: object, origin: str) -> int:
 
 
 def _resolve_password(
-    password: object, passfile: object, sources: _Sources, home: str | None, platform: str
+    password: object, passfile: object, sources: Sources, home: str | None, platform: str
 ) -> tuple[PasswordSource | None, str | None]:
     if callable(password):
         return cast("PasswordSource", password), None
     if isinstance(password, str):
-        return _check_text("password", _Given(password, "the keyword argument password"), secret=True), None
-    _check_type("password", password, type(None), "a str or a callable")
+        return check_text("password", Given(password, "the keyword argument password"), secret=True), None
+    check_type("password", password, type(None), "a str or a callable")
     given = sources.find("password", variable="PGPASSWORD")
     if given is not None:
-        return _check_text("password", given, secret=True), None
+        return check_text("password", given, secret=True), None
 
     if isinstance(passfile, PathLike):
         passfile = passfile.__fspath__()
     found = sources.find("passfile", cast("str | None", passfile), variable="PGPASSFILE")
     if found is not None:
-        return None, _check_text("passfile", found)
+        return None, check_text("passfile", found)
     if platform == "win32":
         folder = sources.variable("APPDATA")
         return None, None if folder is None else f"{folder.value}\\postgresql\\pgpass.conf"
     return None, f"{home}/.pgpass" if home else None
 
 
-def _resolve_sslmode(ssl: object, direct_tls: bool | None, addresses: Sequence[Address], sources: _Sources) -> SSLMode:
-    over_tcp = any(isinstance(address, TcpAddress) for address in addresses)
-    origin = "the keyword argument ssl"
-    if isinstance(ssl, SSLMode):
-        mode = ssl
-    elif ssl is True:
-        mode = SSLMode.verify_full
-    elif ssl is False:
-        mode = SSLMode.disable
-    elif hasattr(ssl, "wrap_bio"):  # an ssl.SSLContext; the module itself is not for here
-        mode = SSLMode.require
-    else:
-        _check_type("ssl", ssl, str | None, "a bool, an ssl.SSLContext or a str")
-        given = sources.find("ssl", cast("str | None", ssl), word="sslmode", variable="PGSSLMODE")
-        if given is None:
-            mode = SSLMode.prefer if over_tcp else SSLMode.disable
-        else:
-            origin = given.origin
-            choices = {mode.word: mode for mode in SSLMode}
-            if given.value not in choices:
-                raise ClientConfigurationError(
-                    f"`sslmode` parameter must be one of: {', '.join(choices)} (got {given.shown} from {origin})"
-                )
-            mode = choices[given.value]
-
-    direct = bool(direct_tls)
-    negotiation = sources.find("sslnegotiation", variable="PGSSLNEGOTIATION")
-    if direct_tls is None and negotiation is not None:
-        direct = _choice("sslnegotiation", negotiation, {"postgres": False, "direct": True})
-    if direct and mode < SSLMode.require:
-        raise ClientConfigurationError("direct TLS requires sslmode=require, verify-ca, or verify-full")
-    if mode >= SSLMode.require and over_tcp:
-        raise ClientConfigurationError(
-            f"TLS is not available in this version, and sslmode {mode.word} from {origin} demands it: "
-            "the connection was not attempted",
-            hint="Modes that do without TLS are disable, allow and prefer.",
-        )
-    return mode
-
-
-def _resolve_session_attribute(keyword: object, sources: _Sources) -> SessionAttribute:
+def _resolve_session_attribute(keyword: object, sources: Sources) -> SessionAttribute:
     if isinstance(keyword, SessionAttribute):
         return keyword
     given = sources.find("target_session_attrs", cast("str | None", keyword), variable="PGTARGETSESSIONATTRS")
     if given is None:
         return SessionAttribute.any
-    return _choice("target_session_attrs", given, {attribute.value: attribute for attribute in SessionAttribute})
+    return choice("target_session_attrs", given, {attribute.value: attribute for attribute in SessionAttribute})
 
 
-def _resolve_timeout(keyword: object, sources: _Sources) -> float | None:
+def _resolve_timeout(keyword: object, sources: Sources) -> float | None:
     if keyword is not UNSET:
         if keyword is None:
             return None
@@ -599,7 +476,7 @@ def _resolve_timeout(keyword: object, sources: _Sources) -> float | None:
     return float(seconds) if seconds > 0 else None  # as libpq: zero and less wait for ever
 
 
-def _resolve_gsslib(keyword: str | None, sources: _Sources, platform: str) -> str:
+def _resolve_gsslib(keyword: str | None, sources: Sources, platform: str) -> str:
     given = sources.find("gsslib", keyword, variable="PGGSSLIB")
     if given is None:
         return "sspi" if platform == "win32" else "gssapi"

@@ -7,6 +7,7 @@ from pgsansio.types.geometry import Box, Circle, Line, LineSegment, Path, Point,
 from pgsansio.types.range import Range
 from pgsansio.types.server import Notification, ServerVersion, parse_server_version
 from pgsansio.types.sparse_vector import SparseVector
+from pgsansio.types.tls import TlsInfo
 
 __all__ = [
     "Attribute",
@@ -23,6 +24,7 @@ __all__ = [
     "Range",
     "ServerVersion",
     "SparseVector",
+    "TlsInfo",
     "Type",
     "parse_server_version",
 ]

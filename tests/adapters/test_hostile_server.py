@@ -26,7 +26,9 @@ def test_what_was_to_be_written_does_not_keep_the_socket(monkeypatch: pytest.Mon
         async def run() -> None:
             loop = asyncio.get_running_loop()
             connecting = asyncio.ensure_future(
-                pgsansio_asyncio.connect(host="127.0.0.1", port=listening.getsockname()[1], user="u", database="d")
+                pgsansio_asyncio.connect(
+                    host="127.0.0.1", port=listening.getsockname()[1], user="u", database="d", ssl=False
+                )
             )
             peer = stack.enter_context((await loop.sock_accept(listening))[0])
             await loop.sock_sendall(peer, WELCOME)

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import ssl
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -16,7 +15,6 @@ from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.conninfo import (
     SessionAttribute,
     Settings,
-    SSLMode,
     TcpAddress,
     UnixAddress,
     parse_dsn,
@@ -446,69 +444,6 @@ def test_a_start_up_packet_of_exactly_the_limit_is_accepted() -> None:
 def test_words_that_ask_for_nothing_unusual_are_accepted() -> None:
     settings = resolve("channel_binding=prefer gssencmode=disable keepalives=1 load_balance_hosts=disable sslsni=1")
     assert settings.server_settings == {}
-
-
-# TLS
-
-
-@pytest.mark.checklist("TLS-1")
-@pytest.mark.parametrize(
-    ("dsn", "keywords", "env", "mode"),
-    [
-        (None, {"host": "h"}, {}, SSLMode.prefer),
-        (None, {"host": "/tmp"}, {}, SSLMode.disable),
-        (None, {"host": "h", "ssl": False}, {"PGSSLMODE": "require"}, SSLMode.disable),
-        (None, {"host": "h", "ssl": "allow"}, {"PGSSLMODE": "require"}, SSLMode.allow),
-        (None, {"host": "h", "ssl": SSLMode.prefer}, {}, SSLMode.prefer),
-        (None, {"host": "h"}, {"PGSSLMODE": "disable"}, SSLMode.disable),
-        ("postgresql://h?sslmode=allow", {}, {"PGSSLMODE": "disable"}, SSLMode.allow),
-        (None, {"host": "/tmp", "ssl": "verify-full"}, {}, SSLMode.verify_full),
-        ("sslmode=disable sslnegotiation=postgres host=h", {}, {"PGSSLNEGOTIATION": "direct"}, SSLMode.disable),
-        ("postgresql://h", {"direct_tls": False}, {"PGSSLNEGOTIATION": "direct"}, SSLMode.prefer),
-    ],
-)
-def test_sslmode(dsn: str | None, keywords: dict[str, Any], env: dict[str, str], mode: SSLMode) -> None:
-    assert resolve(dsn, env=env, **keywords).sslmode is mode
-
-
-@pytest.mark.parametrize(
-    ("dsn", "keywords", "env", "message"),
-    [
-        ("postgresql://h", {"ssl": True}, {}, "sslmode verify-full from the keyword argument ssl"),
-        ("postgresql://h", {"ssl": ssl.create_default_context()}, {}, "sslmode require from the keyword argument ssl"),
-        ("postgresql://h", {"ssl": "require"}, {}, "sslmode require from the keyword argument ssl"),
-        ("postgresql://h", {"ssl": SSLMode.verify_ca}, {}, "sslmode verify-ca from the keyword argument ssl"),
-        ("postgresql://h?sslmode=verify-ca", {}, {}, "sslmode verify-ca from the DSN"),
-        ("host=h sslmode=verify-full", {}, {}, "sslmode verify-full from the DSN"),
-        ("postgresql://h", {}, {"PGSSLMODE": "require"}, "sslmode require from the environment variable PGSSLMODE"),
-        (None, {"ssl": "require"}, {}, "sslmode require from the keyword argument ssl"),
-        ("postgresql://h", {"ssl": "require", "direct_tls": True}, {}, "sslmode require from"),
-    ],
-)
-def test_tls_is_not_available(dsn: str | None, keywords: dict[str, Any], env: dict[str, str], message: str) -> None:
-    with pytest.raises(ClientConfigurationError, match=message) as caught:
-        resolve(dsn, env=env, **keywords)
-    assert "TLS is not available in this version" in str(caught.value)
-    assert "the connection was not attempted" in str(caught.value)
-
-
-@pytest.mark.checklist("TLS-1", "TLS-9")
-@pytest.mark.parametrize(
-    ("dsn", "keywords", "env", "message"),
-    [
-        (None, {"ssl": "bogus"}, {}, "`sslmode` .* one of: disable, allow, prefer, require, verify-ca, verify-full"),
-        ("sslmode=bogus", {}, {}, "got 'bogus' from the DSN"),
-        (None, {}, {"PGSSLMODE": "verify_ca"}, "got 'verify_ca' from the environment variable PGSSLMODE"),
-        (None, {"ssl": 5}, {}, "ssl is expected to be a bool, an ssl.SSLContext or a str, got int"),
-        (None, {"direct_tls": True}, {}, "direct TLS requires sslmode=require, verify-ca, or verify-full"),
-        ("sslnegotiation=direct", {}, {}, "direct TLS requires"),
-        (None, {}, {"PGSSLNEGOTIATION": "direct"}, "direct TLS requires"),
-        ("sslnegotiation=x", {}, {}, "is expected to be one of 'postgres', 'direct', got 'x' from the DSN"),
-    ],
-)
-def test_impossible_tls_words(dsn: str | None, keywords: dict[str, Any], env: dict[str, str], message: str) -> None:
-    with pytest.raises(ClientConfigurationError, match=message):
-        resolve(dsn, env=env, **keywords)
 
 
 # The rest

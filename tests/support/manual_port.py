@@ -13,6 +13,7 @@ clock jumps to the next deadline. When none of these can be done and the main ta
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -21,8 +22,10 @@ from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Engine
 from pgsansio.policy.conninfo import TcpAddress
+from pgsansio.policy.tls_settings import TlsSettings
+from pgsansio.types.tls import TlsInfo
 
-__all__ = ["Cancelled", "ManualLoop", "ManualPort", "Peer", "Stuck", "Task"]
+__all__ = ["Cancelled", "FakeTls", "ManualLoop", "ManualPort", "Peer", "Stuck", "Task"]
 
 T = TypeVar("T")
 
@@ -146,6 +149,8 @@ class ManualLoop:
         self.current: Task | None = None
         #: Opens the files that a path is given for; there are none until a test has some.
         self.open_file: Callable[[FilePath, bool], BinaryFile] = _no_such_file
+        #: Whether its ports have TLS. It changes nothing of the bytes: what is tested is who may say what, and when.
+        self.tls: FakeTls | None = None
         #: What tasks of the loop's own (owed, started, called back) raised, Cancelled apart.
         self.failures: list[BaseException] = []
         self.steps = 0
@@ -216,6 +221,16 @@ class ManualLoop:
         self.run(task)
         result: T = task.result()
         return result
+
+
+@dataclass
+class FakeTls:
+    """What a handshake comes to."""
+
+    info: TlsInfo = field(default_factory=lambda: TlsInfo("TLSv1.3", "none", b"certificate", "postgresql"))
+    error: BaseException | None = None
+    #: The context and the server's name of each handshake.
+    started: list[tuple[object, str | None]] = field(default_factory=list)
 
 
 class ManualPort:
@@ -357,6 +372,31 @@ class ManualPort:
         self.connected = True
         self.loop.ports.append(self)
         self.flush()
+
+    def drive(self, engine: Engine) -> None:
+        assert self.engine is not None
+        self.flush()
+        self.engine = engine
+        if not self.connected:
+            engine.connection_lost(None)
+
+    @property
+    def has_tls(self) -> bool:
+        return self.loop.tls is not None
+
+    async def tls_context(self, settings: TlsSettings) -> object:
+        await Stop("tls_context", _at_once)
+        return settings
+
+    async def start_tls(self, context: object, server_hostname: str | None) -> TlsInfo:
+        tls = self.loop.tls
+        assert tls is not None
+        tls.started.append((context, server_hostname))
+        self.flush()
+        await Stop("start_tls", _at_once)
+        if tls.error is not None:
+            raise tls.error
+        return tls.info
 
     async def close(self) -> None:
         self.flush()

@@ -1,0 +1,124 @@
+"""Opening a stream to a server in the way that was decided on: in plain text, or with TLS around it.
+
+Until TLS is there, nothing of the engine that is to be driven is written, and what arrives is the answer to SSLRequest
+or an attack.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pgsansio.client.port import Address, Port
+from pgsansio.engine.encryption import EncryptionExchange
+from pgsansio.engine.states import Encryption
+from pgsansio.frontend import Engine
+from pgsansio.policy.conninfo import TcpAddress
+from pgsansio.policy.encryption_mode import (
+    ALPN_PROTOCOL,
+    Answer,
+    Attempt,
+    Decision,
+    Stage,
+    Way,
+    after_answer,
+    protocol_is_chosen,
+)
+from pgsansio.policy.tls_settings import TlsSettings
+from pgsansio.types.tls import TlsInfo
+
+__all__ = ["PLAIN", "Channel", "Progress", "channel", "open_channel"]
+
+_ANSWERS: Final = {
+    Encryption.TLS: Answer.ACCEPTED,
+    Encryption.REFUSED: Answer.REFUSED,
+    Encryption.ERROR: Answer.ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """How a stream is opened, so that another one can be opened in the same way."""
+
+    attempt: Attempt
+    #: For `Port.start_tls`; None where there is no TLS.
+    context: object | None = None
+    server_hostname: str | None = None
+
+    def again(self, info: TlsInfo | None) -> "Channel":
+        """For another stream to the same server (a CancelRequest's): no less encrypted than this one became."""
+        return PLAIN if info is None else Channel(Attempt(self.attempt.way), self.context, self.server_hostname)
+
+
+PLAIN: Final = Channel(Attempt(Way.PLAIN))
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an attempt has come."""
+
+    stage: Stage = Stage.OPENING
+    encrypted: bool = False
+
+
+async def channel(port: Port, attempt: Attempt, asked: Address, settings: TlsSettings) -> Channel:
+    """What this attempt needs.
+
+    Args:
+        asked: as the user gave it; its name is what the server's certificate has to be for.
+    Raises:
+        ClientConfigurationError: a file cannot be used.
+    """
+    if attempt.way is Way.PLAIN or not isinstance(asked, TcpAddress):
+        return PLAIN
+    context = await port.tls_context(settings) if settings.context is None else settings.context
+    # A zone, as in fe80::1%eth0, is this machine's alone: no certificate has it.
+    name = asked.host.partition("%")[0] if settings.send_server_name else None
+    return Channel(attempt, context, name)
+
+
+async def open_channel(
+    port: Port, address: Address, engine: Engine, way: Channel, progress: Progress
+) -> TlsInfo | None:
+    """Connect, encrypt, and drive `engine` from now on.
+
+    Returns:
+        What TLS has come to; None: there is none.
+    Raises:
+        OSError: no connection, no TLS, or no certificate to trust. ProtocolError: bytes that have no business there.
+            The caller aborts the port.
+    """
+    attempt = way.attempt
+    if attempt.way is Way.PLAIN:
+        await port.open_stream(address, engine)
+        return None
+    exchange = EncryptionExchange(direct=attempt.way is Way.DIRECT_TLS)
+    await port.open_stream(address, exchange)
+    await port.wait(exchange.operation)
+    exchange.check()
+    decision = after_answer(attempt, _ANSWERS[exchange.state])
+    if decision is Decision.GO_ON_PLAIN:
+        port.drive(engine)
+        return None
+    if decision is not Decision.HANDSHAKE:
+        raise ConnectionError(f"PostgreSQL server at {_shown(address)} {_REFUSALS[decision]}")
+    progress.stage = Stage.HANDSHAKE
+    info = await port.start_tls(way.context, way.server_hostname)
+    exchange.check()
+    if not protocol_is_chosen(attempt, info.alpn):
+        raise ConnectionError(
+            f"PostgreSQL server at {_shown(address)} did not choose the protocol {ALPN_PROTOCOL!r} (ALPN), "
+            "so it may be a server of something else"
+            + ("" if info.alpn else f"; a context of one's own needs set_alpn_protocols([{ALPN_PROTOCOL!r}])")
+        )
+    progress.encrypted = True
+    port.drive(engine)
+    return info
+
+
+_REFUSALS: Final = {
+    Decision.REFUSED: "rejected SSL upgrade",
+    Decision.UNTRUSTED_ERROR: "sent an error response during SSL exchange; check the server logs for details",
+}
+
+
+def _shown(address: Address) -> str:
+    return f'"{address.host}:{address.port}"' if isinstance(address, TcpAddress) else repr(address.path)
