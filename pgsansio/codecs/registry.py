@@ -67,7 +67,7 @@ class Registry:
 
     __slots__ = (
         "__weakref__", "_above", "_below", "_declared", "_formats", "_found", "_in_format", "_natives", "_own",
-        "_touched", "catalog", "generation", "on_change",
+        "_plain", "_touched", "catalog", "generation", "on_change",
     )  # fmt: skip
 
     def __init__(self, below: "Registry | None" = None, *, catalog: TypeCatalog | None = None) -> None:
@@ -82,6 +82,8 @@ class Registry:
         self._in_format: dict[_Key, ValueCodec] = {}
         self._natives: dict[_Key, ValueCodec | None] = {}
         self._touched: dict[int, bool] = {}
+        #: Of the lowest layer: see `_undeclared`.
+        self._plain: Registry | None = None
         self.on_change: Callable[[], None] | None = None
         if below is None:
             self.catalog = TypeCatalog() if catalog is None else catalog
@@ -394,12 +396,21 @@ class Registry:
             return ValueCodec(oid, info.sql_name, Opcode.CALL, Format.BINARY, _text_or_bytes, bytea.encode_bytea)
         return found or self.codec_in(oid, Format.BINARY)
 
+    def _undeclared(self) -> "Registry":
+        """A registry in which nothing is declared, not for the parts of a type either."""
+        if self._below is not None:
+            return self._below._undeclared()
+        if self._plain is None:
+            self._plain = Registry(catalog=self.catalog)
+        return self._plain
+
     def _bridged(self, oid: int, wire_format: Format) -> ValueCodec | None:
         """A user's codec for the other format, by way of the built-in codecs for both; None: there are none."""
         if self._declaration(oid) is None:
             return None
         user = self._native(oid, _OTHER[wire_format])
-        here, there = self._default(oid, wire_format), self._default(oid, _OTHER[wire_format])
+        undeclared = self._undeclared()
+        here, there = undeclared._native(oid, wire_format), undeclared._native(oid, _OTHER[wire_format])
         if user is None or here is None or there is None:
             return None
         return _bridge(user, here, there)

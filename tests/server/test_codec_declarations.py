@@ -5,8 +5,10 @@ import dataclasses
 import datetime as dt
 import enum
 import json
+import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -31,6 +33,7 @@ class Address:
 
 
 SCHEMA = "codec_declarations"
+CODECS_PAGE = Path(__file__).parents[2] / "docs" / "codecs.md"
 
 MOOD = EnumCodec("mood", Mood, schema=SCHEMA)
 ADDRESS = CompositeCodec("address", Address, schema=SCHEMA)
@@ -127,6 +130,22 @@ async def test_declaring_later_on(client: Client, schema: str) -> None:
         assert await other.fetchrow(query) == (Other.UNWELL, [Other.WELL])
         pool.codecs.retract("mood", schema)
         assert await one.fetchrow(query) == await other.fetchrow(query) == ("sad", ["happy"])
+
+
+@pytest.mark.differs(
+    asyncpg="forgets what it knows of types on one connection only.",
+    ours="`pool.codecs.forget_types()` and any connection's `reload_schema_state()` do so for the whole pool.",
+)
+async def test_forgetting_types(client: Client, schema: str, connection: Any) -> None:
+    query = f"SELECT ROW('x', 1)::{schema}.address, 'sad'::{schema}.mood"
+    async with make_pool(client, 2, 2) as pool, pool.acquire() as one, pool.acquire() as other:
+        for forget in (None, pool.codecs.forget_types, one.reload_schema_state):
+            if forget is not None and (waiting := forget()) is not None:
+                await waiting
+            for asker, questions in ((other, 1), (one, 0)):
+                async with statements(client, asker) as executed:
+                    assert await asker.fetchrow(query) == (("x", 1), "sad")
+                assert sum("pg_type" in text for text in executed) == questions
 
 
 @pytest.mark.differs(
@@ -356,7 +375,21 @@ async def test_a_domain_and_its_base_type(client: Client, schema: str) -> None:
         row = await connection.fetchrow(
             f"SELECT ARRAY[5]::{schema}.positive[] AS a, ARRAY[5] AS b, $1::{schema}.positive AS c", 5
         )
-        assert (row["a"], row["b"]) == (["<5>"], ["(5)"])
+        assert (row["a"], row["b"], row["c"]) == (["<5>"], ["(5)"], "(5)")
+        assert await connection.fetchval(f"SELECT ROW(5::{schema}.positive, 5)") == ("<5>", "(5)")
+        person = await connection.fetchval(f"SELECT ROW('x', ('y', 5), NULL, NULL, '[1,2)', 5)::{schema}.person")
+        assert (person["age"], person["home"]["number"], person["numbers"].lower) == ("<5>", "(5)", "(1)")
+
+
+@pytest.mark.differs(
+    asyncpg="refuses codecs of arrays.", ours="An array type may have another codec than its elements."
+)
+async def test_an_array_and_its_elements(client: Client) -> None:
+    array = TypeCodec("int4[]", schema="pg_catalog", encoder=str, decoder=lambda text: f"<{text}>")
+    async with client.connect(codecs=[array, octal()]) as connection:
+        row = await connection.fetchrow("SELECT ARRAY[8] AS a, 8 AS b, ROW(ARRAY[8], 8, ROW(ARRAY[8]))")
+        assert row == ("<{8}>", "10", ("<{8}>", "10", ("<{8}>",)))
+        assert await connection.fetchval("SELECT $1::int4[]", "{8}") == "<{8}>"
 
 
 #: In which formats the parts of what is made of others have their codecs.
@@ -505,3 +538,28 @@ async def test_what_decoders_raise(client: Client, connection: Any) -> None:
     with pytest.raises(LookupError, match="not this one") as caught:
         await connection.fetch("SELECT 'x', 8 AS n")
     assert any("column 2, 'n', of type integer" in note for note in caught.value.__notes__)
+
+
+async def test_the_example_of_the_documentation(client: Client, connection: Any) -> None:
+    if not client.is_ours:
+        pytest.skip("it is ours alone")
+    blocks = re.findall(r"```python\n(.*?)```", CODECS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {"create_pool": lambda dsn, **options: make_pool(client, **options), "dsn": None}
+    for block in blocks:
+        exec(compile(block, str(CODECS_PAGE), "exec"), names)
+    await connection.execute("""
+        CREATE TYPE mood AS ENUM ('sad', 'happy');
+        CREATE TYPE address AS (street text, number int);
+        CREATE TABLE houses (address address);
+        INSERT INTO houses VALUES (('Main Street', 7));
+    """)
+    try:
+        await names["main"]()
+        async with client.connect(codecs=names["SHARED"]) as other:
+            assert await other.fetchval("SELECT address FROM houses") == names["Address"]("Main Street", 7)
+            assert await other.fetchval("SELECT address FROM houses", codecs=[names["AddressAsTuple"]]) == (
+                "Main Street",
+                7,
+            )
+    finally:
+        await connection.execute("DROP TABLE houses; DROP TYPE address; DROP TYPE mood")
