@@ -172,12 +172,13 @@ class Statement:
         parameter_oids, fields: its description.
         kind: what its first words say.
         registry: whose codecs it uses.
+        records_as_text: see `take_records_as_text`.
     """
 
     __slots__ = (
-        "_names", "_parse", "_record_class", "_records_as_text", "_result_formats", "_row_plans", "_variants",
+        "_names", "_parse", "_record_class", "_result_formats", "_row_plans", "_variants",
         "constant", "fields", "kind", "name", "parameter_count", "parameter_oids", "parameter_plan", "query",
-        "registry", "row_plan", "steps", "traits",
+        "records_as_text", "registry", "row_plan", "steps", "traits",
     )  # fmt: skip
 
     def __init__(
@@ -199,7 +200,7 @@ class Statement:
         self.parameter_plan: ParameterPlan = plan_parameters(registry, parameter_oids)
         self._record_class = record_class
         self._variants: dict[int, Statement] = {}
-        self._records_as_text = False
+        self.records_as_text = False
         self._plan_rows(with_formats(registry, fields))
         self._names = b"\0" + name.encode() + b"\0"
         # A statement without a name goes with its own Parse, in one Sync group, and names its parameter types: another
@@ -218,7 +219,7 @@ class Statement:
 
     def take_records_as_text(self) -> None:
         """Ask for anonymous records as text from now on, since the server cannot send a member of them in binary."""
-        self._records_as_text = True
+        self.records_as_text = True
         self._plan_rows(
             tuple(
                 [
@@ -250,7 +251,7 @@ class Statement:
             variant = Statement(
                 self.query, self.name, self.parameter_oids, self.fields, registry, record_class, self.kind
             )
-            if self._records_as_text:
+            if self.records_as_text:
                 variant.take_records_as_text()
             self._variants[registry.generation] = variant
         return variant

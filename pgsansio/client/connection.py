@@ -621,13 +621,15 @@ class Connection(CopyMethods, CopyStreams):
         port.guard()
         if len(args) > MAX_ARGUMENTS:
             raise InterfaceError(f"the number of query arguments cannot exceed {MAX_ARGUMENTS}")
-        asked_again = False
+        asked_again = records_as_text = False
         while True:
             statement = frontend.cached(query, port.clock())
             if statement is None:
                 statement = await self._prepare(query)
             if codecs:
                 statement = self._with_codecs(statement, codecs)
+            if records_as_text and statement.binary_records:
+                statement.take_records_as_text()  # one that is prepared anew each time does not know it
             self._check_alone()
             try:
                 operation = frontend.execute(statement, args, max_rows, record_class)
@@ -644,7 +646,7 @@ class Connection(CopyMethods, CopyStreams):
                 return operation
             if repeated or not self._may_repeat(operation, statement):
                 raise self._failure(operation, query)
-            repeated = True
+            repeated, records_as_text = True, statement.records_as_text
 
     async def _prepare(self, query: str) -> Statement:
         """A statement for this text; several tasks that ask for the same one share the preparation."""
