@@ -14,12 +14,12 @@ bounds that are not 1. Read as array_out prints it, without the blanks that arra
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from math import prod
 from typing import Any, Final, TypeVar, cast
 
 from pgsansio.codecs.catalog import BY_NAME
-from pgsansio.codecs.codec import OutdatedTypeError, type_name
+from pgsansio.codecs.codec import MAX_ITEMS, OutdatedTypeError, items_of, type_name
 from pgsansio.enums import Format
 from pgsansio.kernel import Record
 from pgsansio.kernel.contract import NULL_LENGTH, Opcode, ValueCodec
@@ -227,9 +227,12 @@ def _flattener(element: ValueCodec) -> Callable[[object], tuple[list[Any], list[
     def flatten(value: object) -> tuple[list[Any], list[int]]:
         if not _is_container(type(value)):
             raise TypeError(f"a sized iterable container expected (got type {type_name(value)!r})")
-        container = cast("Iterable[Any]", value)
+        container = cast("Collection[Any]", value)
         depth = _depth(container, is_dimension) if is_element is None else _depth_above(container, is_element)
-        values = list(container)
+        # What contains itself is on two levels. All levels are kept, lest an identity is given twice.
+        levels: list[list[Any]] = [[container]]
+        known: set[int] = {id(container)}
+        values = items_of(container)
         sizes = [len(values)]
         while True:
             # By type, since there are few types even among many values.
@@ -240,10 +243,17 @@ def _flattener(element: ValueCodec) -> Callable[[object], tuple[list[Any], list[
                 return values, sizes
             if dimensions != {True}:
                 raise ValueError("non-homogeneous array")
-            parts: list[list[Any]] = list(map(list, values))
+            identities = set(map(id, values))
+            if not identities.isdisjoint(known):
+                raise ValueError("non-homogeneous array")
+            known |= identities
+            levels.append(values)
+            parts: list[list[Any]] = list(map(items_of, values))
             size = len(parts[0])
             if any(len(part) != size for part in parts):
                 raise ValueError("non-homogeneous array")
+            if len(values) * size > MAX_ITEMS:
+                raise ValueError(f"an array of more than {MAX_ITEMS} elements")
             sizes.append(size)
             values = [item for part in parts for item in part]
 

@@ -1,7 +1,8 @@
 """What the modules of this package build their ValueCodecs with."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from pgsansio.codecs.catalog import BY_NAME
 from pgsansio.enums import Format
@@ -9,15 +10,20 @@ from pgsansio.kernel.contract import Opcode, OutdatedTypeError, UnknownTypeError
 
 __all__ = [
     "CodecPair",
+    "MAX_ITEMS",
     "OutdatedTypeError",
     "UnknownTypeError",
     "codec_pair",
+    "items_of",
     "text_encoder",
     "type_name",
     "wrong_length",
 ]
 
 T = TypeVar("T")
+
+#: The server's arrays have at most as many elements (MaxArraySize); a message has no room for many more of anything.
+MAX_ITEMS: Final = 2**27 - 1
 
 #: The codecs of one type: for the binary format, for the text format.
 CodecPair = tuple[ValueCodec, ValueCodec]
@@ -62,6 +68,26 @@ def text_encoder(
         return spell(decode(encode(value))).encode()
 
     return encode_as_text
+
+
+def items_of(value: Collection[T]) -> list[T]:
+    """The items of a container of anybody's making.
+
+    An iteration is followed only as far as the length says: one by index may have no end, where `__getitem__` was made
+    for fewer.
+
+    Raises:
+        ValueError: there are more, or more than MAX_ITEMS.
+    """
+    if type(value) is list or type(value) is tuple:
+        return list(value)
+    size = len(value)
+    if size > MAX_ITEMS:
+        raise ValueError(f"{size} items are more than the maximum of {MAX_ITEMS}")
+    items = list(islice(value, size + 1))
+    if len(items) > size:
+        raise ValueError(f"this {type_name(value)} has more items than its length says, which is {size}")
+    return items
 
 
 def type_name(value: object) -> str:

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
-from pgsansio.codecs.codec import OutdatedTypeError, type_name
+from pgsansio.codecs.codec import OutdatedTypeError, items_of, type_name
 from pgsansio.codecs.literal import malformed, quoted, read_item
 from pgsansio.enums import Format
 from pgsansio.kernel import Record, row_plan
@@ -201,7 +201,7 @@ def _attributes(value: object, oid: int, name: str, names: tuple[str, ...]) -> S
                 raise OutdatedTypeError(f"{key!r} is not a valid element of composite type {name}", oid=oid)
         return [mapping.get(attribute) for attribute in names]
     elif is_sequence(value):
-        values = tuple(cast("Sequence[object]", value))
+        values = items_of(cast("Sequence[object]", value))
     else:
         raise TypeError(f"a list, tuple, Record or mapping expected (got type {type_name(value)!r})")
     if len(values) != len(names):

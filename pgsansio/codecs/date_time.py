@@ -20,6 +20,7 @@ import struct
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from functools import lru_cache
+from operator import index
 from typing import Any, Final
 
 from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name, wrong_length
@@ -164,7 +165,8 @@ def _time(microseconds: int, zone: timezone | None) -> time:
 
 def _since_midnight(value: Any) -> int:
     try:
-        seconds: int = value.hour * 3600 + value.minute * 60 + value.second
+        # A str would be multiplied, too.
+        seconds: int = index(value.hour) * 3600 + value.minute * 60 + value.second
         microseconds: int = value.microsecond
     except AttributeError:
         raise TypeError(f"expected a datetime.time instance, got '{type_name(value)}'") from None

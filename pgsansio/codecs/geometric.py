@@ -18,7 +18,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name, wrong_length
+from pgsansio.codecs.codec import MAX_ITEMS, CodecPair, codec_pair, text_encoder, type_name, wrong_length
 from pgsansio.codecs.floating import encode_float8
 from pgsansio.kernel.contract import Opcode
 from pgsansio.types import Box, Circle, Line, LineSegment, Path, Point, Polygon
@@ -186,6 +186,8 @@ def _decode_points(name: str, data: bytes, start: int) -> Sequence[Point]:
 def _encode_points(value: Any, name: str) -> bytes:
     try:
         count = len(value)
+        if count > MAX_ITEMS:
+            raise ValueError(f"a {name} of {count} points")
         points = [value[position] for position in range(count)]
     except (TypeError, LookupError):
         raise TypeError(f"a {name} is a sequence of points, not '{type_name(value)}'") from None

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name, wrong_length
+from pgsansio.codecs.codec import CodecPair, codec_pair, items_of, text_encoder, type_name, wrong_length
 from pgsansio.codecs.integer import decode_uint8, encode_int8, encode_uint8, whole_number
 from pgsansio.kernel.contract import Opcode
 
@@ -85,7 +85,7 @@ def _spell_tid(value: tuple[int, int]) -> str:
 def _items(name: str, value: Any, count: int) -> tuple[Any, ...]:
     if not isinstance(value, tuple | list):
         raise TypeError(f"list or tuple expected (got type {type(value)})")
-    items = tuple(cast("Sequence[Any]", value))
+    items = tuple(items_of(cast("Sequence[Any]", value)))
     if len(items) != count:
         raise ValueError(f"invalid number of elements in {name} tuple, expecting {count}")
     return items
@@ -141,7 +141,7 @@ def encode_snapshot(value: Any) -> bytes:
     xmin, xmax, transactions = _items("txid_snapshot", value, 3)
     if not isinstance(transactions, tuple | list):
         raise TypeError(f"list or tuple of transactions expected (got type {type_name(transactions)!r})")
-    numbers: tuple[Any, ...] = (xmin, xmax, *cast("Sequence[Any]", transactions))
+    numbers: tuple[Any, ...] = (xmin, xmax, *items_of(cast("Sequence[Any]", transactions)))
     count = len(numbers) - 2
     layout = _SNAPSHOTS.get(20 + 8 * count) or struct.Struct(f">i{2 + count}q")
     try:

@@ -6,6 +6,7 @@ The server's functions: int2send, int4send, int8send, oidsend, xidsend, cidsend,
 import operator
 import struct
 from collections.abc import Callable
+from decimal import Decimal
 from numbers import Number
 from typing import Any, Final, SupportsIndex, SupportsInt, cast
 
@@ -41,6 +42,9 @@ _pack_int4 = struct.Struct(">i").pack
 _pack_int8 = struct.Struct(">q").pack
 _pack_uint4 = struct.Struct(">I").pack
 _pack_uint8 = struct.Struct(">Q").pack
+
+#: More than any of these types has.
+_MAX_DIGITS: Final = 20
 
 
 def decode_int2(data: bytes) -> int:
@@ -144,6 +148,9 @@ def whole_number(value: object) -> int:
         return operator.index(cast(SupportsIndex, value))
     if not hasattr(value, "__int__"):
         raise TypeError(f"'{type_name(value)}' object cannot be interpreted as an integer")
+    if isinstance(value, Decimal) and Decimal.is_finite(value) and Decimal.adjusted(value) > _MAX_DIGITS:
+        # Ten characters may say 1E+999999999, and the integer would take minutes and 400 MB.
+        raise OverflowError(f"value of {Decimal.adjusted(value) + 1} digits is out of range")
     number = int(cast(SupportsInt, value))
     # Only of numbers: what compares by identity would never be equal to its integer.
     if isinstance(value, Number) and cast(object, value) != number:

@@ -110,7 +110,7 @@ def encode_cidr(value: Any) -> bytes:
     """
     if not isinstance(value, _Network):
         try:
-            value = ipaddress.ip_network(_plain(value))
+            value = ipaddress.ip_network(_plain(value, "network"))
         except IndexError:
             # An empty tuple.
             raise _no_address(value, "network") from None
@@ -118,7 +118,7 @@ def encode_cidr(value: Any) -> bytes:
 
 
 def _inet(value: Any) -> _Address | _Interface:
-    value = _plain(value)
+    value = _plain(value, "interface")
     try:
         return ipaddress.ip_address(value)
     except ValueError:
@@ -129,10 +129,13 @@ def _inet(value: Any) -> _Address | _Interface:
         raise _no_address(value, "interface") from None
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object, what: str) -> Any:
     """With exact integers: of others, such as enums, a network of `ipaddress` is made with a DeprecationWarning."""
     if isinstance(value, int):
         return int(value)
+    if isinstance(value, list | dict | set | frozenset):
+        # `ipaddress` would spell it out, however long it is.
+        raise ValueError(f"this {type_name(value)} does not appear to be an IPv4 or IPv6 {what}")
     if isinstance(value, tuple):
         return tuple([int(item) if isinstance(item, int) else item for item in cast("tuple[object, ...]", value)])
     return value

@@ -33,6 +33,8 @@ _ZERO: Final = Decimal(0)
 _MAX_SCALE: Final = 16383
 #: The weight is an int16, so the first digit is at most in the group of 10000**32767.
 _MAX_INTEGER_DIGITS: Final = 131072
+#: As many bits, or some less, has the greatest integer of so many digits.
+_MAX_INTEGER_BITS: Final = _MAX_INTEGER_DIGITS * 10 // 3
 
 #: Zeros before the point that are written out. With more the value keeps an exponent, 1E+131068: else ten bytes of a
 #: hostile server's would become 55 KB.
@@ -143,6 +145,9 @@ def encode_numeric(value: Any) -> bytes:
 
 
 def _decimal(value: Any) -> Decimal:
+    if isinstance(value, int) and int.bit_length(value) > _MAX_INTEGER_BITS:
+        # The time that Decimal takes grows with the square of the digits.
+        raise ValueError("cannot encode Decimal value into numeric: exponent is too large")
     try:
         return Decimal(value, _CONTEXT)
     except InvalidOperation:

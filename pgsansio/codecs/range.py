@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeGuard, cast
 
-from pgsansio.codecs.codec import type_name
+from pgsansio.codecs.codec import items_of, type_name
 from pgsansio.codecs.composite import is_sequence
 from pgsansio.codecs.literal import malformed, quoted, read_item
 from pgsansio.enums import Format
@@ -194,7 +194,7 @@ def _as_ranges(value: object) -> Sequence[Any]:
     """Raises TypeError: no sequence; str and bytes are none, either."""
     if type(value) is not list and (not is_sequence(value) or issubclass(type(value), Mapping)):
         raise TypeError(f"expected a sequence (got type {type_name(value)!r})")
-    return cast("Sequence[Any]", value)
+    return items_of(cast("Sequence[Any]", value))
 
 
 def _binary_multirange_encoder(range: ValueCodec) -> Callable[[Any], bytes]:

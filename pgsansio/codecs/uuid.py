@@ -31,7 +31,11 @@ def encode_uuid(value: Any) -> bytes:
         TypeError: neither. ValueError: a str that is no UUID.
     """
     if isinstance(value, uuid.UUID):
-        return value.bytes
+        data = value.bytes
+        # A subclass may have made it anew.
+        if type(data) is not bytes or len(data) != 16:  # pyright: ignore[reportUnnecessaryComparison]
+            raise TypeError(f"the bytes of this {type_name(value)} are not those of a UUID")
+        return data
     if not isinstance(value, str):
         raise TypeError(f"expected a uuid.UUID or str, got {type_name(value)}")
     if not 32 <= len(value) <= 36:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from pgsansio.codecs.catalog import BY_NAME
-from pgsansio.codecs.codec import CodecPair, codec_pair, text_encoder, type_name
+from pgsansio.codecs.codec import CodecPair, codec_pair, items_of, text_encoder, type_name
 from pgsansio.codecs.integer import encode_int2, encode_uint4
 from pgsansio.kernel.contract import Opcode
 
@@ -63,7 +63,7 @@ def _vector_pair(
         container: object = value
         if not _is_container(type(container)):
             raise TypeError(f"a sized iterable container expected (got type {type_name(value)!r})")
-        elements = [encode_element(item) for item in value]
+        elements = [encode_element(item) for item in items_of(value)]
         return _pack_header(1, 0, element_oid, len(elements), 0) + b"".join([length + item for item in elements])
 
     def decode_vector_text(data: bytes) -> list[int]:

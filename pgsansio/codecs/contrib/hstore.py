@@ -11,9 +11,10 @@ Text (hstore_out): `"a"=>"1", "b\""=>NULL`; everything but NULL is quoted, with 
 import re
 import struct
 from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import Any, Final
 
-from pgsansio.codecs.codec import type_name
+from pgsansio.codecs.codec import items_of, type_name
 from pgsansio.codecs.contrib.extension_type import ExtensionType
 from pgsansio.codecs.text import encode_text
 from pgsansio.kernel.contract import NULL_LENGTH
@@ -107,12 +108,11 @@ def _pairs(value: Any) -> Collection[tuple[Any, Any]]:
     if hasattr(value, "items"):
         return [_two(item) for item in value.items()]
     # An iterator can be read once only, and an argument may have to be encoded again.
-    len(value)
-    return [_two(item) for item in value]
+    return [_two(item) for item in items_of(value)]
 
 
 def _two(item: Iterable[Any]) -> tuple[Any, Any]:
-    pair = tuple(item)
+    pair = tuple(islice(item, 3))
     if len(pair) < 2:
         raise ValueError(f"need more than {len(pair)} value{'' if len(pair) == 1 else 's'} to unpack")
     if len(pair) > 2:

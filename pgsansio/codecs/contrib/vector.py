@@ -22,12 +22,12 @@ may be other than zero.
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Mapping, Set, Sized
+from collections.abc import Callable, Collection, Iterable, Mapping, Set, Sized
 from math import isfinite, isnan
 from types import ModuleType
 from typing import Any, Final, cast
 
-from pgsansio.codecs.codec import text_encoder, type_name
+from pgsansio.codecs.codec import items_of, text_encoder, type_name
 from pgsansio.codecs.contrib.extension_type import ExtensionType
 from pgsansio.codecs.floating import decode_float4_text
 from pgsansio.types.sparse_vector import SparseVector
@@ -76,7 +76,7 @@ def _numbers(value: object) -> list[Any]:
         if type(numbers) is list:
             return list(cast("Iterable[Any]", numbers))
     elif _is_sequence(type(value)):
-        return list(cast("Iterable[Any]", value))
+        return items_of(cast("Collection[Any]", value))
     raise TypeError(f"a sequence of numbers is expected (got type {type_name(value)})")
 
 

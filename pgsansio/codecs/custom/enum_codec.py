@@ -89,7 +89,7 @@ class EnumCodec:
             return self._members[data]
         except KeyError:
             label = data.decode()
-            raise ValueError(f"{label!r} is not a label of {self.enum_class.__name__}") from None
+            raise ValueError(f"{label[:40]!r} is not a label of {self.enum_class.__name__}") from None
 
     def _encode(self, value: Any) -> bytes:
         if isinstance(value, self.enum_class):

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, cast
 
 from pgsansio.enums import Format
@@ -25,6 +26,12 @@ _MAX_SHAPES: Final = 512
 
 #: Characters of a refused argument in an error's text.
 _MAX_REPR: Final = 40
+
+#: Characters of a text that decide on its quotes.
+_MAX_QUOTED: Final = 4096
+
+#: Of a list of arguments that is too long so many more are counted, for its error.
+_MAX_SURPLUS: Final = 65536
 
 _EXHAUSTED: Final = object()
 
@@ -121,7 +128,8 @@ class ParameterPlan:
         where = _TEXTS[kind].element.format(n=number)
         if not _is_sequence(element):
             raise DataError(f"invalid input in {where}: expected a sequence, got {type(element).__name__}")
-        values = tuple(cast("Sequence[object]", element))
+        # Not far beyond the parameters: by index there may be no end.
+        values = tuple(islice(cast("Sequence[object]", element), _MAX_SURPLUS + len(self.codecs)))
         if len(values) != len(self.codecs):
             if kind == MANY:
                 raise argument_count_error(len(self.codecs), len(values))
@@ -176,10 +184,27 @@ def _is_sequence(element: object) -> bool:
 
 def _cut_repr(value: object) -> str:
     try:
-        text = repr(value)
+        text = _repr_start(value, _MAX_REPR + 1)
     except Exception:
         text = object.__repr__(value)
     return f"{text[:_MAX_REPR]}..." if len(text) > _MAX_REPR else text
+
+
+def _repr_start(value: object, size: int) -> str:
+    """repr(value), or at least `size` characters of its beginning: all of a refused list of millions would take longer
+    than encoding it."""
+    if type(value) is str or type(value) is bytes:
+        return repr(value[:_MAX_QUOTED])
+    if type(value) is list or type(value) is tuple:
+        items = cast("Sequence[object]", value)
+        opening, closing = ("[", "]") if type(value) is list else ("(", ",)" if len(items) == 1 else ")")
+        text = opening
+        for item in items:
+            text += ("" if text == opening else ", ") + _repr_start(item, size - len(text))
+            if len(text) >= size:
+                return text
+        return text + closing
+    return repr(value)
 
 
 def _too_long() -> InterfaceError:
