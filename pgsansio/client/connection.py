@@ -388,6 +388,7 @@ class Connection(CopyMethods, CopyStreams):
         if info is not None:
             await self._port.checkpoint()
             return info
+        self._check_alone()
         operation = frontend.introspect_name(schema, typename)
         await self._finish(operation)
         if operation.error is not None:
@@ -800,7 +801,7 @@ class Connection(CopyMethods, CopyStreams):
                 wanted |= {reason.oid}
             if not wanted and decoded == len(operation.rows):
                 # Whatever can be known of its types is known, and the value still contradicts that.
-                operation.error = InvalidValueError(f"cannot decode a value of a result: {reason}")
+                operation.error = _undecodable(reason)
                 operation.rows = []
                 return
             while wanted:
@@ -1062,7 +1063,7 @@ class Connection(CopyMethods, CopyStreams):
         error = operation.error
         assert error is not None
         if isinstance(error, RowsKept):  # of rows that are none of a statement's of the user
-            return InvalidValueError(f"cannot decode a value of a result: {error.reason}")
+            return _undecodable(error.reason)
         if isinstance(error, PostgresError) and error.sqlstate is not None and error.query is None:
             error.query = query
             if error.sqlstate in ("42601", "42P18") and error.hint is None:
@@ -1234,3 +1235,13 @@ def check_record_class(record_class: object) -> None:
         raise InterfaceError("record_class is expected to be a subclass of asyncpg.Record")
     if record_class.__new__ is not Record.__new__ or record_class.__init__ is not Record.__init__:
         raise InterfaceError("record_class must not redefine __new__ or __init__")
+
+
+def _undecodable(reason: UnknownTypeError | OutdatedTypeError) -> InvalidValueError:
+    """What the user is told about a value that still contradicts all that can be known of its types."""
+    # The last of the kernel's notes says which column it was, those before where in the value.
+    *within, column = getattr(reason, "__notes__", ("of a result",))
+    error = InvalidValueError(f"cannot decode a value {column}: {reason}")
+    for note in within:
+        error.add_note(note)
+    return error
