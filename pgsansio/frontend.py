@@ -25,6 +25,7 @@ from pgsansio.engine.operations import (
     DISCARDS_ROWS,
     ENDS,
     EXCLUSIVE,
+    FOLLOWS,
     INTERNAL,
     SYNC,
     Batch,
@@ -533,13 +534,13 @@ class Frontend(Session):
         """
         query = introspection.types_by_oid(self._server_major())
         statement = _introspection(query, introspection.PARAMETER_OIDS)
-        return self.execute(statement, (sorted(oids),), traits=INTERNAL)
+        return self.execute(statement, (sorted(oids),), traits=FOLLOWS)
 
     def introspect_name(self, schema: str | None, typename: str) -> Operation:
         """Ask the database about a type by its name; None for the schema: the one that the session finds it in."""
         query = introspection.types_by_name(self._server_major())
         statement = _introspection(query, introspection.NAME_PARAMETER_OIDS)
-        return self.execute(statement, introspection.name_arguments(schema, typename), traits=INTERNAL)
+        return self.execute(statement, introspection.name_arguments(schema, typename))
 
     def _server_major(self) -> int:
         try:

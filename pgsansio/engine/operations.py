@@ -41,6 +41,8 @@ EXCLUSIVE: Final = 16
 ENDS: Final = 64
 #: The library's own: not subject to the rules for concurrent use in transactions.
 INTERNAL: Final = 32
+#: It goes on with what a task has begun: never refused, where only one task may go on; others are.
+FOLLOWS: Final = 128
 
 
 _PENDING: Final = Outcome.PENDING

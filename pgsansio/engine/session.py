@@ -31,6 +31,7 @@ from pgsansio.engine.operations import (
     DISCARDS_ROWS,
     ENDS,
     EXCLUSIVE,
+    FOLLOWS,
     INTERNAL,
     SYNC,
     Batch,
@@ -263,7 +264,7 @@ class Session:
                 "cannot perform operation: a type codec may not use the connection that it decodes for"
             )
         active = self._active
-        if active and not traits & INTERNAL and not self.may_join:
+        if active and not traits & (INTERNAL | FOLLOWS) and not self.may_join:
             raise InterfaceError(
                 "cannot perform operation: another operation is in progress",
                 hint="In a transaction a connection serves one task at a time; use a connection for each task, "

@@ -150,6 +150,29 @@ def test_databases_do_not_share_what_was_learned() -> None:
     assert cluster.questions == other.questions == [(MOOD,)]
 
 
+@pytest.mark.parametrize("query", [GOODS, typed(RECORD, members((MOOD, b"good")))])
+def test_in_a_transaction_others_are_refused_while_a_question_is_under_way(query: str) -> None:
+    # And not the task that asks, when it goes on.
+    loop, cluster, (connection,) = pool_world()
+
+    async def use() -> object:
+        async with connection.transaction():
+            value = await connection.fetchval(query)
+            assert await connection.fetchval("SELECT 7") == 7
+            return value
+
+    task = loop.start(use())
+    while not cluster.questions:
+        loop.step()
+    calls = (connection.fetchval("SELECT 5"), connection.load_types("mood"), connection.execute("INSERT 1"))
+    others = [loop.start(call) for call in calls]
+    loop.run()
+    assert task.result() in (["good", "bad"], ("good",))
+    for refused in others:
+        with pytest.raises(InterfaceError, match="another operation is in progress"):
+            refused.result()
+
+
 # What was known is outdated
 
 
