@@ -4,12 +4,18 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from benchmarks import bench_types
 from benchmarks.__main__ import main
+from benchmarks.bench_types import Times
 from benchmarks.report import Result, Round, as_json, growth_table, main_table, memory_table
+from benchmarks.type_cases import CASES, TypeCase
+from pgsansio.codecs.builtin import PREFERRED
+from pgsansio.codecs.catalog import BY_NAME, BY_OID
 from tests.support.servers import Server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,3 +106,80 @@ def test_memory_is_a_median() -> None:
     rounds = [Round(1, 1.0, 1.0, peak, peak / 2) for peak in (3.0, 1.0, 2.0)]
     assert memory_table([Result("memory", "asyncpg", 200_000, rounds)]).split()[-2:] == ["2.0", "1.0"]
     assert memory_table(results()) == ""
+
+
+# types
+
+
+def test_every_type_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {BY_OID[oid].name for oid in PREFERRED} <= CASES.keys()
+
+    bench_types.main(["--rows", "2", "--rounds", "1", "--seconds", "0"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:28].rstrip() for line in lines[2 : 2 + len(CASES)]] == list(CASES)
+    # Both directions of both: two numbers and a ratio each.
+    int4 = next(line for line in lines if line.startswith("int4 "))
+    assert int4.count("(") == 2
+    assert next(line for line in lines if line.startswith("record ")).split()[-3:] == ["-", "-", "-"]
+
+
+@pytest.mark.parametrize(("name", "status"), [("text", 0), ("int4", 1)])
+def test_what_is_slow_needs_a_reason(
+    name: str, status: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [name, "--slow", "--rows", "2", "--rounds", "1", "--seconds", "0"]
+    monkeypatch.setattr(bench_types, "LIMIT", float("inf"))
+    assert bench_types.main(arguments) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    monkeypatch.setattr(bench_types, "LIMIT", float("-inf"))
+    assert bench_types.main(arguments) == status
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith(f"{name} ")
+    assert lines[4].startswith("! nobody has said why:" if status else "! nothing is done but")
+    assert lines[5] == f"  {name}"
+
+
+def test_an_unknown_type_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        bench_types.main(["int4", "nothing"])
+    assert "unknown: nothing; there are: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("functions", "text"),
+    [
+        ((str.swapcase, str), "asyncpg did not write"),
+        ((str, str.swapcase), "ours 'tsuYd', asyncpg's 'TSUyD'"),
+    ],
+)
+def test_a_type_that_differs_is_not_measured(
+    functions: tuple[Any, Any], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def value(source: Random) -> str:
+        return "tsuYd"
+
+    monkeypatch.setitem(CASES, "text", TypeCase("text", BY_NAME["text"].oid, value, functions=functions))
+    with pytest.raises(AssertionError, match=text):
+        bench_types.main(["text", "--rows", "2", "--rounds", "1", "--seconds", "0"])
+
+
+def test_what_is_slow_is_marked() -> None:
+    assert Times([8.0, 2.0, 6.0], [2.0, 2.0, 1.0]).columns() == ("6", "2", "4.0 (1.0-6.0)")
+    assert Times([9.0], [2.0]).columns() == ("9", "2", "4.5 (4.5-4.5) !")
+    assert Times([9.0], []).columns() == ("9", "-", "-")
+    assert Times([], []).columns() == ("-", "-", "-")
+
+
+def test_types_run_under_pytest_benchmark() -> None:
+    command = [sys.executable, "-m", "pytest", "benchmarks/test_types.py", "-q", "-k", "record or line"]
+    finished = subprocess.run(
+        [*command, "--benchmark-disable", "-p", "no:cacheprovider"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
+    # line both ways; a record is no argument.
+    assert "3 passed, 1 skipped" in finished.stdout
