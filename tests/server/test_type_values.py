@@ -1,4 +1,4 @@
-"""Values of every type through a real server, both ways, judged by what the server prints, and beside asyncpg's.
+"""Values of every type on a real server: both ways, judged by what it prints of them, and beside asyncpg's.
 
 `PGSANSIO_TEST_EXAMPLES` says how many values of each type are sent (see `tests.support.type_values`).
 """
