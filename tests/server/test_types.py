@@ -456,6 +456,83 @@ async def test_round_numbers_have_no_exponent(connection: Any, text: str) -> Non
     assert str(read) == text
 
 
+class Whole:
+    def __int__(self) -> int:
+        return 7
+
+
+class Index:
+    def __index__(self) -> int:
+        return 7
+
+
+class Real:
+    def __float__(self) -> float:
+        return 1.5
+
+
+@pytest.mark.checklist("15 int2 int4 int8", "15 float4 float8")
+async def test_what_can_become_a_number(connection: Any) -> None:
+    for type_name in ("int2", "int4", "int8", "oid", "xid8"):
+        assert await connection.fetchval(f"SELECT $1::{type_name}", Whole()) == 7
+    for type_name in ("int2", "int4", "int8"):
+        assert await connection.fetchval(f"SELECT $1::{type_name}", Index()) == 7
+    for type_name in ("float4", "float8"):
+        assert await connection.fetchval(f"SELECT $1::{type_name}", Real()) == 1.5
+
+
+@pytest.mark.checklist("15 int2 int4 int8", "15 float4 float8", "15 arrays")
+async def test_numbers_of_numpy(client: Client, connection: Any) -> None:
+    numpy = pytest.importorskip("numpy")
+    for type_name, value in (
+        ("int2", numpy.uint8(7)),
+        ("int8", numpy.int64(7)),
+        ("oid", numpy.int32(7)),
+        ("float8", numpy.float32(7)),
+        ("float4", numpy.float64(7)),
+    ):
+        assert await connection.fetchval(f"SELECT $1::{type_name}", value) == 7
+    assert await connection.fetchval("SELECT $1::float8[]", numpy.array([1.5, 2])) == [1.5, 2]
+    assert await connection.fetchval("SELECT $1::int4[]", numpy.array([[1, 2], [3, 4]])) == [[1, 2], [3, 4]]
+    with pytest.raises(client.DataError, match="a boolean is required"):
+        await connection.fetchval("SELECT $1::bool", numpy.bool_(True))
+
+
+@pytest.mark.checklist("15 pg_mcv_list", "15 reg* refcursor aclitem pg_node_tree unknown")
+async def test_statistics_and_trees(connection: Any) -> None:
+    await connection.execute("""
+        CREATE TEMP TABLE t AS SELECT g / 10 AS a, g / 10 AS b FROM generate_series(1, 100) AS g;
+        CREATE STATISTICS pg_temp.s ON a, b FROM t;
+        ANALYZE t;
+    """)
+    numbers, dependencies, most_common = await connection.fetchrow(
+        "SELECT stxdndistinct, stxddependencies, stxdmcv FROM pg_statistic_ext_data"
+    )
+    assert [type(value) for value in (numbers, dependencies, most_common)] == [str, str, bytes]
+    assert "1 => 2" in dependencies
+    tree = await connection.fetchval("SELECT proargdefaults FROM pg_proc WHERE proargdefaults IS NOT NULL LIMIT 1")
+    assert tree.startswith("({CONST")
+
+
+@pytest.mark.checklist("15 pseudo-types")
+async def test_pseudo_types(client: Client, connection: Any) -> None:
+    assert await connection.fetchval("SELECT NULL::anyelement") is None
+    assert await connection.fetchval("SELECT $1::anyelement", None) is None
+    for type_name in ("trigger", "language_handler", "event_trigger"):
+        with pytest.raises(client.FeatureNotSupportedError, match=f"cannot accept a value of type {type_name}"):
+            await connection.fetchval(f"SELECT NULL::{type_name}")
+
+
+@pytest.mark.checklist("15 pseudo-types")
+@pytest.mark.differs(
+    asyncpg="cannot read columns of type `anyarray`: `InternalClientError`.", ours="reads them, as text."
+)
+async def test_columns_of_any_array(connection: Any) -> None:
+    await connection.execute("CREATE TEMP TABLE t AS SELECT g / 50 AS a FROM generate_series(1, 99) AS g; ANALYZE t")
+    query = "SELECT most_common_vals FROM pg_stats WHERE tablename = 't' AND attname = 'a'"
+    assert await connection.fetchval(query) == "{1,0}"
+
+
 # What asyncpg loses or makes up
 
 
