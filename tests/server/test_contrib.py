@@ -4,6 +4,7 @@ They are in a schema that no search_path names. Skipped where the server has the
 """
 
 import contextlib
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -121,6 +122,25 @@ async def test_declared_types(client: Client) -> None:
         await comes_back(connection, f"{cube}.cube", Cube((1, 2), (3, 4)))
         await connection.execute("CREATE TYPE pg_temp.cube AS (a int)")
         assert tuple(await connection.fetchval("SELECT row(1)::pg_temp.cube")) == (1,)
+
+
+@pytest.mark.checklist("K-1")
+async def test_pgvector_as_its_own_package_sets_it(client: Client) -> None:
+    def encode(value: list[float]) -> bytes:
+        return struct.pack(f">HH{len(value)}f", len(value), 0, *value)
+
+    def decode(data: bytes) -> list[float]:
+        count, _ = struct.unpack_from(">HH", data)
+        return list(struct.unpack_from(f">{count}f", data, 4))
+
+    async with installed(client, "vector") as schema, client.connect() as connection:
+        await connection.set_type_codec("vector", schema=schema, encoder=encode, decoder=decode, format="binary")
+        with pytest.raises(ValueError, match=r"^unknown type: public\.vector$"):
+            await connection.set_type_codec("vector", schema="public", encoder=encode, decoder=decode, format="binary")
+        await comes_back(connection, f"{schema}.vector", [1.0, -0.5])
+        await connection.execute(f"CREATE TEMP TABLE items (id int, embedding {schema}.vector(2))")
+        await connection.executemany("INSERT INTO items VALUES ($1, $2)", [(1, [1, 2]), (2, None)])
+        assert await connection.fetch("SELECT * FROM items ORDER BY id") == [(1, [1.0, 2.0]), (2, None)]
 
 
 @pytest.mark.differs(asyncpg="reads pgvector's types as `str`.", ours="`PGVECTOR` declares lists for them.")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.clients import Client
+from tests.support.statements import statements
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -454,6 +455,19 @@ async def test_numbers_keep_their_digits(connection: Any) -> None:
 async def test_round_numbers_have_no_exponent(connection: Any, text: str) -> None:
     read = await connection.fetchval("SELECT $1::text::numeric", text)
     assert str(read) == text
+
+
+@pytest.mark.checklist("15 int2 int4 int8", "15 text varchar bpchar name xml cstring", "E-3")
+async def test_refused_arguments_are_not_sent(client: Client, connection: Any) -> None:
+    async with connection.transaction():
+        assert await connection.fetchrow("SELECT $1::int4, $2::text", 1, "x") == (1, "x")
+        async with statements(client, connection) as executed:
+            for arguments in (("1", "x"), (1, 2), ([1], "x"), (object(), "x")):
+                with pytest.raises(client.DataError) as caught:
+                    await connection.fetchrow("SELECT $1::int4, $2::text", *arguments)
+                assert (caught.value.sqlstate, isinstance(caught.value, client.PostgresError)) == ("22000", True)
+        assert executed == []
+        assert await connection.fetchval("SELECT 1") == 1
 
 
 class Whole:
