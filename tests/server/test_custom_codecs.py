@@ -417,6 +417,72 @@ async def test_what_they_raise(client: Client, connection: Any) -> None:
     assert await connection.fetchval("SELECT 'x'") == "x"
 
 
+@pytest.mark.checklist("K-2")
+@pytest.mark.parametrize(
+    ("type_name", "length"),
+    [("date", 1), ("time", 1), ("timestamp", 1), ("timestamptz", 1), ("timetz", 2), ("interval", 3)],
+)
+async def test_tuples_of_another_length(client: Client, connection: Any, type_name: str, length: int) -> None:
+    await set_codec(connection, type_name, format="tuple")
+    with pytest.raises(
+        client.DataError, match=rf"tuple encoder: expecting {length} element\S* in tuple, got {length + 1}"
+    ):
+        await connection.fetchval(f"SELECT $1::{type_name}", (1,) * (length + 1))
+    assert await connection.fetchval(f"SELECT $1::{type_name}", (1,) * length) == (1,) * length
+
+
+@pytest.mark.differs(
+    asyncpg="lets the server refuse a tuple of the wrong length for a composite type, which aborts the transaction.",
+    ours="It is a `DataError` before anything is sent.",
+)
+async def test_attributes_that_are_missing(client: Client, connection: Any, temporary: str) -> None:
+    await connection.execute("CREATE TYPE pg_temp.pair AS (a int, b text)")
+    await set_codec(connection, "pair", temporary, encoder=lambda value: (value,), format="tuple")
+    with pytest.raises(client.DataError, match="wrong number of columns: 1, expected 2"):
+        await connection.fetchval("SELECT $1::pg_temp.pair", 5)
+
+
+@pytest.mark.differs(
+    asyncpg="notices when a value is written that a codec has no encoder: `InternalClientError`.",
+    ours="`TypeCodec(encoder=None)` is for values that are only read; writing one is an `UnsupportedClientFeatureError`.",
+)
+async def test_one_way_only(client: Client, connection: Any) -> None:
+    await set_codec(connection, "int4", encoder=None, decoder=len)
+    assert await connection.fetchval("SELECT 1234") == 4
+    with pytest.raises(client.UnsupportedClientFeatureError, match="the custom codec of type integer has no encoder"):
+        await connection.fetchval("SELECT $1::int4", 1)
+    assert await connection.fetchval("SELECT $1::int4", None) is None
+
+
+@pytest.mark.differs(
+    asyncpg="sets what cannot be called as a codec, and fails when it is used.", ours="It is a `TypeError` at once."
+)
+async def test_what_is_no_function(connection: Any) -> None:
+    with pytest.raises(TypeError, match="decoder must be callable, got str"):
+        await set_codec(connection, "int4", decoder="len")
+    assert await connection.fetchval("SELECT $1::int4", 1) == 1
+
+
+@pytest.mark.checklist("K-6")
+async def test_formats_of_the_librarys_codecs(client: Client, connection: Any) -> None:
+    with pytest.raises(
+        client.InterfaceError, match=r"invalid `format` argument, expected 'text' or 'binary', got 'tuple'"
+    ):
+        await connection.set_builtin_type_codec("int4", schema="pg_catalog", codec_name="text", format="tuple")
+
+
+@pytest.mark.differs(
+    asyncpg="raises an `AssertionError` from its own code if a type's bytes are not what `codec_name` says.",
+    ours="They are an `InvalidValueError`, a `DataError` that names the column.",
+)
+async def test_a_type_that_is_not_like_the_other(client: Client, connection: Any, temporary: str) -> None:
+    await connection.execute("CREATE TYPE pg_temp.mood AS ENUM ('sad')")
+    await connection.set_builtin_type_codec("mood", schema=temporary, codec_name="pg_contrib.hstore")
+    with pytest.raises(client.DataError, match=r"cannot decode column 1 \('mood'\)"):
+        await connection.fetchval("SELECT 'sad'::pg_temp.mood")
+    assert await connection.fetchval("SELECT 1") == 1
+
+
 # Software that uses them
 
 
