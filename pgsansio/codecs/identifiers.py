@@ -138,7 +138,8 @@ def encode_snapshot(value: Any) -> bytes:
     Raises:
         TypeError: neither, or what is in it is no integer. ValueError: not three. OverflowError: out of range.
     """
-    xmin, xmax, transactions = _items("txid_snapshot", value, 3)
+    ordinary = value.__class__ is tuple and len(value) == 3
+    xmin, xmax, transactions = value if ordinary else _items("txid_snapshot", value, 3)
     if not isinstance(transactions, tuple | list):
         raise TypeError(f"list or tuple of transactions expected (got type {type_name(transactions)!r})")
     numbers: tuple[Any, ...] = (xmin, xmax, *items_of(cast("Sequence[Any]", transactions)))
