@@ -311,17 +311,21 @@ def _nameless(oid: int) -> TypeInfo:
     return TypeInfo(oid, f"type {oid}", "unknown", f"type {oid}", TypeKind.BASE, has_binary=False)
 
 
-def _composites(catalog: TypeCatalog, oids: Iterable[int]) -> list[int]:
-    """Which of these types, and of what they are made of, are composite."""
-    waiting = set(oids)
-    found: list[int] = []
+def _with_parts(catalog: TypeCatalog, oids: Iterable[int]) -> list[TypeInfo]:
+    """What is known of these types, and of what they are made of."""
+    waiting = list(oids)
+    found: dict[int, TypeInfo] = {}
     while waiting:
         info = catalog.info(waiting.pop())
-        if info is not None:
-            waiting.update(parts_of(info))
-            if info.kind is TypeKind.COMPOSITE:
-                found.append(info.oid)
-    return found
+        if info is not None and info.oid not in found:
+            found[info.oid] = info
+            waiting += parts_of(info)
+    return list(found.values())
+
+
+def _is_gone(catalog: TypeCatalog, oid: int) -> bool:
+    """Whether this type, or one that it is made of, is none of the database's."""
+    return any(info == _nameless(info.oid) for info in _with_parts(catalog, [oid]))
 
 
 def _weak(method: Callable[[], None]) -> Callable[[], None]:
@@ -587,7 +591,13 @@ class Frontend(Session):
         absent = [oid for oid in absent if catalog.info(oid) is None]
         self._learn(map(_nameless, absent))
         try:
-            codecs = tuple([registry.codec_in(codec.oid, codec.format, codec.name) for codec in plan.codecs])
+            codecs = tuple(
+                [
+                    # Of a type that was dropped meanwhile nothing better is known than what the plan has.
+                    codec if _is_gone(catalog, codec.oid) else registry.codec_in(codec.oid, codec.format, codec.name)
+                    for codec in plan.codecs
+                ]
+            )
             plan = operation.row_plan = row_plan(plan.names, codecs, plan.record_class)
             data = kept.data
             position, error = decode_rows(plan, data, 0, len(data), operation.rows, sys.maxsize)
@@ -630,7 +640,8 @@ class Frontend(Session):
         if error.sqlstate == _DATATYPE_MISMATCH and function in _OTHER_ATTRIBUTES:
             # A composite argument has other attributes than the type.
             catalog = self.registry.catalog
-            composites = _composites(catalog, statement.parameter_oids)
+            infos = _with_parts(catalog, statement.parameter_oids)
+            composites = [info.oid for info in infos if info.kind is TypeKind.COMPOSITE]
             catalog.forget(composites)
             return bool(composites)
         return False

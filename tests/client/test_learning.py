@@ -325,6 +325,24 @@ def test_in_a_transaction_that_is_not_learned() -> None:
     assert loop.finish(other.fetchval(typed(RECORD, members((MOODS, array(MOOD, b"good")))))) == (["good"],)
 
 
+@pytest.mark.parametrize("gone", [[PAIR], [PAIRS], [PAIR, PAIRS]])
+def test_a_type_that_is_dropped_before_its_values_are_understood(gone: list[int]) -> None:
+    loop, cluster, (connection,) = pool_world()
+    assert loop.finish(connection.fetchval(PAIRS_OF_TWO)) == [(1, 2)]
+    task = loop.start(connection.fetchval(PAIRS_OF_THREE))
+    while cluster.typed < 2:
+        loop.step()
+    for oid in gone:
+        del cluster.types[oid]
+    if gone == [PAIRS]:  # another connection has found out what became of the other one
+        connection.type_catalog.forget([PAIR])
+    loop.run()
+    # Its bytes are no answer.
+    with pytest.raises(InvalidValueError, match="3 attributes instead of 2"):
+        task.result()
+    assert loop.finish(connection.fetchval(GOODS)) == ["good", "bad"]
+
+
 # Rows that were kept
 
 KEPT = [
