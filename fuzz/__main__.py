@@ -12,14 +12,24 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from fuzz import fuzz_backend_bytes, fuzz_codecs, fuzz_conninfo, fuzz_frontend_bytes, fuzz_rows, fuzz_startup_bytes
+from fuzz import (
+    fuzz_backend_bytes,
+    fuzz_codecs,
+    fuzz_conninfo,
+    fuzz_frontend_bytes,
+    fuzz_introspection,
+    fuzz_literals,
+    fuzz_rows,
+    fuzz_startup_bytes,
+)
 from fuzz.limits import execute, no_hangs
 
 CORPUS = Path(__file__).parent / "corpus"
 TARGETS: dict[str, ModuleType] = {
     module.__name__.removeprefix("fuzz.fuzz_"): module
     for module in (
-        fuzz_backend_bytes, fuzz_startup_bytes, fuzz_frontend_bytes, fuzz_rows, fuzz_codecs, fuzz_conninfo,
+        fuzz_backend_bytes, fuzz_startup_bytes, fuzz_frontend_bytes, fuzz_rows, fuzz_codecs, fuzz_literals,
+        fuzz_introspection, fuzz_conninfo,
     )
 }  # fmt: skip
 #: So many different findings of one target, and the rest of its time is better spent on mending them.

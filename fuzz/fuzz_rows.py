@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from fuzz.choices import pick
 from fuzz.mutation import mutated
-from pgsansio.codecs import Registry, plan_rows
+from pgsansio.codecs import plan_rows
 from pgsansio.enums import Format
 from pgsansio.errors import InvalidValueError, ProtocolError
 from pgsansio.kernel import Record, decode_copy, decode_rows
-from pgsansio.kernel.contract import OutdatedTypeError, RowPlan
+from pgsansio.kernel.contract import OutdatedTypeError, RowPlan, UnknownTypeError
 from pgsansio.messages.backend import FieldDescription
+from tests.support.every_codec import registry
 
 __all__ = ["PREFIX_BYTES", "mutate", "target"]
 
@@ -24,6 +25,14 @@ PREFIX_BYTES: Final = 6
 _OIDS: Final = (
     16, 17, 18, 19, 20, 21, 23, 25, 26, 700, 701, 1043, 1082, 1083, 1114, 1184, 1186, 1266, 1700, 2950, 114, 3802,
     1000, 1005, 1007, 1009, 1016, 1021, 1115, 1231, 2951, 3807, 999_999,
+    # Ranges, multiranges, anonymous records, and made-up types around some of the above.
+    3904, 3906, 3910, 4451, 4532, 2249, 2287, 600, 718, 3614, 869, 22, 1560,
+    *(
+        info.oid
+        for name in ("int4", "text", "numeric", "timestamptz", "hstore", "color")
+        for kind in ("row", "rows", "range", "multirange", "domains")
+        if (info := registry().catalog.find("public", f"{name}_{kind}")) is not None
+    ),
 )  # fmt: skip
 _COLUMNS: Final = 4
 #: Rows, of one column of four bytes, that make the kernel generate a decoder.
@@ -60,7 +69,7 @@ def target(data: bytes) -> None:
 @lru_cache(64)
 def _plan(oids: tuple[int, ...], wire_format: Format, copy: bool, *, warm: bool) -> RowPlan:
     fields = [FieldDescription(f"c{oid}", 0, 0, oid, -1, -1, wire_format) for oid in oids]
-    plan = plan_rows(Registry(), fields, Record)
+    plan = plan_rows(registry(), fields, Record)
     if warm:
         row = struct.pack(">H", len(oids)) + b"\xff\xff\xff\xff" * len(oids)
         if not copy:
@@ -78,7 +87,7 @@ def _outcome(decode: Any) -> tuple[object, ...]:
         return ("ProtocolError",)
     if error is None:
         return (position,)
-    assert isinstance(error, InvalidValueError | OutdatedTypeError), repr(error)
+    assert isinstance(error, InvalidValueError | OutdatedTypeError | UnknownTypeError), repr(error)
     return (position, str(error), type(error.__cause__))
 
 
@@ -148,7 +157,7 @@ def _row(plan: RowPlan, values: list[bytes | None], rows: list[Any]) -> Exceptio
     for number, (codec, name, value) in enumerate(zip(plan.codecs, plan.names, values, strict=True), 1):
         try:
             decoded.append(None if value is None else codec.decode(value))
-        except OutdatedTypeError as error:
+        except (OutdatedTypeError, UnknownTypeError) as error:
             return error
         except ValueError as error:
             refusal = InvalidValueError(f"cannot decode column {number} ({name!r}) of type {codec.name}: {error}")

@@ -332,7 +332,8 @@ def _read_row(row: Iterable[object]) -> tuple[TypeInfo, bool]:
 
 
 def _one(kind: type[T], value: object) -> T:
-    if not isinstance(value, kind):
+    # Exactly: True is no oid.
+    if type(value) is not kind:
         raise ValueError(f"there is a value of type {type_name(value)} instead of {kind.__name__}")
     return value
 

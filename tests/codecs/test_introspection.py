@@ -180,6 +180,7 @@ HOSTILE: dict[str, list[Any]] = {
     "unknown kind": [row(100_001, "x")],
     "no kind": [row(100_001, "")],
     "kind of another type": [row(100_001, kind=["e"])],  # type: ignore[arg-type]
+    "an oid that is a bool": [row(True)],
     "an array of nothing": [row(100_001, "a")],
     "an enum of something": [row(100_001, "e", 23)],
     "an array of arrays": [row(100_001, "a", 1007)],
