@@ -190,6 +190,43 @@ async def test_of_a_single_query(client: Client, schema: str) -> None:
         assert await connection.fetchval("SELECT array_agg(n ORDER BY n) FROM t") == [8, 9, 10]
 
 
+@pytest.mark.differs(
+    asyncpg="finds a type by its schema alone.",
+    ours="`schema=None` declares a codec for the types of a name in any schema.",
+)
+async def test_of_any_schema(client: Client, schema: str) -> None:
+    async with client.connect(codecs=[EnumCodec("mood", Mood, schema=None)]) as connection:
+        await connection.execute("CREATE TYPE pg_temp.mood AS ENUM ('happy')")
+        row = await connection.fetchrow(f"SELECT 'sad'::{schema}.mood AS a, ARRAY['happy']::pg_temp.mood[] AS b")
+        assert row == (Mood.SAD, [Mood.HAPPY])
+
+
+@pytest.mark.differs(
+    asyncpg="shares nothing among databases.", ours="What is shared by name is kept apart by database: oids never mix."
+)
+async def test_a_set_for_two_databases(client: Client, schema: str, connection: Any) -> None:
+    other_name = "codec_declarations_other"
+    await connection.execute(f"CREATE DATABASE {other_name}")
+    shared = CodecSet([MOOD])
+    try:
+        async with (
+            client.connect(codecs=shared) as here,
+            client.connect(codecs=shared, database=other_name) as there,
+        ):
+            await there.execute(f"CREATE SCHEMA {schema}; CREATE TYPE {schema}.mood AS ENUM ('happy')")
+            await there.execute(f"CREATE TYPE {schema}.address AS (town text)")
+            for _ in range(2):
+                assert await here.fetchval(f"SELECT 'sad'::{schema}.mood") is Mood.SAD
+                assert await there.fetchval(f"SELECT 'happy'::{schema}.mood") is Mood.HAPPY
+                assert (
+                    repr(await here.fetchval(f"SELECT ROW('x', 1)::{schema}.address")) == "<Record street='x' number=1>"
+                )
+                assert repr(await there.fetchval(f"SELECT ROW('x')::{schema}.address")) == "<Record town='x'>"
+            assert here.type_catalog is not there.type_catalog
+    finally:
+        await connection.execute(f"DROP DATABASE {other_name} WITH (FORCE)")
+
+
 # Classes
 
 

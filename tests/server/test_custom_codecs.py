@@ -444,7 +444,7 @@ async def test_attributes_that_are_missing(client: Client, connection: Any, temp
 
 @pytest.mark.differs(
     asyncpg="notices when a value is written that a codec has no encoder: `InternalClientError`.",
-    ours="`TypeCodec(encoder=None)` is for values that are only read; writing one is an `UnsupportedClientFeatureError`.",
+    ours="`TypeCodec(encoder=None)` is for values that are only read; writing is an `UnsupportedClientFeatureError`.",
 )
 async def test_one_way_only(client: Client, connection: Any) -> None:
     await set_codec(connection, "int4", encoder=None, decoder=len)
