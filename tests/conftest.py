@@ -1,5 +1,6 @@
 """What all tests share: the loops, a real server, and an environment without PG* variables."""
 
+import asyncio
 import os
 import signal
 from collections.abc import Iterator
@@ -7,6 +8,9 @@ from typing import Any
 
 import pytest
 
+import pgsansio_asyncio
+from pgsansio.policy.cluster import ClusterError
+from tests.support.certificates import Certificates
 from tests.support.servers import Server, ServerError, find_programs, running_server
 
 NO_SERVER = "no PostgreSQL server"
@@ -58,6 +62,58 @@ def postgres(server_programs: str) -> Iterator[Server]:
     """A running server, one for each xdist worker (starting one takes half a second); leave it as you found it."""
     with running_server(server_programs) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """What the server of `tls_postgres` shows, and what clients may show to it."""
+    return Certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def tls_postgres(server_programs: str, certificates: Certificates) -> Iterator[Server]:
+    """A running server with TLS, and users whom it tells apart by how they come; skipped where it has no OpenSSL.
+
+    Users have the superuser's password. `tls_user` has to come encrypted, `plain_user` in plain text, `nobody` not at
+    all; `cert_user` shows a certificate of that name instead of a password, `careful` a certificate besides.
+    """
+    hba = (
+        "hostnossl all tls_user all reject",
+        "hostssl all plain_user all reject",
+        "host all nobody all reject",
+        "hostnossl all moody all reject",
+        "hostssl all cert_user all cert",
+        "hostnossl all cert_user all reject",
+        "hostssl all careful all scram-sha-256 clientcert=verify-ca",
+    )
+    certificate, key = certificates.server
+    try:
+        with running_server(
+            server_programs,
+            server_settings={
+                "ssl": "on",
+                "ssl_cert_file": "../server.crt",
+                "ssl_key_file": "../server.key",
+                "ssl_ca_file": "../ca.crt",
+            },
+            hba=hba,
+            files={"server.crt": certificate, "server.key": key, "ca.crt": certificates.authority},
+        ) as server:
+            asyncio.run(_create_users(server))
+            yield server
+    except ClusterError as error:
+        if "SSL is not supported by this build" not in str(error):
+            raise
+        text = f"{NO_SERVER} with OpenSSL; set PGSANSIO_TEST_POSTGRES to one that can be fetched"
+        if os.environ.get("PGSANSIO_TEST_REQUIRE_SERVER") == "1":
+            pytest.fail(text, pytrace=False)
+        pytest.skip(text)
+
+
+async def _create_users(server: Server) -> None:
+    async with pgsansio_asyncio.connect(server.dsn) as connection:
+        for name in ("tls_user", "plain_user", "nobody", "moody", "cert_user", "careful"):
+            await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{server.password}'")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -27,7 +27,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -74,13 +74,19 @@ def find_programs(wanted: str | None) -> str:
 
 
 @contextlib.contextmanager
-def running_server(bin_dir: str) -> Iterator[Server]:
-    """A server of one's own, until the block ends.
+def running_server(
+    bin_dir: str,
+    *,
+    server_settings: Mapping[str, str] | None = None,
+    hba: Sequence[str] = (),
+    files: Mapping[str, bytes] | None = None,
+) -> Iterator[Server]:
+    """A server of one's own, until the block ends; arguments as of `TempCluster`.
 
     Raises:
         ClusterError: it does not start.
     """
-    own = cluster.TempCluster(bin_dir=bin_dir)
+    own = cluster.TempCluster(bin_dir=bin_dir, server_settings=server_settings, hba=hba, files=files)
     # Two short lives of a loop, so that no loop and no thread of ours is around while the tests run.
     asyncio.run(own.start())
     try:
