@@ -335,6 +335,11 @@ _DATE: Final = r"(?P<year>\d{4,7})-(?P<month>\d\d)-(?P<day>\d\d)"
 _TIME: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d{1,6}))?"
 _ZONE: Final = r"(?P<sign>[+-])(?P<hours>\d\d)(?::(?P<minutes>\d\d))?(?::(?P<seconds>\d\d))?"
 _ERA: Final = r"(?P<era> BC)?"
+#: Days that Python does not have, but of which a part may be within its years in UTC: a day, and how far it is off.
+_EDGES: Final[Mapping[str, tuple[date, timedelta]]] = {
+    "10000-01-01": (date.max, timedelta(days=1)),
+    "0001-12-31 BC": (date.min, timedelta(days=-1)),
+}
 _match_date = re.compile(_DATE + _ERA, re.ASCII).fullmatch
 _match_time = re.compile(_TIME, re.ASCII).fullmatch
 _match_timetz = re.compile(_TIME + _ZONE, re.ASCII).fullmatch
@@ -382,9 +387,16 @@ def decode_timestamptz_text(data: bytes) -> datetime | str:
     match = _match_timestamptz(text)
     if match is None:
         return text
+    edge = _EDGES.get(text[: match.start("hour") - 1] + (match["era"] or ""))
+    # The offset depends on the session's TimeZone, the moment does not.
+    shift = -_offset(match)
     try:
-        # The offset depends on the session's TimeZone, the moment does not.
-        return (_datetime(match, "timestamptz") - _offset(match)).replace(tzinfo=UTC)
+        if edge is None:
+            local = _datetime(match, "timestamptz")
+        else:
+            local = datetime.combine(edge[0], _clock(match))
+            shift += edge[1]
+        return (local + shift).replace(tzinfo=UTC)
     except OverflowError:
         raise ValueError(f"timestamptz {text} is out of range for datetime.datetime") from None
 
@@ -401,8 +413,11 @@ def _time_of_text(name: str, data: bytes, find: Callable[[str], re.Match[str] | 
 def _datetime(match: re.Match[str], name: str) -> datetime:
     """Naive: without the offset, if the text has one."""
     _check_year(match, name, "datetime")
-    year, month, day = int(match["year"]), int(match["month"]), int(match["day"])
-    return datetime(year, month, day, int(match["hour"]), int(match["minute"]), int(match["second"]), _fraction(match))
+    return datetime.combine(date(int(match["year"]), int(match["month"]), int(match["day"])), _clock(match))
+
+
+def _clock(match: re.Match[str]) -> time:
+    return time(int(match["hour"]), int(match["minute"]), int(match["second"]), _fraction(match))
 
 
 def _check_year(match: re.Match[str], name: str, python_type: str) -> None:

@@ -1,5 +1,6 @@
 """What is not a value: wrong Python values with their reasons, and bytes that no server sends."""
 
+import re
 from collections import OrderedDict
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal, FloatOperation, InvalidOperation, localcontext
@@ -486,6 +487,11 @@ def test_local_time_beyond_the_calendar() -> None:
         binary("timestamptz").decode(binary("timestamptz").encode(early))
     with pytest.raises(ValueError, match="timestamptz 9999-12-31 23:00:00-02 is out of range"):
         text("timestamptz").decode(b"9999-12-31 23:00:00-02")
+    for beyond in ("10000-01-01 01:00:00+01", "10000-01-02 00:00:00+15", "0001-12-31 22:59:59-01 BC"):
+        with pytest.raises(
+            ValueError, match=f"^timestamptz {re.escape(beyond)} is out of range for datetime.datetime$"
+        ):
+            text("timestamptz").decode(beyond.encode())
 
 
 ALL_CODECS = [

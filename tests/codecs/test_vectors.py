@@ -72,6 +72,9 @@ def test_text_agrees_with_binary(name: str, text: bytes, data: str, value: objec
         # TimeZone other than UTC, with minutes and seconds of offset
         ("timestamptz", b"2024-02-29 12:34:56.7+05:30", datetime(2024, 2, 29, 7, 4, 56, 700000, tzinfo=UTC)),
         ("timestamptz", b"1880-01-01 00:00:00-00:25:21", datetime(1880, 1, 1, 0, 25, 21, tzinfo=UTC)),
+        # Local times in years that Python does not have
+        ("timestamptz", b"10000-01-01 05:44:59.5+05:45", datetime(9999, 12, 31, 23, 59, 59, 500000, tzinfo=UTC)),
+        ("timestamptz", b"0001-12-31 23:00:00-01 BC", datetime(1, 1, 1, tzinfo=UTC)),
         ("timetz", b"10:00:00-02:03:04", time(10, tzinfo=timezone(-timedelta(hours=2, minutes=3, seconds=4)))),
         # DateStyle other than ISO: not guessed
         ("date", b"02/29/2024", "02/29/2024"),

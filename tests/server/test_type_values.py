@@ -17,15 +17,21 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from pgsansio.codecs import Registry
+from pgsansio.codecs.type_catalog import TypeCatalog
 from pgsansio.types import BitString, Box, Circle, Line, LineSegment, Path, Point, Polygon, Range
 from tests.support.clients import Client, ours
 from tests.support.servers import Server
-from tests.support.type_values import DDL, SCHEMA, TYPES, adapted, examples, plain
+from tests.support.type_values import DDL, INFOS, SCHEMA, TYPES, adapted, examples, plain
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
 #: What texts are written for.
 SETTINGS = {"TimeZone": "UTC", "lc_monetary": "C"}
+
+CATALOG = TypeCatalog()
+CATALOG.learn(INFOS)
+REGISTRY = Registry(catalog=CATALOG)
 
 NAMES = [name for name, entry in TYPES.items() if entry.is_input and not name.startswith("_")]
 
@@ -97,6 +103,38 @@ async def test_values_arrive_and_come_back(client: Client, name: str, request: p
         await check_sent(client, connection, name)
         if client.is_ours or name not in ASYNCPG_CRASHES:
             await check_sent(client, connection, f"_{name}")
+
+
+# Texts: what the codecs make of the server's, and the server of theirs
+
+
+async def check_texts(server: Server, connection: Any, name: str) -> None:
+    entry = TYPES[name]
+    codec = REGISTRY.text_codec(entry.oid)
+    sql = f"SELECT format('%s', $1::{entry.sql}), format('%s', $2::text::{entry.sql})"
+    for value in known_to(server, name):
+        theirs, back = await connection.fetchrow(sql, value, codec.encode(value).decode())
+        assert back == theirs, f"{value!r} as text became {back}"
+        came = codec.decode(theirs.encode())
+        assert plain(entry.key(came)) == plain(entry.key(entry.comes_back(value))), f"{theirs} was read as {came!r}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_texts(postgres: Server, name: str) -> None:
+    styles: list[dict[str, str]] = [{}]
+    if name in ("bytea", "timestamptz", "tstzrange", "interval", "nested"):
+        styles = [
+            {"IntervalStyle": style, "bytea_output": "escape", "TimeZone": "<+0545>-05:45"}
+            for style in ("postgres", "postgres_verbose", "sql_standard", "iso_8601")
+        ]
+
+    async def check() -> None:
+        for style in styles:
+            async with ours("asyncio", postgres).connect(server_settings=SETTINGS | style) as connection:
+                await check_texts(postgres, connection, name)
+                await check_texts(postgres, connection, f"_{name}")
+
+    asyncio.run(check())
 
 
 # What the server sends
