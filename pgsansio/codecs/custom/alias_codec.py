@@ -1,7 +1,7 @@
 """AliasCodec: a type whose values are those of another one, of which the codec is known."""
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Final, Literal, cast
+from typing import Final, Literal, cast
 
 from pgsansio.codecs.builtin import BUILTIN, PREFERRED
 from pgsansio.codecs.codec import type_name
@@ -37,8 +37,6 @@ class AliasCodec:
     #: The only format to be used; None: each that the codec has, but text alone where that is preferred.
     format: Literal["text", "binary"] | None = field(default=None, kw_only=True)
 
-    extension: ClassVar[str] = ""
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "typename", catalog_name(self.typename, self.schema))
         if not isinstance(cast("object", self.codec_name), str):
@@ -52,6 +50,11 @@ class AliasCodec:
                 f"cannot alias {self.typename} to {self.codec_name}: "
                 f"there is no {self.format or 'text'} codec for {self.codec_name}"
             )
+
+    @property
+    def extension(self) -> str:
+        """Whichever the type belongs to."""
+        return ""
 
     def build(self, info: TypeInfo, default: ValueCodec) -> ValueCodec:
         """The codec: in the format of `default`, unless there is only the other one.

@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, cast
+from typing import Any, Final, cast
 
 from pgsansio.codecs.codec import type_name
 from pgsansio.codecs.custom.checks import catalog_name, library_decoder, qualified
@@ -41,8 +41,6 @@ class CompositeCodec:
     _fields: Mapping[str, tuple[str, str]] = field(init=False, repr=False)
     #: Keywords without a default value.
     _required: frozenset[str] = field(init=False, repr=False)
-
-    extension: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "typename", catalog_name(self.typename, self.schema))
@@ -93,6 +91,11 @@ class CompositeCodec:
         if missing := sorted(required - keywords):
             raise ValueError(f"{self.cls.__name__} requires {missing[0]!r}, which is not one of the fields")
         return frozenset(required)
+
+    @property
+    def extension(self) -> str:
+        """Whichever the type belongs to."""
+        return ""
 
     def build(self, info: TypeInfo, default: ValueCodec) -> ValueCodec:
         """The codec around `default`, in its format.

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from pgsansio.codecs.catalog import BY_OID
 from pgsansio.codecs.codec import type_name
@@ -44,8 +44,6 @@ class EnumCodec:
     #: By the members' names: members of some classes cannot be hashed.
     _labels: Mapping[str, bytes] = field(init=False, repr=False)
 
-    extension: ClassVar[str] = ""
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "typename", catalog_name(self.typename, self.schema))
         enum_class = cast("object", self.enum_class)
@@ -68,6 +66,11 @@ class EnumCodec:
             labels = {member.name: encode_text(member.name) for member in members.values()}
         object.__setattr__(self, "_members", {encode_text(label): member for label, member in members.items()})
         object.__setattr__(self, "_labels", labels)
+
+    @property
+    def extension(self) -> str:
+        """Whichever the type belongs to."""
+        return ""
 
     def build(self, info: TypeInfo, default: ValueCodec) -> ValueCodec:
         """The codec, in the format of `default`: text is the same in both.

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from pgsansio.codecs.catalog import BY_NAME
 from pgsansio.codecs.codec import type_name
@@ -43,15 +43,22 @@ class JsonCodec:
     #: JSON -> a value. It is given a str, or bytes in UTF-8 if it is of orjson or msgspec.
     loads: Loads = field(kw_only=True)
 
-    schema: ClassVar[str] = "pg_catalog"
-    extension: ClassVar[str] = ""
-
     def __post_init__(self) -> None:
         if self.typename not in ("json", "jsonb"):
             raise ValueError(f"typename must be 'json' or 'jsonb', got {cast('object', self.typename)!r}")
         for name, function in (("dumps", self.dumps), ("loads", self.loads)):
             if not callable(cast("object", function)):
                 raise TypeError(f"{name} must be callable, got {type_name(function)}")
+
+    @property
+    def schema(self) -> str:
+        """Always pg_catalog."""
+        return "pg_catalog"
+
+    @property
+    def extension(self) -> str:
+        """Whichever the type belongs to."""
+        return ""
 
     def build(self, info: TypeInfo, default: ValueCodec) -> ValueCodec:
         """The codec, in the format of `default`.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from pgsansio.codecs.bytea import encode_bytea
 from pgsansio.codecs.codec import type_name
@@ -57,8 +57,6 @@ class TypeCodec:
     #: where infinity is the largest integer of its size (32 bits for a date, else 64), and -infinity the smallest.
     format: ExchangeFormat = field(default="text", kw_only=True)
 
-    extension: ClassVar[str] = ""
-
     def __post_init__(self) -> None:
         object.__setattr__(self, "typename", catalog_name(self.typename, self.schema))
         if self.format not in _FORMATS:
@@ -70,6 +68,11 @@ class TypeCodec:
                 raise TypeError(f"{name} must be callable, got {type_name(function)}")
         if self.encoder is None and self.decoder is None:
             raise TypeError("an encoder or a decoder is required")
+
+    @property
+    def extension(self) -> str:
+        """Whichever the type belongs to."""
+        return ""
 
     def build(self, info: TypeInfo, default: ValueCodec) -> ValueCodec:
         """The codec; in text or binary as `format` says, for a composite type in the format of `default`.
