@@ -24,13 +24,12 @@ from pgsansio.enums import Format
 from pgsansio.errors import InvalidValueError
 from pgsansio.kernel import Record, decode_copy, decode_rows, row_plan
 from pgsansio.kernel.contract import Opcode, OutdatedTypeError, RowPlan, UnknownTypeError, ValueCodec
-from tests.support.every_codec import DECLARED, VALUES, Case, builtin_cases, every_case
+from tests.support.every_codec import DECLARED, VALUES, Case, builtin_cases, different_cases, every_case
 
 CASES: Final = every_case()
 #: Those of one type each, without what is made of others.
 SCALARS: Final = (*builtin_cases(), *(case for case in CASES if case.codec.name in VALUES and not case.codec.members))
-#: Without domains, which have their base type's functions.
-DIFFERENT: Final = tuple({(id(case.codec.decode), case.codec.format): case for case in reversed(CASES)}.values())[::-1]
+DIFFERENT: Final = different_cases()
 
 #: Numbers where sizes, counts and flags go wrong.
 NUMBERS: Final = (-1, -2, 0, 1, 0x7FFFFFFF, -0x80000000, 0x01000000)

@@ -23,10 +23,10 @@ from pgsansio.errors import DataError, InterfaceError
 from pgsansio.kernel import encode_bind, encode_many, parameter_plan
 from pgsansio.kernel.contract import ParameterPlan, ValueCodec
 from pgsansio.types import Range
-from tests.support.every_codec import Case, every_case
+from tests.support.every_codec import Case, different_cases, every_case
 
 CASES: Final = every_case()
-DIFFERENT: Final = tuple({(id(case.codec.encode), case.codec.format): case for case in reversed(CASES)}.values())[::-1]
+DIFFERENT: Final = different_cases()
 
 
 class _OwnError(Exception):

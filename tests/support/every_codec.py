@@ -30,7 +30,17 @@ from pgsansio.types import BitString, Box, Circle, Line, LineSegment, Path, Poin
 from pgsansio.types.cube import Cube
 from pgsansio.types.sparse_vector import SparseVector
 
-__all__ = ["DECLARED", "EXTENSION_TYPES", "VALUES", "Case", "builtin_cases", "custom_cases", "every_case", "registry"]
+__all__ = [
+    "DECLARED",
+    "EXTENSION_TYPES",
+    "VALUES",
+    "Case",
+    "builtin_cases",
+    "custom_cases",
+    "different_cases",
+    "every_case",
+    "registry",
+]
 
 _TSVECTOR: Final = bytes.fromhex("00000001 666174 00 0002 0002 c003")
 #: The right side of & before the left: 'rat':*A, then !'fat'.
@@ -337,6 +347,22 @@ def custom_cases() -> tuple[Case, ...]:
                 # In this format it is str or bytes, since the declaration is for the other one.
                 cases.append(Case(f"custom {info.name}-{wire_format.name.lower()}", found, None))
     return tuple(cases)
+
+
+#: Types around which made-up ones are looked at closely; around the others they differ in nothing but their parts.
+_WELL_SURROUNDED: Final = ("bytea", "color", "hstore", "int2vector", "int4", "numeric", "point", "text", "timestamptz")
+
+
+@cache
+def different_cases() -> tuple[Case, ...]:
+    """Of `every_case`, those that have functions of their own, and made-up types around a few only."""
+    found: dict[tuple[int, Format], Case] = {}
+    for case in every_case():
+        base, _, around = case.label.rpartition("-")[0].rpartition("_")
+        made_up = around in ("domain", "row", "domains", "rows", "range", "multirange", "multiranges")
+        if not made_up or base in _WELL_SURROUNDED or base.startswith("custom"):
+            found.setdefault((id(case.codec.decode), case.codec.format), case)
+    return tuple(found.values())
 
 
 @cache
