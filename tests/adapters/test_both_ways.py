@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,17 @@ import anyio
 import anyio.abc
 import pytest
 
-from tests.support.clients import PATIENCE_SECONDS, Client, at_once
+from tests.support.clients import PATIENCE_SECONDS, Client, at_once, ours
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def client(request: pytest.FixtureRequest, anyio_backend_name: str) -> Client:
+    """In plain text over a Unix socket, and encrypted over TCP."""
+    server = request.getfixturevalue("tls_postgres" if request.param else "postgres")
+    return ours(anyio_backend_name, server, encrypted=request.param)
+
 
 MEGABYTE = 1 << 20
 
@@ -62,7 +70,9 @@ async def test_many_executions_with_results(connection: Any) -> None:
 class SlowProxy:
     """Between a client and the server: passes on little at a time, and stops once until it is told to go on."""
 
-    def __init__(self, target: str, chunk_bytes: int, stops_after_bytes: int) -> None:
+    def __init__(
+        self, target: Callable[[], Awaitable[anyio.abc.ByteStream]], chunk_bytes: int, stops_after_bytes: int
+    ) -> None:
         self._target = target
         self._chunk_bytes = chunk_bytes
         self._until_stop = stops_after_bytes
@@ -70,7 +80,7 @@ class SlowProxy:
         self.may_go_on = anyio.Event()
 
     async def serve(self, client: anyio.abc.ByteStream) -> None:
-        async with client, await anyio.connect_unix(self._target) as server, anyio.create_task_group() as tasks:
+        async with client, await self._target() as server, anyio.create_task_group() as tasks:
             tasks.start_soon(self._pass_on, client, server, tasks.cancel_scope)
             tasks.start_soon(self._pass_on, server, client, tasks.cancel_scope)
 
@@ -92,14 +102,23 @@ class SlowProxy:
 async def slow(client: Client) -> AsyncIterator[tuple[SlowProxy, Any]]:
     """A proxy, and a connection through it."""
     server = client.server
-    proxy = SlowProxy(f"{server.socket_dir}/.s.PGSQL.{server.port}", 3000, stops_after_bytes=200_000)
+    connect = (
+        partial(anyio.connect_tcp, server.host, server.port)
+        if client.encrypted
+        else partial(anyio.connect_unix, f"{server.socket_dir}/.s.PGSQL.{server.port}")
+    )
+    proxy = SlowProxy(connect, 3000, stops_after_bytes=200_000)
     with tempfile.TemporaryDirectory() as folder:
-        async with (
-            await anyio.create_unix_listener(f"{folder}/.s.PGSQL.5432") as listener,
-            anyio.create_task_group() as tasks,
-        ):
+        listener: Any
+        if client.encrypted:
+            listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+            settings = {"port": listener.extra(anyio.abc.SocketAttribute.local_port)}
+        else:
+            listener = await anyio.create_unix_listener(f"{folder}/.s.PGSQL.5432")
+            settings = {"host": folder, "port": 5432}
+        async with listener, anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, proxy.serve)
-            async with client.connect(host=folder, port=5432) as connection:
+            async with client.connect(**settings) as connection:
                 yield proxy, connection
             tasks.cancel_scope.cancel()
 

@@ -7,9 +7,16 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.support.clients import RUNS_PG_SLEEP, Client, at_once, until
+from tests.support.clients import RUNS_PG_SLEEP, Client, at_once, ours, until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def client(request: pytest.FixtureRequest, anyio_backend_name: str) -> Client:
+    """In plain text over a Unix socket, and encrypted over TCP."""
+    server = request.getfixturevalue("tls_postgres" if request.param else "postgres")
+    return ours(anyio_backend_name, server, encrypted=request.param)
 
 
 CALLS: dict[str, Callable[[Any], Any]] = {

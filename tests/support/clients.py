@@ -30,6 +30,8 @@ class Client:
 
     module: ModuleType
     server: Server
+    #: Over TCP, and encrypted.
+    encrypted: bool = False
 
     def __getattr__(self, name: str) -> Any:
         """Exceptions and the like, by the names that both modules have: `client.InterfaceError`."""
@@ -40,14 +42,15 @@ class Client:
         return self.module.__name__ != "asyncpg"
 
     def settings(self, **settings: Any) -> dict[str, Any]:
-        """Arguments of connect(): the server's Unix socket, and these."""
+        """Arguments of connect(): the server's Unix socket (or, encrypted, its address), and these."""
         server = self.server
         return {
-            "host": server.socket_dir,
+            "host": server.host if self.encrypted else server.socket_dir,
             "port": server.port,
             "user": server.user,
             "password": server.password,
             "database": server.database,
+            **({"ssl": "require"} if self.encrypted else {}),
             **settings,
         }
 
@@ -67,9 +70,9 @@ class Client:
                 await connection.close()
 
 
-def ours(loop: str, server: Server) -> Client:
+def ours(loop: str, server: Server, *, encrypted: bool = False) -> Client:
     """Our client for the running loop: `loop` as anyio names it."""
-    return Client(importlib.import_module(f"pgsansio_{loop}"), server)
+    return Client(importlib.import_module(f"pgsansio_{loop}"), server, encrypted)
 
 
 async def until(connection: Any, condition: str, *args: object) -> None:
