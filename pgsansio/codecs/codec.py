@@ -79,7 +79,7 @@ def items_of(value: Collection[T]) -> list[T]:
     Raises:
         ValueError: there are more, or more than MAX_ITEMS.
     """
-    if type(value) is list or type(value) is tuple:
+    if type(value) in (list, tuple):
         return list(value)
     size = len(value)
     if size > MAX_ITEMS:

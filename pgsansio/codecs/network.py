@@ -135,7 +135,7 @@ def _plain(value: object, what: str) -> Any:
         return int(value)
     if isinstance(value, list | dict | set | frozenset):
         # `ipaddress` would spell it out, however long it is.
-        raise ValueError(f"this {type_name(value)} does not appear to be an IPv4 or IPv6 {what}")
+        raise ValueError(f"this {type_name(cast('object', value))} does not appear to be an IPv4 or IPv6 {what}")
     if isinstance(value, tuple):
         return tuple([int(item) if isinstance(item, int) else item for item in cast("tuple[object, ...]", value)])
     return value

@@ -195,9 +195,9 @@ def _repr_start(value: object, size: int) -> str:
     than encoding it."""
     if type(value) is str or type(value) is bytes:
         return repr(value[:_MAX_QUOTED])
-    if type(value) is list or type(value) is tuple:
+    if type(value) in (list, tuple):
         items = cast("Sequence[object]", value)
-        opening, closing = ("[", "]") if type(value) is list else ("(", ",)" if len(items) == 1 else ")")
+        opening, closing = ("[", "]") if isinstance(value, list) else ("(", ",)" if len(items) == 1 else ")")
         text = opening
         for item in items:
             text += ("" if text == opening else ", ") + _repr_start(item, size - len(text))
