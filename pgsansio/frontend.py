@@ -34,6 +34,7 @@ from pgsansio.engine.operations import (
     Operation,
     Preparation,
     RowsKept,
+    RowStream,
     SimpleQuery,
 )
 from pgsansio.engine.session import STEPS, Session
@@ -61,6 +62,7 @@ from pgsansio.messages.frontend import (
     Close,
     Describe,
     Execute,
+    Flush,
     FunctionCall,
     Parse,
     Query,
@@ -94,12 +96,19 @@ _OTHER_ATTRIBUTES: Final = ("record_recv", None)
 _MAX_VARIANTS: Final = 8
 
 _SYNC: Final = Sync().encode()
+_FLUSH: Final = Flush().encode()
 _EXECUTE_ALL: Final = Execute("", 0).encode()
 _TRAILERS: Final = {max_rows: Execute("", max_rows).encode() + _SYNC for max_rows in (0, 1)}
 _TERMINATE: Final = Terminate().encode()
 
 _EXECUTE: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
 _PARSE_AND_EXECUTE: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
+_BIND: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.READY)
+_PARSE_AND_BIND: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.READY)
+_FETCH: Final = STEPS(Awaiting.EXECUTION, Awaiting.READY)
+_CLOSE: Final = STEPS(Awaiting.CLOSE_COMPLETE, Awaiting.READY)
+_STREAM: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.STREAM_ROWS, Awaiting.READY)
+_PARSE_AND_STREAM: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.STREAM_ROWS, Awaiting.READY)
 _PREPARE: Final = (
     Awaiting.PARSE_COMPLETE,
     Awaiting.PARAMETER_DESCRIPTION,
@@ -216,7 +225,7 @@ class Statement:
         self.row_plan: RowPlan = plan_rows(self.registry, fields, self._record_class)
         self._row_plans: dict[type[Any], RowPlan] = {self._record_class: self.row_plan}
         #: Bind and Execute without arguments, by row limit.
-        self.constant = _Constants(self)
+        self.constant: dict[int, bytes] = {}
 
     def take_records_as_text(self) -> None:
         """Ask for anonymous records as text from now on, since the server cannot send a member of them in binary."""
@@ -257,6 +266,15 @@ class Statement:
             self._variants[registry.generation] = variant
         return variant
 
+    def renewed(self) -> "Statement":
+        """The same statement on the server, with the codecs that its registry has by now."""
+        statement = Statement(
+            self.query, self.name, self.parameter_oids, self.fields, self.registry, self._record_class, self.kind
+        )
+        if self.records_as_text:
+            statement.take_records_as_text()
+        return statement
+
     def bind(self, arguments: Arguments, max_rows: int) -> bytes:
         """Bind and Execute with these arguments.
 
@@ -269,6 +287,13 @@ class Statement:
         trailer = _TRAILERS.get(max_rows) or Execute("", max_rows).encode() + _SYNC
         data = encode_bind(self.parameter_plan, self._names, arguments, self._result_formats, trailer)
         return self._parse + data if self._parse else data
+
+    def open(self, portal: str, arguments: Arguments, trailer: bytes) -> bytes:
+        """Bind of a portal of this name with these arguments, and `trailer`. Raises as `bind`."""
+        if self.parameter_count != len(arguments):
+            raise _argument_count_error(self.parameter_count, len(arguments), self.query)
+        names = portal.encode() + self._names
+        return self._parse + encode_bind(self.parameter_plan, names, arguments, self._result_formats, trailer)
 
     def many(self, elements: Iterator[object], index: int, *, first: bool) -> tuple[bytes, int, bool]:
         """Bind and Execute for as many elements as make a batch: bytes, number of elements, whether that were all.
@@ -283,21 +308,14 @@ class Statement:
         return (self._parse + data if first else data), count, exhausted
 
 
-class _Constants(dict[int, bytes]):
-    """What `bind` makes of no arguments, made once."""
-
-    def __init__(self, statement: Statement) -> None:
-        self._statement = statement
-
-    def __missing__(self, max_rows: int) -> bytes:
-        data = self[max_rows] = self._statement.bind((), max_rows)
-        return data
-
-
 def _argument_count_error(expected: int, given: int, query: str) -> InterfaceError:
     error = argument_count_error(expected, given)
     error.hint = percent_placeholder_hint(query) or error.hint
     return error
+
+
+def _plan(statement: Statement, record_class: type[Any] | None) -> RowPlan:
+    return statement.row_plan if record_class is None else statement.rows_as(record_class)
 
 
 @cache
@@ -469,7 +487,10 @@ class Frontend(Session):
         if arguments or statement.parameter_count:
             data = statement.bind(arguments, max_rows)
         else:
-            data = statement.constant[max_rows]
+            try:
+                data = statement.constant[max_rows]
+            except KeyError:
+                data = statement.constant[max_rows] = statement.bind((), max_rows)
         operation = Operation(
             data,
             statement.steps,
@@ -479,18 +500,20 @@ class Frontend(Session):
         self.submit(operation)
         return operation
 
-    def prepare(self, query: str, *, named: bool) -> Preparation:
-        """Parse and Describe, and Close of what was evicted.
+    def prepare(self, query: str, *, named: bool, name: str = "") -> Preparation:
+        """Parse and Describe, and Close of what was evicted or released.
 
+        Args:
+            named: make a name for it.
+            name: the user's.
         Raises:
-            InterfaceError: the text holds a zero byte; or as `Session.submit`.
+            InterfaceError: the text or the name holds a zero byte; or as `Session.submit`.
         """
-        name = ""
         if named:
-            self._names += 1
-            name = f"__pgsansio_stmt_{self._names:x}__"
+            name = self._new_name("stmt")
         parts = [Parse(name, query).encode(), Describe(Target.STATEMENT, name).encode(), _SYNC]
-        closing = self._to_close
+        # At once, since the collector may release another one meanwhile.
+        closing, self._to_close = self._to_close, []
         operation = Preparation(
             b"".join([*(Close(Target.STATEMENT, old).encode() for old in closing), *parts]),
             STEPS(*[Awaiting.CLOSE_COMPLETE] * len(closing), *_PREPARE),
@@ -498,12 +521,32 @@ class Frontend(Session):
             name,
             tuple(closing),
         )
-        self.submit(operation)
-        self._to_close = []
+        try:
+            self.submit(operation)
+        except BaseException:
+            self._to_close += closing
+            raise
         return operation
 
-    def prepared(self, query: str, operation: Preparation, now: float) -> Statement:
-        """The statement that a completed `prepare` has made, kept in the cache if it has a name."""
+    def _new_name(self, what: str) -> str:
+        self._names += 1
+        return f"__pgsansio_{what}_{self._names:x}__"
+
+    def prepared(
+        self,
+        query: str,
+        operation: Preparation,
+        now: float,
+        *,
+        record_class: type[Any] | None = None,
+        keep: bool = True,
+    ) -> Statement:
+        """The statement that a completed `prepare` has made, kept in the cache if it has a name.
+
+        Args:
+            record_class: of its rows; None: the connection's.
+            keep: False: it is somebody's own, who will `release` it.
+        """
         name = operation.name
         statement = Statement(
             query,
@@ -511,10 +554,10 @@ class Frontend(Session):
             operation.parameter_oids,
             operation.fields,
             self.registry,
-            self.record_class,
+            self.record_class if record_class is None else record_class,
             classify(query),
         )
-        if name:
+        if name and keep:
             self._to_close += [evicted.name for evicted in self.statements.put(query, statement, now) if evicted.name]
         return statement
 
@@ -524,10 +567,10 @@ class Frontend(Session):
 
     # types
 
-    def missing_types(self, operation: Preparation) -> frozenset[int]:
+    def missing_types(self, described: Preparation | Statement) -> frozenset[int]:
         """Types of a described statement that nothing is known of."""
-        oids = {field.type_oid for field in operation.fields}
-        oids.update(operation.parameter_oids)
+        oids = {field.type_oid for field in described.fields}
+        oids.update(described.parameter_oids)
         return self.registry.catalog.missing(oids)
 
     def introspect(self, oids: Iterable[int]) -> Operation:
@@ -652,8 +695,15 @@ class Frontend(Session):
             self._to_close.append(operation.name)
 
     def forget(self, statement: Statement) -> None:
-        """Do not use this statement again; it is closed on the server when there is an occasion."""
-        if self.statements.discard(statement.query) is not None:
+        """Do not use this statement again, if it is a cached one; it is closed on the server when there is an
+        occasion."""
+        cached = self.statements.discard(statement.query)
+        if cached is not None:
+            self.release(cached)
+
+    def release(self, statement: Statement) -> None:
+        """Nobody uses it any more; it is closed on the server when there is an occasion. Callable in any thread."""
+        if statement.name:
             self._to_close.append(statement.name)
 
     def simple_query(
@@ -696,13 +746,97 @@ class Frontend(Session):
     def _plan_text_rows(self, fields: tuple[FieldDescription, ...]) -> RowPlan:
         return plan_rows(self.registry, fields, self.record_class)
 
-    def batch(self, statement: Statement, data: bytes, count: int, *, complete: bool, owner: object) -> Batch:
+    def batch(
+        self,
+        statement: Statement,
+        data: bytes,
+        count: int,
+        *,
+        complete: bool,
+        owner: object,
+        row_plan: RowPlan | None = None,
+    ) -> Batch:
         """Many executions under one Sync; if not complete, more follow by `Session.extend` and nobody else's is
-        written."""
-        traits = (SYNC if complete else EXCLUSIVE) | (BARRIER if statement.kind.barrier else 0) | DISCARDS_ROWS
-        operation = Batch(data + _SYNC if complete else data, _BATCH, traits, count, None, owner)
+        written.
+
+        Args:
+            row_plan: of the rows of all of them, if they are wanted.
+        """
+        traits = (SYNC if complete else EXCLUSIVE) | (BARRIER if statement.kind.barrier else 0)
+        if row_plan is None:
+            traits |= DISCARDS_ROWS
+        operation = Batch(data + _SYNC if complete else data, _BATCH, traits, count, row_plan, owner)
         self.submit(operation)
         return operation
+
+    # portals
+
+    def open_portal(
+        self, statement: Statement, arguments: Arguments, max_rows: int, record_class: type[Any] | None
+    ) -> tuple[str, Operation]:
+        """Bind a portal of a new name, which lives until the transaction ends, and Execute for so many rows.
+
+        Args:
+            max_rows: 0: none yet.
+        Raises: as `execute`.
+        """
+        portal = self._new_name("portal")
+        if max_rows:
+            trailer = Execute(portal, max_rows).encode() + _SYNC
+            steps = statement.steps
+        else:
+            trailer = _SYNC
+            steps = _BIND if statement.name else _PARSE_AND_BIND
+        operation = Operation(
+            statement.open(portal, arguments, trailer), steps, statement.traits, _plan(statement, record_class)
+        )
+        self.submit(operation)
+        return portal, operation
+
+    def fetch_portal(
+        self, statement: Statement, portal: str, max_rows: int, record_class: type[Any] | None
+    ) -> Operation:
+        """Execute for more rows of a portal of this statement. Raises InterfaceError as `Session.submit`."""
+        data = Execute(portal, max_rows).encode() + _SYNC
+        operation = Operation(data, _FETCH, statement.traits, _plan(statement, record_class))
+        self.submit(operation)
+        return operation
+
+    def close_portal(self, portal: str) -> Operation:
+        """Close of a portal, for which nobody needs to wait. Raises InterfaceError as `Session.submit`."""
+        operation = Operation(Close(Target.PORTAL, portal).encode() + _SYNC, _CLOSE, SYNC | INTERNAL)
+        self.submit(operation)
+        return operation
+
+    def stream(
+        self,
+        statement: Statement,
+        arguments: Arguments,
+        max_rows: int,
+        record_class: type[Any] | None,
+        *,
+        owner: object,
+    ) -> RowStream:
+        """Bind and Execute for the first rows, outside of a transaction block. Nobody else's is written until its end.
+
+        Args:
+            max_rows: how many come at a time; `more_rows` asks for as many again.
+        Raises: as `execute`.
+        """
+        data = statement.open("", arguments, Execute("", max_rows).encode() + _FLUSH)
+        operation = RowStream(
+            data,
+            _STREAM if statement.name else _PARSE_AND_STREAM,
+            EXCLUSIVE | (statement.traits & ~SYNC),
+            _plan(statement, record_class),
+            owner,
+        )
+        self.submit(operation)
+        return operation
+
+    def stream_on(self, operation: RowStream, max_rows: int) -> None:
+        """Ask a stream for so many more rows."""
+        self.more_rows(operation, Execute("", max_rows).encode() + _FLUSH)
 
     def copy(self, query: str, *, owner: object) -> Copy:
         """A COPY statement with data to give or to take."""
@@ -720,12 +854,15 @@ class Frontend(Session):
     def abandon(self, operation: Operation) -> Owed:
         """Nobody waits for this operation any more; what has to be done about it (`policy.cancellation`)."""
         owed = super().abandon(operation)
-        if isinstance(operation, Preparation):
-            if owed is Owed.DROP:
-                self._to_close += operation.closing
-            elif operation.name:  # whether it gets prepared or not: closing an unknown name does no harm
-                self._to_close.append(operation.name)
+        if owed is Owed.DROP and isinstance(operation, Preparation):
+            self._to_close += operation.closing
         return owed
+
+    def _settle(self, operation: Operation, outcome: Outcome) -> None:
+        super()._settle(operation, outcome)
+        # Only what it has made itself: under a user's name there may have been another one before.
+        if operation.abandoned and isinstance(operation, Preparation) and operation.is_parsed and operation.name:
+            self._to_close.append(operation.name)
 
     def cancel_exchange(self) -> "CancelExchange | None":
         """The exchange that cancels what runs, to be driven over a connection of its own; None: the server gave no

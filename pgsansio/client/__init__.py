@@ -1,21 +1,29 @@
 """What the user calls, written once for every loop: coroutines that await nothing but their port."""
 
 from pgsansio.client.connection import Connection
+from pgsansio.client.cursor import Cursor, CursorFactory, CursorIterator
 from pgsansio.client.listener import Notifications
 from pgsansio.client.pool import Pool, PoolAcquireContext, PoolConnectionProxy
 from pgsansio.client.port import ConcurrentPort, Port
 from pgsansio.client.sequential import SequentialPort, run
+from pgsansio.client.statement import PreparedStatement
+from pgsansio.client.stream import Stream
 from pgsansio.client.transaction import Transaction
 
 __all__ = [
     "ConcurrentPort",
     "Connection",
+    "Cursor",
+    "CursorFactory",
+    "CursorIterator",
     "Notifications",
     "Pool",
     "PoolAcquireContext",
     "PoolConnectionProxy",
     "Port",
+    "PreparedStatement",
     "SequentialPort",
+    "Stream",
     "Transaction",
     "run",
 ]

@@ -18,6 +18,7 @@ from pgsansio.client.copy import CopyMethods, CopyStreams
 from pgsansio.client.encrypting import PLAIN
 from pgsansio.client.listener import Notifications, ReaderQueue
 from pgsansio.client.port import Address, Port
+from pgsansio.client.statement import StatementMethods
 from pgsansio.client.transaction import Transaction
 from pgsansio.codecs import introspection
 from pgsansio.codecs.custom import AliasCodec, TypeCodec
@@ -27,7 +28,7 @@ from pgsansio.codecs.row_plan import plan_rows
 from pgsansio.codecs.type_catalog import TypeCatalog, builtin_info, builtin_oid
 from pgsansio.codecs.type_info import TypeInfo
 from pgsansio.engine.events import NotificationReceived
-from pgsansio.engine.operations import Batch, Operation, Preparation, RowsKept
+from pgsansio.engine.operations import Batch, Operation, Preparation, RowsKept, RowStream
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import (
     DataError,
@@ -87,7 +88,7 @@ class ConnectionSettings:
         return f"<ConnectionSettings {dict(self._parameters)!r}>"
 
 
-class Connection(CopyMethods, CopyStreams):
+class Connection(CopyMethods, CopyStreams, StatementMethods):
     """A connection to a PostgreSQL server. Use `connect()` to make one.
 
     Many tasks may use it at once outside of transactions; their queries are pipelined, each with a Sync of its own.
@@ -107,6 +108,7 @@ class Connection(CopyMethods, CopyStreams):
         "_proxy",
         "_queries",
         "_record_class",
+        "_releases",
         "_settings",
         "_subscriptions",
     )
@@ -132,6 +134,8 @@ class Connection(CopyMethods, CopyStreams):
         #: The pool's: what stands for this connection while a task has it, and who is told that it has ended.
         self._proxy: Any = None
         self._on_end: Callable[[Any], None] | None = None
+        #: How often it was given back to the pool; what was made on it before then is of no use any more.
+        self._releases = 0
         # Weakly: the loop keeps the port while it is open, and a connection that its user has forgotten has to go.
         weak = ref(self)
 
@@ -295,6 +299,31 @@ class Connection(CopyMethods, CopyStreams):
             return
         async with TimeLimit(self, at):
             await self._many(command, args, codecs)
+
+    async def fetchmany(
+        self,
+        query: str,
+        args: Iterable[Sequence[object]],
+        *,
+        timeout: float | None = None,
+        record_class: type[Any] | None = None,
+        codecs: Codecs = (),
+    ) -> list[Any]:
+        """As `executemany`, and return the rows of all executions in one list.
+
+        Args:
+            record_class: a subclass of Record for these rows.
+        Raises: as `executemany`.
+        """
+        at = self._deadline(timeout)
+        if record_class is None:
+            record_class = self._record_class
+        else:
+            check_record_class(record_class)
+        if at is None:
+            return await self._many(query, args, codecs, record_class)
+        async with TimeLimit(self, at):
+            return await self._many(query, args, codecs, record_class)
 
     # types
 
@@ -507,9 +536,7 @@ class Connection(CopyMethods, CopyStreams):
             async with self._port.deadline(self._port.clock() + seconds):
                 if self._frontend.is_open:
                     if self._frontend.in_flight and not self._frontend.cancel_under_way:
-                        await cancelling.send_cancel_request(
-                            self._port, self._frontend, self._address, self._channel
-                        )
+                        await cancelling.send_cancel_request(self._port, self._frontend, self._address, self._channel)
                     self._frontend.terminate()
                 await self._port.close()
         except BaseException:
@@ -669,6 +696,28 @@ class Connection(CopyMethods, CopyStreams):
             raise self._failure(own.operation, query)
         return statement
 
+    async def _prepare_own(
+        self, query: str, *, name: str | None, always_named: bool = False, record_class: type[Any] | None
+    ) -> Statement:
+        """A statement for whoever asks alone, to be released to the frontend when it is of no use any more.
+
+        Args:
+            name: None: one is made, if statements are cached at all.
+            always_named: one is made in any case.
+        """
+        check_query(query)
+        self._checked_record_class(record_class)
+        self._check_open()
+        self._check_alone()
+        named = name is None and (always_named or self._frontend.statements.size > 0)
+        own = _Preparing(self._frontend.prepare(query, named=named, name=name or ""))
+        own.is_shared = False
+        own.record_class = record_class
+        statement = await self._prepared(query, own)
+        if statement is None:
+            raise self._failure(own.operation, query)
+        return statement
+
     async def _prepared(self, query: str, preparing: "_Preparing") -> Statement | None:
         """Wait for a preparation, perhaps with other tasks; None if the server refused it.
 
@@ -682,7 +731,13 @@ class Connection(CopyMethods, CopyStreams):
             if operation.error is None and preparing.statement is None:
                 await self._learn_types_of(preparing)
                 if preparing.statement is None:
-                    preparing.statement = self._frontend.prepared(query, operation, self._port.clock())
+                    preparing.statement = self._frontend.prepared(
+                        query,
+                        operation,
+                        self._port.clock(),
+                        record_class=preparing.record_class,
+                        keep=preparing.is_shared,
+                    )
         except BaseException:
             if preparing.users == 1:
                 self._no_longer(query, preparing)
@@ -877,13 +932,22 @@ class Connection(CopyMethods, CopyStreams):
         return operation.status or ""
 
     async def _many(
-        self, command: str, args: Iterable[Sequence[object]], codecs: Codecs, *, repeated: bool = False
-    ) -> None:
+        self,
+        command: str,
+        args: Iterable[Sequence[object]],
+        codecs: Codecs,
+        record_class: type[Any] | None = None,
+        *,
+        repeated: bool = False,
+    ) -> list[Any]:
         """Prepare if need be, execute for each element, and do both once more if what was known turned out to be
         outdated and the elements can be had again.
 
         Args:
+            record_class: of the rows; None: they are not wanted.
             repeated: this is the second time.
+        Returns:
+            The rows.
         """
         port, frontend = self._port, self._frontend
         port.guard()
@@ -892,16 +956,46 @@ class Connection(CopyMethods, CopyStreams):
         statement = frontend.cached(command, port.clock()) or await self._prepare(command)
         if codecs:
             statement = self._with_codecs(statement, codecs)
-        self._check_alone()
         try:
-            data, count, exhausted = statement.many(elements, 0, first=True)
+            operation, failure = await self._batch(statement, elements, record_class)
         except DataError as error:
             if not await self._was_outdated(error) or repeated:
                 raise
-            return await self._many(command, args, codecs, repeated=True)
+            return await self._many(command, args, codecs, record_class, repeated=True)
+        if operation is None:
+            return []
+        if isinstance(operation.error, RowsKept):
+            await self._decode_kept(operation, statement.registry)
+        if operation.error is not None:
+            if self._may_repeat(operation, statement) and not repeated and failure is None:
+                return await self._many(command, args, codecs, record_class, repeated=True)
+            failed = self._failure(operation, command)
+            if failure is not None:
+                failed.__cause__ = failure
+            raise failed
+        if failure is not None:
+            raise failure
+        return operation.rows
+
+    async def _batch(
+        self, statement: Statement, elements: Iterator[Sequence[object]], record_class: type[Any] | None
+    ) -> tuple[Batch | None, BaseException | None]:
+        """Execute a statement for each element: the settled operation, and what the user's side raised meanwhile.
+
+        Args:
+            record_class: of the rows; None: they are not wanted.
+        Returns:
+            None for the operation if there are no elements.
+        Raises:
+            DataError, InterfaceError, and what `elements` raises: before anything was sent.
+        """
+        port = self._port
+        self._check_alone()
+        data, count, exhausted = statement.many(elements, 0, first=True)
         if not count:
-            return None
-        operation = frontend.batch(statement, data, count, complete=exhausted, owner=port.task())
+            return None, None
+        plan = None if record_class is None else statement.rows_as(record_class)
+        operation = self._frontend.batch(statement, data, count, complete=exhausted, owner=port.task(), row_plan=plan)
         self._queries += 1
         try:
             failure = None if exhausted else await self._feed(operation, statement, elements, count)
@@ -909,16 +1003,7 @@ class Connection(CopyMethods, CopyStreams):
         except BaseException as error:
             await self._give_up(operation, error)
             raise
-        if operation.error is not None:
-            if self._may_repeat(operation, statement) and not repeated and failure is None:
-                return await self._many(command, args, codecs, repeated=True)
-            failed = self._failure(operation, command)
-            if failure is not None:
-                failed.__cause__ = failure
-            raise failed
-        if failure is not None:
-            raise failure
-        return None
+        return operation, failure
 
     async def _feed(
         self, operation: Batch, statement: Statement, elements: Iterator[Sequence[object]], index: int
@@ -929,7 +1014,7 @@ class Connection(CopyMethods, CopyStreams):
             await self._port.progress(operation)
             operation.attention = False
         exhausted = False
-        while not exhausted and operation.error is None and not operation.settled:
+        while not exhausted and not operation.refused and not operation.settled:
             await self._port.outbox_low()
             try:
                 data, count, exhausted = statement.many(elements, index, first=False)
@@ -966,6 +1051,14 @@ class Connection(CopyMethods, CopyStreams):
                 self._port.abort()
         elif owed is Owed.CANCEL:
             await self._port.owe(self._carry_out_cancel, CANCEL_SECONDS)
+
+    def _forget_stream(self) -> None:
+        """End a stream() whose loop was left without another word."""
+        exclusive = self._frontend.exclusive
+        if isinstance(exclusive, RowStream):
+            self._frontend.abandon(exclusive)
+            self._frontend.news = True
+            self._port.flush()
 
     async def _owe_rollback(self, error: BaseException, savepoint: str | None = None, mark: int = 0) -> None:
         """A transaction block is left by a cancellation: whatever is submitted from now on comes after its rollback.
@@ -1018,9 +1111,15 @@ class Connection(CopyMethods, CopyStreams):
         if exclusive is not None and not exclusive.abandoned and exclusive.owner == self._port.task():
             raise InterfaceError(
                 "cannot perform operation: this task is in the middle of another one on the same connection",
-                hint="An executemany() whose arguments come from an iterator, or a COPY, keeps the connection to "
-                "itself until it ends.",
+                hint="An executemany() whose arguments come from an iterator, a COPY, or a stream() outside of a "
+                "transaction keeps the connection to itself until it ends.",
             )
+
+    def _checked_record_class(self, record_class: type[Any] | None) -> type[Any] | None:
+        """Raises InterfaceError: it is no class of records."""
+        if record_class is not None:
+            check_record_class(record_class)
+        return record_class
 
     def _seconds(self, timeout: object) -> float:
         # NaN is neither early nor late: it would mix up all the timers of a loop.
@@ -1170,10 +1269,12 @@ class _Preparing(_Shared):
 
     Attributes:
         users: how many tasks are to have the statement.
+        is_shared: whoever asks for this text is to have it, and it is kept in the cache.
+        record_class: of its rows; None: the connection's.
         absent: types of which a question had no answer, and which are text in this statement.
     """
 
-    __slots__ = ("absent", "question", "statement", "users")
+    __slots__ = ("absent", "is_shared", "question", "record_class", "statement", "users")
 
     operation: Preparation
 
@@ -1182,6 +1283,8 @@ class _Preparing(_Shared):
         self.question: _Question | None = None
         self.absent: frozenset[int] = frozenset()
         self.statement: Statement | None = None
+        self.is_shared = True
+        self.record_class: type[Any] | None = None
         self.users = 0
 
 

@@ -441,6 +441,8 @@ class Pool(_CopyFace):
         seconds = connection._timeout if timeout is None else timeout
         connection._con = None
         raw._proxy = None
+        raw._releases += 1
+        raw._forget_stream()
         listeners = raw._end_subscriptions()
         actions = self._policy.released(raw, home.clock(), not raw.is_closed(), raw._queries)
         request = None
@@ -518,6 +520,21 @@ class Pool(_CopyFace):
         """As `Connection.executemany`, on a connection of the pool."""
         async with self.acquire() as connection:
             await connection.executemany(command, args, timeout=timeout, **_if_any(codecs))
+
+    async def fetchmany(
+        self,
+        query: str,
+        args: Iterable[Sequence[object]],
+        *,
+        timeout: float | None = None,
+        record_class: type[Any] | None = None,
+        codecs: Codecs = (),
+    ) -> list[Any]:
+        """As `Connection.fetchmany`, on a connection of the pool."""
+        async with self.acquire() as connection:
+            return await connection.fetchmany(
+                query, args, timeout=timeout, record_class=record_class, **_if_any(codecs)
+            )
 
     async def fetch(
         self,

@@ -84,6 +84,7 @@ class Transaction:
     async def _start(self) -> None:
         connection, level = self._connection, self._level
         connection._check_open()
+        connection._check_alone()
         levels, session = connection._levels, connection._frontend
         if levels.isolation_unknown(level):
             row = await connection.fetchrow("SHOW transaction_isolation")

@@ -20,6 +20,7 @@ __all__ = [
     "FunctionCallOperation",
     "Operation",
     "Preparation",
+    "RowStream",
     "RowsKept",
     "SimpleQuery",
 ]
@@ -57,7 +58,7 @@ class Operation:
         rows: decoded rows, appended as they arrive.
         row_plan: how its rows are decoded; None if no rows can come, or until they were described.
         tag: the last command tag (`b"INSERT 0 1"`), None if there was none ("Message Formats", CommandComplete).
-        suspended: the row limit was reached (PortalSuspended).
+        suspended: the row limit of the last Execute was reached (PortalSuspended).
         abandoned: nobody waits for it any more.
         written: at least one byte of it may have reached the server.
         attention: something for the owner to look at before it is settled (COPY, start-up); the owner clears it.
@@ -174,10 +175,11 @@ class Batch(Operation):
     """Bind and Execute, many times, under one Sync.
 
     `submitted` executions have been handed over, `completed` of them were answered. `finished` once Sync was handed
-    over. While it is open it belongs to the task `owner`.
+    over; `refused` once the server has answered with an error, which a row that cannot be decoded is not. While it is
+    open it belongs to the task `owner`.
     """
 
-    __slots__ = ("completed", "finished", "owner", "submitted")
+    __slots__ = ("completed", "finished", "owner", "refused", "submitted")
 
     def __init__(
         self, data: bytes, steps: Sequence[Any], traits: int, count: int, row_plan: RowPlan | None, owner: object
@@ -187,6 +189,24 @@ class Batch(Operation):
         self.submitted = count
         self.completed = 0
         self.finished = bool(traits & SYNC)
+        self.refused = False
+
+
+class RowStream(Operation):
+    """Bind and Execute of one statement, so many rows at a time, under one Sync that comes when nobody wants more.
+
+    `is_asked` while the server owes rows, or the end of them; else it waits for Execute or Sync. `is_complete` once it
+    has sent the last row. `finished` once Sync was handed over. Until then it belongs to the task `owner`.
+    """
+
+    __slots__ = ("finished", "is_asked", "is_complete", "owner")
+
+    def __init__(self, data: bytes, steps: Sequence[Any], traits: int, row_plan: RowPlan | None, owner: object) -> None:
+        super().__init__(data, steps, traits, row_plan)
+        self.owner = owner
+        self.is_asked = True
+        self.is_complete = False
+        self.finished = False
 
 
 class CopyDirection(enum.Enum):

@@ -40,6 +40,7 @@ from pgsansio.engine.operations import (
     FunctionCallOperation,
     Operation,
     RowsKept,
+    RowStream,
     SimpleQuery,
 )
 from pgsansio.engine.startup import keep_parameter
@@ -220,10 +221,10 @@ class Session:
         return len(self._in_flight) > 1
 
     @property
-    def exclusive(self) -> Batch | Copy | None:
+    def exclusive(self) -> Batch | Copy | RowStream | None:
         """The operation whose group is open while user code runs."""
         barrier = self._barrier
-        return barrier if isinstance(barrier, Batch | Copy) and barrier.traits & EXCLUSIVE else None
+        return barrier if isinstance(barrier, Batch | Copy | RowStream) and barrier.traits & EXCLUSIVE else None
 
     @property
     def in_flight(self) -> tuple[Operation, ...]:
@@ -321,15 +322,24 @@ class Session:
 
     def extend(self, operation: Batch, data: bytes, count: int) -> None:
         """Write more of an open batch: `count` executions."""
-        if operation.outcome is _PENDING and operation.error is None:
+        if operation.outcome is _PENDING and not operation.refused:
             operation.submitted += count
             if operation.written:
                 self.outbox += data
             else:
                 operation.data += data
 
-    def finish(self, operation: Batch, trailer: bytes = b"") -> None:
-        """End an open batch with `trailer` and Sync; its ReadyForQuery settles it."""
+    def more_rows(self, operation: RowStream, data: bytes) -> None:
+        """Ask a stream whose rows are at their limit for more: `data` is Execute and Flush."""
+        if operation.outcome is _PENDING and not operation.is_asked and not operation.finished:
+            operation.is_asked = True
+            operation.suspended = False
+            # It is at the head: its last answer was that the limit is reached.
+            self._row = ROWS[Awaiting.STREAM_ROWS]
+            self.outbox += data
+
+    def finish(self, operation: Batch | RowStream, trailer: bytes = b"") -> None:
+        """End an open batch or stream with `trailer` and Sync; its ReadyForQuery settles it."""
         if operation.outcome is not _PENDING or operation.finished:
             return
         operation.finished = True
@@ -345,7 +355,7 @@ class Session:
         # Not `in_transaction`: a BEGIN that waits behind it says nothing about this batch.
         if self.predicted_status is not _NO_TRANSACTION:
             self.finish(operation)
-        elif not operation.finished and operation.error is None:
+        elif not operation.finished and not operation.refused:
             # Without a block, Sync would commit what has run; ROLLBACK aborts the group's implicit transaction.
             operation.submitted += 1
             self.finish(operation, _ROLLBACK)
@@ -418,6 +428,10 @@ class Session:
         operation.rows = []
         if isinstance(operation, Batch):
             self.give_up(operation)
+        elif isinstance(operation, RowStream):
+            if not operation.is_asked and owed is Owed.CANCEL:
+                owed = Owed.DRAIN  # nothing runs: the server is waiting for us
+            self.finish(operation)
         elif isinstance(operation, Copy):
             operation.chunks.clear()
             operation.pending_bytes = 0
@@ -654,6 +668,26 @@ class Session:
             raise ProtocolError("EmptyQueryResponse with a body")
         self._in_flight[0].completed += 1  # type: ignore[attr-defined]
 
+    def _stream_paused(self, data: bytearray, start: int, after: int) -> None:
+        self._portal_suspended(data, start, after)
+        self._stream_answered(is_complete=False)
+
+    def _stream_complete(self, data: bytearray, start: int, after: int) -> None:
+        self._command_complete(data, start, after)
+        self._stream_answered(is_complete=True)
+
+    def _stream_empty(self, data: bytearray, start: int, after: int) -> None:
+        if after != start:
+            raise ProtocolError("EmptyQueryResponse with a body")
+        self._stream_answered(is_complete=True)
+
+    def _stream_answered(self, *, is_complete: bool) -> None:
+        operation = self._in_flight[0]
+        assert isinstance(operation, RowStream)  # the table leads only streams here
+        operation.is_asked = False
+        operation.is_complete = is_complete
+        self._wake(operation)
+
     def _batch_ready(self, data: bytearray, start: int, after: int) -> None:
         operation = self._in_flight[0]
         assert isinstance(operation, Batch)
@@ -680,7 +714,11 @@ class Session:
             operation.error = error
             operation.step = _SKIPPED
         if isinstance(operation, Copy | Batch):
+            if isinstance(operation, Batch):
+                operation.refused = True
             self._wake(operation)
+        elif isinstance(operation, RowStream):
+            self.finish(operation)
 
     def _further_error(self, data: bytearray, start: int, after: int) -> None:
         """Of several errors the first one counts, except that the last may be the server's farewell."""
@@ -834,6 +872,8 @@ class Session:
         if isinstance(operation, Batch):
             operation.completed += 1
             return ROWS[Awaiting.BATCH_BIND]
+        if isinstance(operation, RowStream):
+            self._stream_answered(is_complete=True)
         step = operation.step = operation.step + 1
         return operation.steps[step] if step < len(operation.steps) else self._answered(operation)
 

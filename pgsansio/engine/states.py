@@ -83,6 +83,8 @@ class Awaiting(enum.Enum):
     CLOSE_COMPLETE = "CloseComplete"
     BATCH_BIND = "BindComplete of a batch, or its end"
     BATCH_EXECUTION = "end of one Execute of a batch"
+    STREAM_ROWS = "some rows of a stream"
+    STREAM_PAUSED = "nothing, until a stream is asked for more rows or for its end"
     SIMPLE_QUERY = "results of a simple query"
     SIMPLE_ERROR = "ReadyForQuery after the error of a simple query"
     FUNCTION_RESULT = "FunctionCallResponse"
@@ -162,6 +164,17 @@ SESSION: Final[SessionTable] = {
         CopyOutResponse: Transition(Awaiting.COPY_OUT, "copy_out"),
         **_ERROR,
     },
+    # "Message Flow", Extended Query: Execute with a row limit, repeated, and Flush behind each in the place of Sync
+    Awaiting.STREAM_ROWS: {
+        DataRow: Transition(Next.SAME, "rows"),
+        PortalSuspended: Transition(Awaiting.STREAM_PAUSED, "stream_paused"),
+        CommandComplete: Transition(Next.STEP, "stream_complete"),
+        EmptyQueryResponse: Transition(Next.STEP, "stream_empty"),
+        CopyInResponse: Transition(Awaiting.COPY_IN, "copy_in"),
+        CopyOutResponse: Transition(Awaiting.COPY_OUT, "copy_out"),
+        **_ERROR,
+    },
+    Awaiting.STREAM_PAUSED: {ReadyForQuery: Transition(Next.END, "ready"), **_ERROR},
     Awaiting.READY: {
         ReadyForQuery: Transition(Next.END, "ready"),
         # A deferred constraint or a failed commit is reported by Sync itself.

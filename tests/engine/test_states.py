@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsansio.engine.encryption import EncryptionRequest
-from pgsansio.engine.operations import Copy, Operation
+from pgsansio.engine.operations import Copy, Operation, RowStream
 from pgsansio.engine.session import Condition, Session
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.engine.states import ANY_TIME, ENCRYPTION, SESSION, STARTUP, Awaiting, Encryption, Startup
@@ -54,6 +54,7 @@ from tests.support.sessions import (
     new_session,
     preparation,
     simple_query,
+    stream,
 )
 
 #: One of each type that a backend can send, besides authentication.
@@ -104,6 +105,8 @@ ROADS: dict[Awaiting, tuple[Callable[[], Operation] | None, tuple[Message, ...]]
     Awaiting.CLOSE_COMPLETE: (lambda: preparation(closing=("old",)), ()),
     Awaiting.BATCH_BIND: (lambda: batch(count=0), ()),
     Awaiting.BATCH_EXECUTION: (lambda: batch(count=1), (BindComplete(),)),
+    Awaiting.STREAM_ROWS: (stream, (BindComplete(),)),
+    Awaiting.STREAM_PAUSED: (stream, (BindComplete(), PortalSuspended())),
     Awaiting.SIMPLE_QUERY: (simple_query, (RowDescription(FIELDS),)),
     Awaiting.SIMPLE_ERROR: (simple_query, (error(),)),
     Awaiting.FUNCTION_RESULT: (function_call, ()),
@@ -129,6 +132,8 @@ def session_in(state: Awaiting) -> tuple[Session, list[Operation]]:
         feed(session, *said)
         if isinstance(operations[0], Copy) and state is Awaiting.COPY_IN:
             session.copy_done(operations[0])
+        if isinstance(operations[0], RowStream):
+            session.finish(operations[0])
     assert session.condition is Condition.OPEN
     return session, operations
 

@@ -14,6 +14,7 @@ from pgsansio.engine.operations import (
     FunctionCallOperation,
     Operation,
     Preparation,
+    RowStream,
     SimpleQuery,
 )
 from pgsansio.engine.session import STEPS, Session
@@ -28,7 +29,7 @@ from pgsansio.wire.framing import ReceiveBuffer
 
 __all__ = [
     "FIELDS", "batch", "copy", "execution", "feed", "function_call", "new_session", "plan_calling", "preparation",
-    "simple_query", "text_plan",
+    "simple_query", "stream", "text_plan",
 ]  # fmt: skip
 
 TEXT = 25
@@ -83,6 +84,11 @@ def simple_query(data: bytes = b"Q", traits: int = SYNC, *, rows: bool = True) -
 def batch(data: bytes = b"BEBES", count: int = 2, *, complete: bool = True) -> Batch:
     traits = (SYNC if complete else EXCLUSIVE) | DISCARDS_ROWS
     return Batch(data, STEPS(Awaiting.BATCH_BIND), traits, count, None, "owner")
+
+
+def stream(data: bytes = b"BEH", plan: RowPlan | None = None) -> RowStream:
+    steps = STEPS(Awaiting.BIND_COMPLETE, Awaiting.STREAM_ROWS, Awaiting.READY)
+    return RowStream(data, steps, EXCLUSIVE, text_plan() if plan is None else plan, "owner")
 
 
 def copy(data: bytes = b"Q") -> Copy:

@@ -1,0 +1,251 @@
+"""Streams: the rows of a query one by one, with back-pressure.
+
+How this works. The server is asked for so many rows, and for as many again when those are used up. Inside of a
+transaction that is a portal, as for a cursor. Outside of one a portal does not survive a Sync: there the stream is one
+group that stays open, with Flush in the place of Sync, and everybody else's operations wait unsent until it ends.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from pgsansio.client.cursor import BaseCursor
+from pgsansio.client.resource import Resource
+from pgsansio.engine.operations import RowsKept, RowStream
+from pgsansio.errors import DataError, InterfaceError, InvalidValueError
+from pgsansio.frontend import Statement
+
+if TYPE_CHECKING:
+    from pgsansio.client.connection import Connection
+
+__all__ = ["STREAM_PREFETCH", "Stream"]
+
+#: Enough to make a round trip cheap, and rows of a kilobyte stay below a megabyte.
+STREAM_PREFETCH: Final = 500
+
+
+class Stream(Resource):
+    """Made by `Connection.stream()`: `async for row in connection.stream("SELECT ..."): ...`.
+
+    `batch()` gives the rows that came together. Iterating is a checkpoint whenever it asks the server, and not at each
+    row. As `async with` it also ends: leaving early ends the statement, and what it has done so far outside of a
+    transaction is kept. One task iterates.
+    """
+
+    __slots__ = ("_args", "_ended", "_prefetch", "_query", "_ready", "_record_class", "_source", "_timeout")
+
+    def __init__(
+        self,
+        connection: "Connection",
+        query: str,
+        args: Sequence[object],
+        prefetch: int,
+        timeout: float | None,
+        record_class: type[Any] | None,
+    ) -> None:
+        super().__init__(connection)
+        if prefetch <= 0:
+            raise InterfaceError("prefetch argument must be greater than zero")
+        self._query = query
+        self._args = args
+        self._prefetch = prefetch
+        self._timeout = timeout
+        self._record_class = record_class
+        self._source: BaseCursor | _OpenGroup | None = None
+        self._ended = False
+        self._ready: Iterator[Any] = iter(())
+
+    def __del__(self) -> None:
+        self._forget()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        for record in self._ready:
+            return record
+        self._ready = iter(await self._next("__anext__"))
+        for record in self._ready:
+            return record
+        raise StopAsyncIteration
+
+    async def batch(self) -> list[Any]:
+        """The next rows, at most `prefetch`; [] at the end."""
+        return list(self._ready) or await self._next("batch")
+
+    async def aclose(self) -> None:
+        """End it early. Does nothing if it has ended.
+
+        Raises:
+            PostgresError: the server's word about what was done so far.
+        """
+        self._ready = iter(())
+        if not self._ended:
+            self._ended = True
+            if isinstance(self._source, BaseCursor):
+                await self._source.aclose()
+            elif self._source is not None:
+                await self._source.close(self._timeout)
+        await self._connection._port.checkpoint()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc is None:
+            await self.aclose()
+        else:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Leave it without waiting; a portal ends with its transaction."""
+        source: BaseCursor | _OpenGroup | None = getattr(self, "_source", None)
+        if isinstance(source, _OpenGroup) and not self._ended:
+            source.forget()
+        self._ended = True
+
+    async def _next(self, method: str) -> list[Any]:
+        self._check(method)
+        if self._ended:
+            return []
+        connection = self._connection
+        if self._source is None:
+            if connection.is_in_transaction():
+                self._source = BaseCursor(connection, self._query, None, self._args, self._record_class)
+            else:
+                self._source = _OpenGroup(connection, self._query, self._args, self._record_class)
+        rows: list[Any] = []
+        try:
+            if isinstance(self._source, BaseCursor):
+                rows = await self._source._more(self._prefetch, self._timeout)
+            else:
+                rows = await self._source.more(self._prefetch, self._timeout)
+        finally:
+            self._ended = not rows
+        return rows
+
+
+class _OpenGroup:
+    """Outside of a transaction: a Sync group that stays open while the user looks at rows."""
+
+    __slots__ = ("_args", "_connection", "_operation", "_query", "_record_class", "_statement")
+
+    def __init__(
+        self, connection: "Connection", query: str, args: Sequence[object], record_class: type[Any] | None
+    ) -> None:
+        self._connection = connection
+        self._query = query
+        self._args = args
+        self._record_class = record_class
+        self._statement: Statement | None = None
+        self._operation: RowStream | None = None
+
+    async def more(self, max_rows: int, timeout: float | None) -> list[Any]:
+        """The next rows; [] at the end.
+
+        Raises:
+            PostgresError, ConnectionDoesNotExistError: the statement failed.
+        """
+        connection = self._connection
+        async with connection._limit(connection._deadline(timeout)):
+            if self._operation is None:
+                return await self._begin(max_rows)
+            rows = await self._read(self._operation, max_rows)
+            if self._operation.error is not None:
+                raise connection._failure(self._operation, self._query)
+            return rows
+
+    async def _begin(self, max_rows: int) -> list[Any]:
+        """Send the statement, once more if what was known of it is outdated; the first rows."""
+        connection = self._connection
+        port, frontend = connection._port, connection._frontend
+        port.guard()
+        asked_again = repeated = False
+        while True:
+            statement = frontend.cached(self._query, port.clock())
+            if statement is None:
+                statement = await connection._prepare(self._query)
+            connection._check_alone()
+            try:
+                operation = frontend.stream(statement, self._args, max_rows, self._record_class, owner=port.task())
+            except DataError as error:
+                if asked_again or not await connection._was_outdated(error):
+                    raise
+                asked_again = True
+                continue
+            connection._queries += 1
+            self._statement, self._operation = statement, operation
+            rows = await self._read(operation, max_rows)
+            if operation.error is None:
+                return rows
+            if repeated or not connection._may_repeat(operation, statement):
+                raise connection._failure(operation, self._query)
+            repeated = True
+
+    async def _read(self, operation: RowStream, max_rows: int) -> list[Any]:
+        """Rows that have come, or that are asked for; [] at the end, and when the operation has an error."""
+        connection = self._connection
+        try:
+            while not operation.settled:
+                operation.attention = False
+                if operation.error is not None and not isinstance(operation.error, RowsKept):
+                    break
+                if not operation.is_asked:
+                    if operation.error is not None:
+                        break
+                    if operation.rows:
+                        # The last ones, too: else it would depend on their number whether the user's loop can use the
+                        # connection.
+                        rows, operation.rows = operation.rows, []
+                        return rows
+                    if operation.is_complete:
+                        break
+                    connection._frontend.stream_on(operation, max_rows)
+                await connection._port.progress(operation)
+            return await self._end(operation)
+        except BaseException as error:
+            await connection._give_up(operation, error)
+            raise
+
+    async def _end(self, operation: RowStream) -> list[Any]:
+        """Sync, and the last rows."""
+        connection = self._connection
+        connection._frontend.finish(operation)
+        await connection._port.wait(operation)
+        if isinstance(operation.error, RowsKept):
+            # Only now is the connection free to ask.
+            assert self._statement is not None
+            is_decoded = await connection._decode_kept(operation, self._statement.registry)
+            if is_decoded and not operation.is_complete:
+                error = InvalidValueError("cannot decode a value of a stream: its type was unknown, or has changed")
+                error.hint = "It is known now: run the query again."
+                operation.error = error
+        rows, operation.rows = operation.rows, []
+        return rows
+
+    async def close(self, timeout: float | None) -> None:
+        """End it, and hear what the server says about that.
+
+        Raises:
+            PostgresError: the server's word.
+        """
+        operation, connection = self._operation, self._connection
+        if operation is None or operation.settled:
+            return
+        async with connection._limit(connection._deadline(timeout)):
+            connection._frontend.finish(operation)
+            await connection._finish(operation)
+        if operation.error is not None:
+            raise connection._failure(operation, self._query)
+
+    def forget(self) -> None:
+        """End it where nothing may be awaited; the next operation is written behind its end."""
+        if self._operation is not None and not self._operation.settled:
+            with suppress(InterfaceError):  # the collector may run in any thread
+                self._connection._port.guard()
+                self._connection._frontend.abandon(self._operation)
+                self._connection._frontend.news = True
+                self._connection._port.flush()
