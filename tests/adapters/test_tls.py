@@ -1,0 +1,359 @@
+"""TLS on each loop: what settings become, and peers that stop, lie or show wrong papers in the middle of it."""
+
+import contextlib
+import datetime
+import importlib
+import os
+import shutil
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import anyio.to_thread
+import pytest
+import trustme
+
+from pgsansio.errors import ClientConfigurationError, OperationTimeoutError, ProtocolError
+from pgsansio.messages.startup import SSLRequest
+from pgsansio.policy.encryption_mode import SSLMode
+from pgsansio.policy.tls_settings import TlsFile, TlsSettings
+from tests.support.certificates import Certificates
+from tests.support.clients import PATIENCE_SECONDS
+
+AUTHORITY = trustme.CA()
+YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+
+
+# Contexts
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def tls_context(request: pytest.FixtureRequest) -> Callable[[TlsSettings], ssl.SSLContext]:
+    function: Callable[[TlsSettings], ssl.SSLContext] = importlib.import_module(
+        f"pgsansio_{request.param}.tls"
+    ).tls_context
+    return function
+
+
+def file(path: str, parameter: str, origin: str | None = "the DSN") -> TlsFile:
+    return TlsFile(path, parameter, origin)
+
+
+@pytest.mark.parametrize(
+    ("mode", "verified", "checked"),
+    [
+        (SSLMode.allow, ssl.CERT_NONE, False),
+        (SSLMode.prefer, ssl.CERT_NONE, False),
+        (SSLMode.require, ssl.CERT_REQUIRED, False),
+        (SSLMode.verify_ca, ssl.CERT_REQUIRED, False),
+        (SSLMode.verify_full, ssl.CERT_REQUIRED, True),
+    ],
+)
+def test_what_a_mode_verifies(
+    tls_context: Any, certificates: Certificates, mode: SSLMode, verified: ssl.VerifyMode, checked: bool
+) -> None:
+    context = tls_context(TlsSettings(mode, root=file(certificates["ca.crt"], "sslrootcert")))
+    assert context.verify_mode is verified
+    assert context.check_hostname is checked
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert not context.verify_flags & ssl.VERIFY_CRL_CHECK_CHAIN
+
+
+def test_require_verifies_nothing_without_authorities(tls_context: Any, tmp_path: Path) -> None:
+    absent = file(str(tmp_path / "root.crt"), "sslrootcert", None)
+    assert tls_context(TlsSettings(SSLMode.require, root=absent)).verify_mode is ssl.CERT_NONE
+    assert tls_context(TlsSettings(SSLMode.require)).verify_mode is ssl.CERT_NONE
+    for settings in (TlsSettings(SSLMode.verify_ca, root=absent), TlsSettings(SSLMode.verify_full)):
+        with pytest.raises(ClientConfigurationError, match="does not exist or cannot be accessed"):
+            tls_context(settings)
+
+
+@pytest.mark.checklist("TLS-5")
+def test_without_a_home_the_error_says_so(tls_context: Any) -> None:
+    with pytest.raises(ClientConfigurationError, match=r'root certificate file "~/\.postgresql/root\.crt"') as caught:
+        tls_context(TlsSettings(SSLMode.verify_full))
+    assert caught.value.detail is not None
+    assert "HOME is either unset" in caught.value.detail
+
+
+def test_versions(tls_context: Any) -> None:
+    settings = TlsSettings(SSLMode.prefer, minimum_version="TLSv1.3", maximum_version="TLSv1.3")
+    context = tls_context(settings)
+    assert context.minimum_version is context.maximum_version is ssl.TLSVersion.TLSv1_3
+    before = tls_context(TlsSettings(SSLMode.prefer, minimum_version=None)).minimum_version
+    assert before is ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).minimum_version
+
+
+def test_files_are_read_again_only_when_they_change(
+    tls_context: Any, certificates: Certificates, tmp_path: Path
+) -> None:
+    root, revocations = tmp_path / "root.crt", tmp_path / "crl"
+    revocations.mkdir()
+    shutil.copy(certificates["ca.crt"], root)
+    settings = TlsSettings(
+        SSLMode.verify_full,
+        root=file(str(root), "sslrootcert"),
+        crl=file(str(tmp_path / "root.crl"), "sslcrl", None),
+        crl_dir=file(str(revocations), "sslcrldir"),
+    )
+
+    def trusted(context: ssl.SSLContext) -> int:
+        return len(context.get_ca_certs())
+
+    first = tls_context(settings)
+    assert tls_context(settings) is first
+    with open(root, "ab") as out:
+        out.write(Path(certificates["other-ca.crt"]).read_bytes())
+    second = tls_context(settings)
+    assert second is not first
+    assert (trusted(first), trusted(second)) == (1, 2)
+    shutil.copy(certificates["empty.crl"], tmp_path / "root.crl")  # one that was not there
+    third = tls_context(settings)
+    assert third is not second
+    shutil.copy(certificates["empty.crl"], revocations / "00000000.r0")
+    fourth = tls_context(settings)
+    assert fourth is not third
+    assert tls_context(settings) is fourth
+    root.unlink()
+    with pytest.raises(ClientConfigurationError, match="sslrootcert from the DSN"):
+        tls_context(settings)
+
+
+def test_only_so_many_contexts_are_kept(tls_context: Any) -> None:
+    first = TlsSettings(SSLMode.prefer, password="0")
+    kept = tls_context(first)
+    for number in range(1, 32):
+        tls_context(TlsSettings(SSLMode.prefer, password=str(number)))
+        assert tls_context(first) is kept  # used again and again
+    for number in range(100, 132):
+        tls_context(TlsSettings(SSLMode.prefer, password=str(number)))
+    assert tls_context(first) is not kept
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"root": "no-file"},
+            'root certificate file ".*no-file" does not exist .*No such file.*sslrootcert from the DSN',
+        ),
+        ({"root": "cert_user.key"}, "sslrootcert '.*cert_user.key' from the DSN has nothing in it that can be used"),
+        ({"root": ""}, "root certificate file .*Is a directory|has nothing in it"),
+        ({"crl": "no-crl"}, 'sslcrl ".*no-crl" does not exist or cannot be accessed: No such file'),
+        ({"crl_dir": "no-folder"}, 'sslcrldir ".*no-folder" does not exist or cannot be accessed: No such file'),
+        ({"certificate": "no-crt"}, 'sslcert ".*no-crt" does not exist or cannot be accessed'),
+        ({"certificate": "cert_user.crt", "key": "no-key"}, 'sslkey ".*no-key" does not exist or cannot be accessed'),
+        ({"certificate": "ca.crt"}, "sslcert '.*ca.crt' from the DSN cannot be used"),
+        ({"certificate": "a\0b"}, "embedded null"),
+        ({"key_log": "no-folder/x"}, 'sslkeylogfile ".*no-folder/x" does not exist or cannot be accessed'),
+    ],
+)
+def test_files_that_cannot_be_used(
+    tls_context: Any, certificates: Certificates, settings: dict[str, str], message: str
+) -> None:
+    words = {"root": "sslrootcert", "crl": "sslcrl", "crl_dir": "sslcrldir", "certificate": "sslcert", "key": "sslkey"}
+    paths = {"root": "ca.crt"} | settings
+    files = {
+        field: file(f"{certificates.folder}/{path}", words.get(field, "sslkeylogfile")) for field, path in paths.items()
+    }
+    with pytest.raises(ClientConfigurationError, match=message):
+        tls_context(TlsSettings(SSLMode.verify_full, **files))  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_others_keep(tls_context: Any, tmp_path: Path) -> None:
+    path = tmp_path / "root.crt"
+    path.touch(0)
+    with pytest.raises(ClientConfigurationError, match="Permission denied"):
+        tls_context(TlsSettings(SSLMode.require, root=file(str(path), "sslrootcert", None)))
+
+
+# Peers
+
+
+def server_context(alpn: str | None = "postgresql", **certificate: Any) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert("localhost", "127.0.0.1", **certificate).configure_cert(context)
+    if alpn is not None:
+        context.set_alpn_protocols([alpn])
+    return context
+
+
+@contextlib.asynccontextmanager
+async def peer(behave: Callable[[socket.socket], None]) -> AsyncIterator[int]:
+    """The port of a server in a thread, that does this with each connection, and closes it."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listening.accept()
+                client.settimeout(PATIENCE_SECONDS)
+                with client, contextlib.suppress(OSError):
+                    behave(client)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        await anyio.to_thread.run_sync(thread.join)  # asyncio closes sockets a turn of the loop later
+
+
+def until_closed(client: socket.socket) -> None:
+    while client.recv(4096):
+        pass
+
+
+def hear(client: socket.socket) -> None:
+    client.recv(1)
+
+
+def answer(data: bytes) -> Callable[[socket.socket], None]:
+    """Takes SSLRequest, and says this."""
+
+    def behave(client: socket.socket) -> None:
+        assert client.recv(8, socket.MSG_WAITALL) == SSLRequest().encode()
+        client.sendall(data)
+
+    return behave
+
+
+def then(*steps: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
+    def behave(client: socket.socket) -> None:
+        for step in steps:
+            step(client)
+
+    return behave
+
+
+def handshake(context: ssl.SSLContext, heard: list[bytes]) -> Callable[[socket.socket], None]:
+    """Shakes hands, hears what comes and closes."""
+
+    def behave(client: socket.socket) -> None:
+        with context.wrap_socket(client, server_side=True) as session:
+            heard.append(session.recv(4096))
+
+    return behave
+
+
+@pytest.fixture
+def module(anyio_backend_name: str) -> ModuleType:
+    return importlib.import_module(f"pgsansio_{anyio_backend_name}")
+
+
+async def connect(module: ModuleType, port: int, **settings: Any) -> Any:
+    settings = {
+        "host": "127.0.0.1",
+        "user": "u",
+        "database": "d",
+        "password": "",
+        "timeout": PATIENCE_SECONDS,
+    } | settings
+    async with module.connect(port=port, **settings):
+        raise AssertionError("these peers let nobody in")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    path = tmp_path / "ca.pem"
+    AUTHORITY.cert_pem.write_to_path(path)
+    return str(path)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("mode", ["verify-ca", "verify-full", "require"])
+async def test_an_expired_certificate(module: ModuleType, root: str, mode: str) -> None:
+    heard: list[bytes] = []
+    shown = server_context(not_before=YESTERDAY - datetime.timedelta(days=1), not_after=YESTERDAY)
+    async with peer(then(answer(b"S"), handshake(shown, heard))) as port:
+        with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+            await connect(module, port, dsn=f"postgresql://?sslmode={mode}&sslrootcert={root}")
+    assert heard == []
+
+
+@pytest.mark.anyio
+@pytest.mark.checklist("TLS-9")
+@pytest.mark.parametrize("direct", [False, True])
+@pytest.mark.parametrize("chosen", ["postgresql", "h2", None])
+async def test_what_is_spoken_inside(module: ModuleType, root: str, direct: bool, chosen: str | None) -> None:
+    """With direct TLS, the start-up message goes to a server that has agreed to speak PostgreSQL's protocol only."""
+    heard: list[bytes] = []
+    shaking = handshake(server_context(chosen), heard)
+    async with peer(shaking if direct else then(answer(b"S"), shaking)) as port:
+        with pytest.raises(Exception) as caught:
+            await connect(module, port, dsn=f"postgresql://?sslmode=verify-full&sslrootcert={root}", direct_tls=direct)
+    # A server that knows none of what was offered goes on without a choice, at least this one.
+    if direct and chosen != "postgresql":
+        assert isinstance(caught.value, ConnectionError)
+        assert b"user" not in b"".join(heard)
+    else:
+        assert isinstance(caught.value, module.ConnectionDoesNotExistError)
+        assert b"user\0u\0database\0d\0" in heard[0]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("behave", "settings", "expected"),
+    [
+        (answer(b""), {}, ConnectionError),
+        (answer(b"N"), {}, ConnectionError),
+        (answer(b"ESFATAL\0"), {}, ConnectionError),
+        (answer(b"X"), {}, ProtocolError),
+        (answer(b"S\x16\x03\x03"), {}, ProtocolError),
+        (answer(b"S"), {}, OSError),
+        (then(answer(b"S"), hear, lambda client: client.sendall(b"HTTP/1.1 400 Bad Request\r\n")), {}, OSError),
+        (lambda client: client.sendall(b"E\0\0\0\x08XXXX"), {"direct_tls": True}, (OSError, ProtocolError)),
+        (lambda client: None, {"direct_tls": True}, OSError),
+    ],
+    ids=[
+        "end",
+        "refused",
+        "error",
+        "garbage",
+        "surplus",
+        "end after S",
+        "web server",
+        "server before 17",
+        "direct end",
+    ],
+)
+async def test_peers_that_are_no_good(
+    module: ModuleType, behave: Callable[[socket.socket], None], settings: dict[str, Any], expected: Any
+) -> None:
+    async with peer(behave) as port:
+        with pytest.raises(expected) as caught:
+            await connect(module, port, ssl="require", **settings)
+    assert not isinstance(caught.value, TimeoutError)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("behave", "settings"),
+    [
+        (until_closed, {"ssl": "require"}),
+        (then(answer(b"S"), until_closed), {"ssl": "require"}),
+        (until_closed, {"ssl": "require", "direct_tls": True}),
+        (then(answer(b"N"), until_closed), {"ssl": "prefer"}),
+        (then(answer(b"S"), until_closed), {"ssl": "prefer"}),
+    ],
+    ids=["before S", "after S", "direct", "after N", "preferred"],
+)
+async def test_silence(module: ModuleType, behave: Callable[[socket.socket], None], settings: dict[str, Any]) -> None:
+    """At every step it ends with the time limit, and there is no second attempt."""
+    connections: list[socket.socket] = []
+
+    def counted(client: socket.socket) -> None:
+        connections.append(client)
+        behave(client)
+
+    async with peer(counted) as port:
+        with pytest.raises(OperationTimeoutError):
+            await connect(module, port, timeout=0.2, **settings)
+    assert len(connections) == 1
