@@ -147,6 +147,66 @@ async def transaction_by_hand(connection: Connection) -> None:
     await transaction.commit()
 
 
+async def fetchmany_lazy(connection: Connection) -> None:
+    assert await connection.fetchmany("SELECT $1", lazily(30)) == [(number,) for number in range(30)]
+
+
+async def prepared_statement(connection: Connection) -> None:
+    statement = await connection.prepare("SELECT $1")
+    assert await statement.fetch(5) == [(5,)]
+    assert await statement.fetchval(6, timeout=5) == 6
+    assert await statement.fetchmany([(7,), (8,)]) == [(7,), (8,)]
+    del statement
+    statement = await connection.prepare("SELECT 9", name="users")
+    assert await statement.fetchrow() == (9,)
+
+
+async def cursor(connection: Connection) -> None:
+    async with connection.transaction():
+        numbers = await connection.cursor("SERIES $1", 9)
+        assert await numbers.fetch(2) == [(1,), (2,)]
+        assert await connection.fetchval("SELECT 1") == 1
+        assert await numbers.forward(2) == 2
+        assert await numbers.fetchrow() == (5,)
+        assert await numbers.fetch(9) == [(6,), (7,), (8,), (9,)]
+        assert await numbers.fetchrow() is None
+
+
+async def cursor_iterated(connection: Connection) -> None:
+    async with connection.transaction():
+        assert [row[0] async for row in connection.cursor("SERIES 5", prefetch=2)] == [1, 2, 3, 4, 5]
+        assert [row[0] async for row in connection.cursor("SERIES 4", prefetch=2)] == [1, 2, 3, 4]
+
+
+async def stream(connection: Connection) -> None:
+    assert [row[0] async for row in connection.stream("SERIES $1", 5, prefetch=2)] == [1, 2, 3, 4, 5]
+    assert [row[0] async for row in connection.stream("SERIES 4", prefetch=2)] == [1, 2, 3, 4]
+
+
+async def stream_in_a_transaction(connection: Connection) -> None:
+    async with connection.transaction(), connection.stream("SERIES 5", prefetch=2) as rows:
+        async for row in rows:
+            assert await connection.fetchval("SELECT $1", row[0]) == row[0]
+
+
+async def stream_left_early(connection: Connection) -> None:
+    async with connection.stream("SERIES 5", prefetch=2) as rows:
+        async for row in rows:
+            assert row == (1,)
+            break
+    assert await connection.fetchval("SELECT 1") == 1
+    async for row in connection.stream("SERIES 5", prefetch=2):
+        if row == (3,):
+            break
+    assert await connection.fetchval("SELECT 1") == 1
+
+
+async def stream_with_a_time_limit(connection: Connection) -> None:
+    with contextlib.suppress(TimeoutError):
+        async for _ in connection.stream("SLEEP", timeout=5):
+            raise AssertionError
+
+
 async def add_listener(connection: Connection) -> None:
     await connection.add_listener("news", print)
     await connection.remove_listener("news", print)
@@ -195,6 +255,14 @@ CONVERSATIONS = [
     transaction_committed,
     transaction_rolled_back,
     transaction_nested,
+    fetchmany_lazy,
+    prepared_statement,
+    cursor,
+    cursor_iterated,
+    stream,
+    stream_in_a_transaction,
+    stream_left_early,
+    stream_with_a_time_limit,
     add_listener,
     listen_in_a_transaction,
     notifications,

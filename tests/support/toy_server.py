@@ -4,6 +4,8 @@ It has one table of integers and these statements, in scripts or one at a time:
 
     SELECT 7, SELECT $1     one row of one int4
     INSERT 7, INSERT $1     a row for the table
+    SERIES 7, SERIES $1     so many rows of one int4: 1, 2, 3, ...
+    MOVE FORWARD 2 name     skips rows of a portal of a SERIES
     FAIL                    an error
     SLEEP                   does not end unless it is cancelled
     TYPED 16400 00ff 01     rows of one value of a type: these bytes, whatever format is asked for
@@ -41,10 +43,11 @@ from pgsansio.messages.backend import (
     NotificationResponse,
     ParameterDescription,
     ParseComplete,
+    PortalSuspended,
     ReadyForQuery,
     RowDescription,
 )
-from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Parse, Query, Sync, Target, Terminate
+from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Flush, Parse, Query, Sync, Target, Terminate
 from pgsansio.messages.startup import CancelRequest, StartupMessage
 
 __all__ = ["ToyCluster", "ToyServer"]
@@ -61,6 +64,20 @@ class State:
 
     def copy(self) -> "State":
         return State(list(self.rows), set(self.channels))
+
+
+@dataclass
+class Portal:
+    sql: str
+    parameters: tuple[bytes | None, ...]
+    #: Rows of a SERIES that were given.
+    position: int = 0
+
+    @property
+    def size(self) -> int:
+        """How many rows a SERIES has."""
+        value = self.parameters[0] if self.parameters else None
+        return int(self.sql.split()[1]) if value is None else int(struct.unpack("!i", value)[0])
 
 
 class Refused(Exception):
@@ -139,7 +156,7 @@ class ToyServer:
         self._before: State | None = None
         self._savepoints: list[tuple[str, State]] = []
         self._statements: dict[str, str] = {}
-        self._portal: tuple[str, tuple[bytes | None, ...]] = ("", ())
+        self._portals: dict[str, Portal] = {}
         #: What is left of a script that sleeps.
         self._script: list[str] | None = None
         self._notifications: list[str] = []
@@ -201,16 +218,24 @@ class ToyServer:
                 sql = self._statements[message.name]
                 type_oid = int(sql.split()[1]) if sql.startswith("TYPED") else INT4
                 backend.send(ParameterDescription((type_oid,) * sql.count("$1")))
-                has_rows = sql.startswith(("SELECT", "TYPED"))
+                has_rows = sql.startswith(("SELECT", "TYPED", "SERIES"))
                 backend.send(_description(Format.TEXT, type_oid) if has_rows else NoData())
             case Bind():
-                self._portal = (self._statements[message.statement], tuple(message.parameters))
+                self._portals[message.portal] = Portal(self._statements[message.statement], tuple(message.parameters))
                 backend.send(BindComplete())
             case Execute():
-                self._execute(*self._portal)
+                portal = self._portals.get(message.portal)
+                if portal is None:
+                    self._fail(Refused("34000", "there is no such portal"))
+                elif portal.sql.startswith("SERIES"):
+                    self._series(portal, message.max_rows)
+                else:
+                    self._execute(portal.sql, portal.parameters)
             case Close():
-                self._statements.pop(message.name, None)
+                (self._statements if message.target is Target.STATEMENT else self._portals).pop(message.name, None)
                 backend.send(CloseComplete())
+            case Flush():
+                pass
             case Sync():
                 self._ready()
             case _:
@@ -232,6 +257,7 @@ class ToyServer:
         if self.status is TransactionStatus.IDLE:
             self._before = None
             self._savepoints.clear()
+            self._portals.clear()
         self.backend.send(ReadyForQuery(self.status))
         for channel in self._notifications:
             if channel in self.state.channels:
@@ -239,6 +265,28 @@ class ToyServer:
         self._notifications.clear()
 
     # statements
+
+    def _series(self, portal: Portal, max_rows: int) -> None:
+        self.log.append(portal.sql)
+        if self._is_interrupted():
+            return
+        end = min(portal.size, portal.position + max_rows) if max_rows else portal.size
+        numbers = range(portal.position, end)
+        portal.position = end
+        self.backend.send(*(DataRow((struct.pack("!i", number + 1),)) for number in numbers))
+        is_suspended = max_rows and len(numbers) == max_rows
+        self.backend.send(PortalSuspended() if is_suspended else CommandComplete(f"SELECT {len(numbers)}"))
+
+    def _is_interrupted(self) -> bool:
+        """A CancelRequest has come before, or the transaction has failed."""
+        if self.interrupted:
+            self.interrupted = False
+            self._fail(Refused("57014", "canceling statement due to user request"))
+        elif self.status is TransactionStatus.FAILED:
+            self._fail(Refused("25P02", "current transaction is aborted"))
+        else:
+            return False
+        return True
 
     def _execute(self, sql: str, parameters: tuple[bytes | None, ...], *, simple: bool = False) -> bool:
         self.log.append(sql)
@@ -301,6 +349,13 @@ class ToyServer:
                 assert value is not None
                 self.state.rows.append(struct.unpack("!i", value)[0])
                 return "INSERT 0 1", None
+            case "MOVE":
+                portal = self._portals.get(sql.split()[3])
+                if portal is None:
+                    raise Refused("34000", "there is no such portal")
+                skipped = min(int(sql.split()[2]), portal.size - portal.position)
+                portal.position += skipped
+                return f"MOVE {skipped}", None
             case "FAIL":
                 raise Refused("22012", "division by zero")
             case "SLEEP":
