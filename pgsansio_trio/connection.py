@@ -142,6 +142,9 @@ def connect(
         timeout: seconds for connecting, all attempts together; default 60; None: no limit.
         statement_cache_size: prepared statements kept; 0: none are, which suits poolers in transaction mode.
         command_timeout: seconds, the default of every operation's `timeout`.
+        ssl: 'disable', 'allow', 'prefer' (the default), 'require', 'verify-ca', 'verify-full'; True: verify-full with
+            the authorities of this machine; False: disable; an ssl.SSLContext. Only for TCP.
+        direct_tls: TLS without asking for it first (PostgreSQL 17).
         server_settings: settings for this session.
         target_session_attrs: any, primary, standby, prefer-standby, read-write or read-only.
         pipelining: let several tasks use the connection at once; False gives them an InterfaceError.
