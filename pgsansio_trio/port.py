@@ -485,7 +485,8 @@ class TrioPort:
             self._engine = engine
 
     async def tls_context(self, settings: TlsSettings) -> object:
-        return await trio.to_thread.run_sync(tls_context, settings)
+        # Files may be far away, and connecting has a time limit.
+        return await trio.to_thread.run_sync(tls_context, settings, abandon_on_cancel=True)
 
     async def start_tls(self, context: object, server_hostname: str | None) -> TlsInfo:
         self._engine = self._tls = tls = tls_engine(self._engine, context, server_hostname)

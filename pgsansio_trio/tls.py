@@ -40,6 +40,12 @@ def tls_engine(inner: Engine, context: object, server_hostname: str | None) -> T
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     if not isinstance(context, ssl.SSLContext):
         raise ClientConfigurationError(f"ssl is expected to be an ssl.SSLContext, got {type(context).__name__}")
+    if context.check_hostname and not server_hostname:
+        # An SSLObject would not mind, and check nothing.
+        raise ClientConfigurationError(
+            "the context checks the host's name, and there is none that may be sent",
+            hint="sslsni=0 forbids to send it.",
+        )
     try:
         session = context.wrap_bio(incoming, outgoing, server_hostname=server_hostname)
     except (ValueError, ssl.SSLError) as error:  # UnicodeError is a ValueError

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pgsansio.engine.operations import SYNC, Operation
 from pgsansio.enums import Outcome
+from pgsansio.errors import ClientConfigurationError
 from pgsansio.tls import TlsEngine
 from pgsansio_asyncio.tls import tls_engine
 
@@ -361,6 +362,23 @@ def test_a_damaged_record_is_never_delivered(place: int, change: int) -> None:
     engine.receive_eof()
     assert inner.received == b""
     assert inner.ended
+
+
+@pytest.mark.parametrize(
+    ("context", "name", "message"),
+    [
+        ("context", HOST, "ssl is expected to be an ssl.SSLContext, got str"),
+        (client_context(), "", "the context checks the host's name, and there is none"),
+        (client_context(), ".example", "no TLS connection to the host '.example' can be made"),
+        (client_context(), "x" * 70 + "\xe4", "no TLS connection to the host 'x"),
+        # What sslsni=0 leads to with a context that checks names.
+        (client_context(), None, "the context checks the host's name, and there is none"),
+        (server_context(), HOST, "no TLS connection"),
+    ],
+)
+def test_a_handshake_that_cannot_begin(context: object, name: str | None, message: str) -> None:
+    with pytest.raises(ClientConfigurationError, match=message):
+        tls_engine(Inner(), context, name)
 
 
 class RenegotiatingSession:
