@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pgsansio.authentication.server import CleartextPassword
-from pgsansio.client import Connection, connecting
+from pgsansio.client import Connection, SequentialPort, connecting, run
 from pgsansio.client.port import Address
+from pgsansio.engine.encryption import EncryptionExchange
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
     CannotConnectNowError,
@@ -183,6 +184,21 @@ def test_a_port_without_tls_does_without_unless_it_is_demanded() -> None:
     with pytest.raises(ClientConfigurationError, match="this client's port has no TLS, and sslmode require demands it"):
         world.connect(ssl="require")
     assert len(world.met) == 1
+
+
+def test_a_sequential_port_says_that_it_has_none() -> None:
+    class Port(SequentialPort):
+        """None of its I/O is asked for here."""
+
+    Port.__abstractmethods__ = frozenset()
+    port = Port()  # type: ignore[abstract]
+    assert not port.has_tls
+    for call in (port.tls_context(settings().tls), port.start_tls(None, None)):
+        with pytest.raises(InterfaceError, match="this client has no TLS"):
+            run(call)
+    engine = EncryptionExchange()
+    port.drive(engine)
+    assert port.engine is engine
 
 
 # What goes wrong
