@@ -105,7 +105,9 @@ def tls_postgres(server_programs: str, certificates: Certificates) -> Iterator[S
         if "SSL is not supported by this build" not in str(error):
             raise
         text = f"{NO_SERVER} with OpenSSL; set PGSANSIO_TEST_POSTGRES to one that can be fetched"
-        if os.environ.get("PGSANSIO_TEST_REQUIRE_SERVER") == "1":
+        # The server of the extra `embedded` has none; those that are fetched are expected to.
+        wanted = os.environ.get("PGSANSIO_TEST_POSTGRES", "")
+        if os.environ.get("PGSANSIO_TEST_REQUIRE_SERVER") == "1" and wanted.isdigit():
             pytest.fail(text, pytrace=False)
         pytest.skip(text)
 
