@@ -105,7 +105,8 @@ def test_a_trace_shows_both_ways_and_no_secrets(package: str, postgres: Server) 
     done = run(package, postgres.dsn, "--trace", "-c", "select 1")
     assert done.returncode == 0
     lines = done.stderr.splitlines()
-    assert lines[0].startswith("F StartupMessage parameters=(('user', 'postgres')")
+    assert lines[0] == "F SSLRequest"
+    assert lines[1].startswith("F StartupMessage parameters=(('user', 'postgres')")
     assert len(re.findall(r"^F AuthenticationResponse \(\d+ bytes, <hidden>\)$", done.stderr, re.MULTILINE)) == 2
     assert "B AuthenticationSASLContinue data=<hidden>" in lines
     assert re.search("^B BackendKeyData process_id=[0-9]+ secret_key=<hidden>$", done.stderr, re.MULTILINE)
