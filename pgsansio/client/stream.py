@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pgsansio.client.cursor import BaseCursor
 from pgsansio.client.resource import Resource
 from pgsansio.engine.operations import RowsKept, RowStream
+from pgsansio.engine.session import Condition
 from pgsansio.errors import DataError, InterfaceError, InvalidValueError
 from pgsansio.frontend import Statement
 
@@ -108,10 +109,12 @@ class Stream(Resource):
         self._ended = True
 
     async def _next(self, method: str) -> list[Any]:
-        self._check(method)
+        connection = self._connection
+        connection._port.poll()
+        if self._ended or not isinstance(self._source, _OpenGroup) or not self._source.was_lost:
+            self._check(method)
         if self._ended:
             return []
-        connection = self._connection
         if self._source is None:
             if connection.is_in_transaction():
                 self._source = BaseCursor(connection, self._query, None, self._args, self._record_class)
@@ -142,6 +145,12 @@ class _OpenGroup:
         self._record_class = record_class
         self._statement: Statement | None = None
         self._operation: RowStream | None = None
+
+    @property
+    def was_lost(self) -> bool:
+        """The connection was lost meanwhile, which nobody has been told."""
+        lost = self._connection._frontend.condition is not Condition.CLOSED
+        return lost and self._operation is not None and self._operation.settled and self._operation.error is not None
 
     async def more(self, max_rows: int, timeout: float | None) -> list[Any]:
         """The next rows; [] at the end.
