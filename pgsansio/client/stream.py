@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pgsansio.client.cursor import BaseCursor
 from pgsansio.client.resource import Resource
 from pgsansio.engine.operations import RowsKept, RowStream
-from pgsansio.engine.session import Condition
 from pgsansio.errors import DataError, InterfaceError, InvalidValueError
 from pgsansio.frontend import Statement
 
@@ -111,7 +110,8 @@ class Stream(Resource):
     async def _next(self, method: str) -> list[Any]:
         connection = self._connection
         connection._port.poll()
-        if self._ended or not isinstance(self._source, _OpenGroup) or not self._source.was_lost:
+        was_cut = isinstance(self._source, _OpenGroup) and self._source.was_cut
+        if self._ended or not was_cut or connection._releases != self._releases:
             self._check(method)
         if self._ended:
             return []
@@ -147,10 +147,9 @@ class _OpenGroup:
         self._operation: RowStream | None = None
 
     @property
-    def was_lost(self) -> bool:
-        """The connection was lost meanwhile, which nobody has been told."""
-        lost = self._connection._frontend.condition is not Condition.CLOSED
-        return lost and self._operation is not None and self._operation.settled and self._operation.error is not None
+    def was_cut(self) -> bool:
+        """The connection has ended meanwhile, and nobody has been told why."""
+        return self._operation is not None and self._operation.settled and self._operation.error is not None
 
     async def more(self, max_rows: int, timeout: float | None) -> list[Any]:
         """The next rows; [] at the end.

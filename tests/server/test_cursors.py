@@ -319,3 +319,12 @@ async def test_a_cursor_that_was_interrupted(connection: Any, client: Client) ->
         await cursor.fetch(2)
     await transaction.rollback()
     assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.differs(
+    asyncpg="gives rows little by little only inside of a transaction, by a cursor.",
+    ours="`async for row in connection.stream(...)` does so anywhere, with back-pressure.",
+)
+async def test_rows_one_by_one(client: Client) -> None:
+    async with client.connect() as connection:
+        assert [row[0] async for row in connection.stream(NUMBERS, 1000)] == list(range(1, 1001))

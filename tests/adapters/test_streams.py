@@ -14,19 +14,9 @@ import pytest
 from tests.support.clients import Client, until
 from tests.support.pools import make_pool
 
-pytestmark = [
-    pytest.mark.anyio,
-    pytest.mark.server,
-]
+pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
 NUMBERS = "SELECT i FROM generate_series(1, $1::int) AS i"
-
-
-@pytest.fixture
-def connection(client: Client, connection: Any) -> Any:
-    if not client.is_ours:
-        pytest.skip("asyncpg has no stream()")
-    return connection
 
 
 @contextlib.asynccontextmanager
@@ -40,15 +30,6 @@ async def place(connection: Any, inside: bool) -> AsyncIterator[None]:
 
 
 inside_and_outside = pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside"])
-
-
-@pytest.mark.differs(
-    asyncpg="gives rows little by little only inside of a transaction, by a cursor.",
-    ours="`async for row in connection.stream(...)` does so anywhere, with back-pressure.",
-)
-async def test_rows_one_by_one(client: Client) -> None:
-    async with client.connect() as connection:
-        assert [row[0] async for row in connection.stream(NUMBERS, 1000)] == list(range(1, 1001))
 
 
 @inside_and_outside
