@@ -75,13 +75,20 @@ async def _try_hosts(
 ) -> ConnectionT:
     attribute = settings.target_session_attrs
     unwanted = False
+    #: What is raised if all fail: the last host's error.
+    failure: BaseException | None = None
     wishes = [attribute, SessionAttribute.any] if attribute is SessionAttribute.prefer_standby else [attribute]
     for wish in wishes:
         for asked in settings.addresses:
-            for address in await _resolved(make_port(), asked, attempts):
+            reached = False
+            addresses = await _resolved(make_port(), asked, attempts)
+            if not addresses and attempts:
+                failure = attempts[-1]
+            for address in addresses:
+                progress = Progress()
                 try:
                     connection = await _connect_to(
-                        make_port, address, asked, settings, make_connection, record_class, codecs, attempts
+                        make_port, address, asked, settings, make_connection, record_class, codecs, attempts, progress
                     )
                     try:
                         wanted = await _is_wanted(connection, wish)
@@ -93,6 +100,10 @@ async def _try_hosts(
                         attempts.append(error)
                     if not hosts.another_host_may_do(error):
                         raise with_attempts(error, attempts) from error.__cause__
+                    # Of the addresses of one name, one that a server has answered at tells more: a certificate that is
+                    # not to be trusted at 127.0.0.1, and not that nobody listens at ::1.
+                    if progress.reached or not reached:
+                        failure, reached = error, progress.reached
                     continue
                 if wanted:
                     return connection
@@ -103,7 +114,8 @@ async def _try_hosts(
             TargetServerAttributeNotMatched(f"None of the hosts match the target attribute requirement {attribute!r}"),
             attempts,
         )
-    raise with_attempts(attempts[-1], attempts)
+    assert failure is not None
+    raise with_attempts(failure, attempts)
 
 
 async def _resolved(port: Port, asked: Address, attempts: list[BaseException]) -> list[Address]:
@@ -125,6 +137,7 @@ async def _connect_to(
     record_class: type[Any],
     codecs: CodecSet,
     attempts: list[BaseException],
+    progress: Progress,
 ) -> ConnectionT:
     """A connection to this address, encrypted or not: `allow` and `prefer` try both."""
     port = make_port()
@@ -135,7 +148,7 @@ async def _connect_to(
     password = await _password(port, asked, settings)
     earlier: BaseException | None = None
     for attempt in ways:
-        progress = Progress()
+        progress.stage, progress.encrypted = Stage.OPENING, False
         try:
             return await _attempt(
                 port, address, asked, settings, make_connection, record_class, codecs, attempt, password, progress

@@ -55,6 +55,8 @@ PLAIN: Final = Channel(Attempt(Way.PLAIN))
 class Progress:
     """How far an attempt has come."""
 
+    #: There is somebody at this address.
+    reached: bool = False
     stage: Stage = Stage.OPENING
     encrypted: bool = False
 
@@ -89,9 +91,11 @@ async def open_channel(
     attempt = way.attempt
     if attempt.way is Way.PLAIN:
         await port.open_stream(address, engine)
+        progress.reached = True
         return None
     exchange = EncryptionExchange(direct=attempt.way is Way.DIRECT_TLS)
     await port.open_stream(address, exchange)
+    progress.reached = True
     await port.wait(exchange.operation)
     exchange.check()
     decision = after_answer(attempt, _ANSWERS[exchange.state])

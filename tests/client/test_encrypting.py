@@ -26,9 +26,9 @@ from pgsansio.errors import (
 )
 from pgsansio.messages.frontend import Terminate
 from pgsansio.messages.startup import CancelRequest, SSLRequest, StartupMessage
-from pgsansio.policy.conninfo import Settings, resolve_settings
+from pgsansio.policy.conninfo import Settings, TcpAddress, resolve_settings
 from pgsansio.types import TlsInfo
-from tests.support.manual_port import Cancelled, FakeTls, ManualLoop
+from tests.support.manual_port import Cancelled, FakeTls, ManualLoop, ManualPort
 from tests.support.scripted_backend import (
     ScriptedBackend,
     Step,
@@ -384,6 +384,33 @@ def test_the_password_is_asked_for_once() -> None:
     world = World(rejecting(), Server(b"S", login(CleartextPassword("x"))))
     world.connect(ssl="prefer", password=password)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("order", [["good", "bad"], ["bad", "good"], ["bad", "good", "bad"]])
+def test_of_a_names_addresses_one_that_was_reached_tells_more(order: list[str]) -> None:
+    untrusted = ConnectionResetError("certificate")
+    world = World(tls=FakeTls(error=untrusted))
+
+    class Port(ManualPort):
+        async def resolve(self, host: str, port: int) -> list[TcpAddress]:
+            return [TcpAddress(name, port) for name in order]
+
+    def make(address: Address) -> Server:
+        assert isinstance(address, TcpAddress)
+        if address.host == "bad":
+            raise ConnectionRefusedError(111, "refused")
+        return welcome()
+
+    world.loop.make_peer = make
+    with pytest.raises(ConnectionResetError) as caught:
+        world.loop.finish(connecting.connect(lambda: Port(world.loop), settings(ssl="require"), Connection))
+    assert caught.value is untrusted
+    assert len(caught.value.attempts) == len(order)  # type: ignore[attr-defined]
+    # Of several names, the last one's error is raised, whatever it is.
+    world.loop.make_peer = lambda address: make(TcpAddress("good" if address.port == 1 else "bad", 1))
+    several = settings("host=a,b port=1,2 sslmode=require")
+    with pytest.raises(ConnectionRefusedError):
+        world.loop.finish(connecting.connect(lambda: Port(world.loop), several, Connection))
 
 
 # Cancelling what runs
