@@ -1,6 +1,7 @@
 """What the user calls, written once for every loop: coroutines that await nothing but their port."""
 
 from pgsansio.client.connection import Connection
+from pgsansio.client.copy_stream import CopyChunks, CopyRecords
 from pgsansio.client.cursor import Cursor, CursorFactory, CursorIterator
 from pgsansio.client.listener import Notifications
 from pgsansio.client.pool import Pool, PoolAcquireContext, PoolConnectionProxy
@@ -13,6 +14,8 @@ from pgsansio.client.transaction import Transaction
 __all__ = [
     "ConcurrentPort",
     "Connection",
+    "CopyChunks",
+    "CopyRecords",
     "Cursor",
     "CursorFactory",
     "CursorIterator",

@@ -70,13 +70,17 @@ async def _close_opened(port: Port, file: BinaryFile, error: BaseException | Non
         error: what the COPY ends with; None: nothing, so that an error of closing counts (the last bytes may not have
             been written).
     """
-    if error is None:
-        await port.run_elsewhere(file.close)
+    if error is None or isinstance(error, Exception):
+        try:
+            await port.run_elsewhere(file.close)
+        except Exception:
+            if error is None:
+                raise
+        except BaseException as cancelled:
+            await _close_opened(port, file, cancelled)
+            raise
     elif isinstance(error, GeneratorExit):
         file.close()
-    elif isinstance(error, Exception):
-        with suppress(Exception):
-            await port.run_elsewhere(file.close)
     else:
         await port.owe(partial(port.run_elsewhere, file.close), _CLOSE_SECONDS)
 

@@ -290,6 +290,10 @@ class CopyRecords(_CopyStream):
         statement, self._plan = await self._make_plan()
         return statement
 
+    async def _leave(self, error: BaseException) -> None:
+        self._ready = iter(())
+        await super()._leave(error)
+
     async def __anext__(self) -> Any:
         for record in self._ready:
             return record

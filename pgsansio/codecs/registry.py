@@ -152,15 +152,13 @@ class Registry:
         """
         wanted = self._format_of_all(oids)
         for oid in oids:
-            if self._native(oid, wanted) is None and self._bridged(oid, wanted) is None:
+            if not self._has_codec(oid, wanted):
                 info = self.catalog.info(oid)
-                if info is None or self._declaration(oid) is not None or not parts_of(info):
-                    raise UnsupportedClientFeatureError(
-                        f"no format suits all of the columns: type {info.sql_name if info else oid} has no codec for "
-                        f"{wanted.name.lower()}",
-                        hint="Declare the codecs of all columns' types in one format.",
-                    )
-                self._check_parts(oid, wanted)
+                raise UnsupportedClientFeatureError(
+                    f"no format suits all of the columns: type {info.sql_name if info else oid} has no codec for "
+                    f"{wanted.name.lower()}",
+                    hint="Declare the codecs of all columns' types in one format.",
+                )
         return wanted, tuple([self.codec_in(oid, wanted) for oid in oids])
 
     def text_codec(self, oid: int, name: str = "") -> ValueCodec:
@@ -269,6 +267,16 @@ class Registry:
         if all(self._native(oid, Format.TEXT) is not None for oid in oids):
             return Format.TEXT
         return Format.BINARY
+
+    def _has_codec(self, oid: int, wire_format: Format) -> bool:
+        """Whether values of a type can be sent in this format: by a codec, a bridge, or those of its parts."""
+        if self._native(oid, wire_format) is not None or self._bridged(oid, wire_format) is not None:
+            return True
+        info = self.catalog.info(oid)
+        if info is None or self._declaration(oid) is not None:
+            return False
+        parts = parts_of(info)
+        return bool(parts) and all(self._has_codec(part, wire_format) for part in parts)
 
     def _check_parts(self, oid: int, wire_format: Format) -> None:
         """Whatever a user has declared has to be honoured in what is made of it, or refused."""

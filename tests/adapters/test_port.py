@@ -1,9 +1,11 @@
 """What a port does by itself, whatever the engine: on each loop, over a Unix socket."""
 
 import contextlib
+import gc
 import socket
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -115,3 +117,34 @@ def test_aborting_after_the_end_of_the_run() -> None:
         port = trio.run(main, listening, UnixAddress(f"{folder}/socket", 5432))
         port.abort()
     assert engine.ended
+
+
+@pytest.mark.anyio
+async def test_files_are_opened(anyio_backend_name: str, tmp_path: Path) -> None:
+    port = make_port(anyio_backend_name)
+    for path in (tmp_path / "a", str(tmp_path / "b"), bytes(tmp_path / "c")):
+        file = await port.open_file(path, writing=True)
+        assert file.write(b"\r\n\xff") == 3
+        file.close()
+        file = await port.open_file(path, writing=False)
+        assert file.read(5) == b"\r\n\xff"
+        file.close()
+    with pytest.raises(FileNotFoundError):
+        await port.open_file(tmp_path / "d", writing=False)
+
+
+@pytest.mark.anyio
+async def test_a_file_whose_opening_is_cancelled_is_closed(anyio_backend_name: str, tmp_path: Path) -> None:
+    """One that were left open would be a ResourceWarning, which fails the test."""
+    port = make_port(anyio_backend_name)
+
+    async def use(path: Path) -> None:
+        (await port.open_file(path, writing=True)).close()
+
+    for number in range(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(use, tmp_path / str(number))
+            await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+    await port.run_elsewhere(lambda: None)
+    gc.collect()

@@ -11,6 +11,7 @@ from pgsansio.codecs.catalog import BY_NAME, BY_OID, ELEMENTS
 from pgsansio.codecs.custom import TypeCodec
 from pgsansio.codecs.type_info import TypeInfo, TypeKind
 from pgsansio.enums import Format
+from pgsansio.errors import UnsupportedClientFeatureError
 from pgsansio.kernel import Record, decode_rows, row_plan
 from pgsansio.kernel.contract import Opcode, ValueCodec
 
@@ -315,3 +316,47 @@ def test_declaring_again_and_again_does_not_pile_up() -> None:
     assert len(registry._declared) == 2
     registry.catalog.learn([TypeInfo(20_000, "t", "public", "t", TypeKind.ENUM)])
     assert registry.text_codec(20_000).decode(b"x") == 99
+
+
+def test_one_format_for_several_types() -> None:
+    """What COPY sends: binary if all of them prefer it, else text, else bridged, else nothing."""
+    registry = Registry()
+    tsvector, xml = BY_NAME["tsvector"].oid, BY_NAME["xml"].oid
+    assert registry.codecs_in_common([]) == (Format.BINARY, ())
+    assert registry.codecs_in_common([INT4, JSON]) == (Format.BINARY, (registry.codec(INT4), registry.codec(JSON)))
+    wire_format, codecs = registry.codecs_in_common([INT4, INT4_ARRAY, tsvector, xml])
+    assert wire_format is Format.TEXT
+    assert [codec.format for codec in codecs] == [Format.TEXT] * 4
+    assert [codec.encode(value) for codec, value in zip(codecs[:2], (5, [5, None]), strict=True)] == [b"5", b"{5,NULL}"]
+    wire_format, codecs = registry.codecs_in_common([INT4, UNKNOWN_OID])
+    assert wire_format is Format.TEXT
+    assert codecs[1].encode("x") == b"x"
+
+
+def test_one_format_with_codecs_of_the_users() -> None:
+    shared = Registry()
+    registry = Registry(shared)
+    as_text = TypeCodec("int4", schema="pg_catalog", encoder=lambda value: str(-value), decoder=int)
+    registry.declare([as_text])
+    wire_format, codecs = registry.codecs_in_common([INT4, INT4_ARRAY, JSON])
+    assert wire_format is Format.TEXT
+    assert [codecs[0].encode(5), codecs[1].encode([5])] == [b"-5", b"{-5}"]
+    assert shared.codecs_in_common([INT4])[0] is Format.BINARY
+
+    # One that has only binary beside it: the text goes into binary by way of the built-in codecs.
+    registry.set_codec(JSON, custom(JSON))
+    wire_format, codecs = registry.codecs_in_common([INT4, INT4_ARRAY, JSON])
+    assert wire_format is Format.BINARY
+    assert codecs[0].encode(5) == b"\xff\xff\xff\xfb"
+    assert codecs[2].encode(b"x") == b"x"
+
+
+def test_no_format_for_several_types() -> None:
+    registry = Registry()
+    json, aclitem, array = JSON, BY_NAME["aclitem"].oid, BY_NAME["_aclitem"].oid
+    registry.set_codec(json, custom(json))
+    for oid in (aclitem, array):
+        # The server has no binary form of it, and the other one no text.
+        with pytest.raises(UnsupportedClientFeatureError, match="no format suits all"):
+            registry.codecs_in_common([json, oid])
+    assert registry.codecs_in_common([json, INT4])[0] is Format.BINARY

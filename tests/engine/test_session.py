@@ -668,6 +668,28 @@ def test_empty_data_does_not_pile_up() -> None:
     assert not operation.chunks
 
 
+def test_a_run_of_data_is_one_piece_of_news() -> None:
+    operation = copy()
+    session = submitted(operation)
+    feed(session, CopyOutResponse(Format.TEXT))
+    session.completed()
+    operation.attention = False
+    data = b"".join(CopyData(b"%d\n" % number).encode() for number in range(3)) + CopyData(b"").encode()
+    session.receive_data(data + b"d\0\0\0\x09x")
+    assert session.completed() == [operation]
+    assert operation.pending_bytes == 6
+    session.receive_data(b"yzab")
+    assert session.completed() == []  # the owner knows that there is something
+    assert session.take_data(operation) == b"0\n1\n2\nxyzab"
+    assert session.take_data(operation) == b""
+    assert operation.pending_bytes == 0
+    operation.attention = False
+    feed(session, CopyData(b"more"))
+    assert session.completed() == [operation]
+    session.receive_data(CopyData(b"x").encode() + b"d\0\0\0\3")
+    broken(session, "claims a length of 3 bytes")
+
+
 def test_both_directions() -> None:
     operation = copy()
     session = submitted(operation)

@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgsansio.policy.keywords import BARRIER_KEYWORDS, classify, percent_placeholder_hint, split_statements
+from pgsansio.policy.keywords import (
+    BARRIER_KEYWORDS,
+    classify,
+    percent_placeholder_hint,
+    replace_parameters,
+    split_statements,
+)
 
 
 @pytest.mark.parametrize(
@@ -276,3 +282,18 @@ def test_splitting_loses_nothing_but_semicolons_and_space(sql: str) -> None:
     for statement in statements:
         position = sql.index(statement, position) + len(statement)
     assert classify(sql).several == (len(statements) > 1) or "(" in sql
+
+
+@pytest.mark.parametrize(
+    ("sql", "replaced"),
+    [
+        ("SELECT $1, $2, $1", "SELECT <a>, <b>, <a>"),
+        ("SELECT $3, $0, $12, $99999999999", "SELECT $3, $0, $12, $99999999999"),
+        ("SELECT '$1', $$ $1 $$, \"$1\", E'\\'$1' -- $1", "SELECT '$1', $$ $1 $$, \"$1\", E'\\'$1' -- $1"),
+        ("/* $1 /* */ $1 */ $1", "/* $1 /* */ $1 */ <a>"),
+        ("a$1, ($1)[$2]", "a$1, (<a>)[<b>]"),
+        ("", ""),
+    ],
+)
+def test_replace_parameters(sql: str, replaced: str) -> None:
+    assert replace_parameters(sql, ["<a>", "<b>"]) == replaced
