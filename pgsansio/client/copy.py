@@ -410,7 +410,7 @@ def _connection(methods: object) -> "Connection":
 
 
 def _check_where(connection: "Connection", where: str | None) -> None:
-    if where and connection.get_server_version() < (_WHERE_SINCE,):
+    if where and connection._frontend._server_major() < _WHERE_SINCE:
         raise UnsupportedServerFeatureError("the `where` parameter requires PostgreSQL 12 or later")
 
 

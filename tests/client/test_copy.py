@@ -19,6 +19,7 @@ from pgsansio.errors import (
     InvalidTextRepresentationError,
     PostgresError,
     ProtocolError,
+    UnsupportedServerFeatureError,
 )
 from pgsansio.messages.backend import CommandComplete, ParameterDescription, ParseComplete
 from pgsansio.messages.copy import CopyData, CopyDone, CopyFail, CopyInResponse, CopyOutResponse
@@ -575,3 +576,20 @@ def test_paths_without_files() -> None:
     with pytest.raises(FileNotFoundError):
         loop.finish(connection.copy_to_table("t", source="path"))
     assert server.done
+
+
+@pytest.mark.parametrize(("version", "works"), [("11.9", False), ("12.0", True), (None, True)])
+def test_where_needs_a_server_that_has_it(version: str | None, works: bool) -> None:
+    parameters = {"client_encoding": "UTF8"} | ({} if version is None else {"server_version": version})
+    script = [expect(Query('COPY "t" FROM STDIN WHERE a > 1')), send(BEGIN_IN), expect(CopyDone())]
+    server = ScriptedBackend([*login(parameters=parameters), *script, send(selected("COPY 0"), ready())])
+    loop = ManualLoop(lambda _: server)  # type: ignore[arg-type, return-value]
+    connection: Connection = loop.finish(connecting.connect(loop.port, SETTINGS, Connection))
+    call = connection.copy_to_table("t", source=b"", where="a > 1")
+    if works:
+        assert loop.finish(call) == "COPY 0"
+        return
+    with pytest.raises(UnsupportedServerFeatureError, match="the `where` parameter requires PostgreSQL 12 or later"):
+        loop.finish(call)
+    with pytest.raises(UnsupportedServerFeatureError):
+        loop.finish(connection.copy_records_to_table("t", records=[], where="a > 1"))
