@@ -1,8 +1,10 @@
 """Encrypted connections to a real server, on asyncpg and on ours: what is shown, checked, refused, and tried next."""
 
+import asyncio
 import os
 import shutil
 import ssl
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import asyncpg
 import pytest
 
 from tests.support.certificates import HOST, KEY_PASSWORD, Certificates
-from tests.support.clients import RUNS_PG_SLEEP, Client, ours, until
+from tests.support.clients import RUNS_PG_SLEEP, Client, eventually, ours, until
 from tests.support.servers import Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
@@ -21,11 +23,18 @@ VERSION = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 
 @pytest.fixture
-def client(request: pytest.FixtureRequest, anyio_backend_name: str, tls_postgres: Server) -> Client:
+async def client(
+    request: pytest.FixtureRequest, anyio_backend_name: str, tls_postgres: Server
+) -> AsyncIterator[Client]:
     """Of the server with TLS, over TCP unless a test says otherwise."""
-    if request.param == "asyncpg":
-        return Client(asyncpg, tls_postgres)
-    return ours(anyio_backend_name, tls_postgres)
+    if request.param != "asyncpg":
+        yield ours(anyio_backend_name, tls_postgres)
+        return
+    sockets = asyncio.get_running_loop()._selector.get_map()  # type: ignore[attr-defined]
+    before = len(sockets)
+    yield Client(asyncpg, tls_postgres)
+    # asyncpg leaves connections over TLS that have failed to end by themselves.
+    await eventually(lambda: len(sockets) <= before)
 
 
 @pytest.fixture(autouse=True)
