@@ -11,7 +11,7 @@ from typing import Any, Final
 from fuzz.choices import cut, pick
 from fuzz.mutation import mutated
 from pgsansio.engine.events import NoticeReceived
-from pgsansio.engine.operations import Batch, Copy, Operation, RowsKept
+from pgsansio.engine.operations import Batch, Copy, Operation, RowsKept, RowStream
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InternalClientError, PostgresError
 from pgsansio.frontend import Frontend, Statement
@@ -66,7 +66,8 @@ class _Run:
         #: Somebody acts between the pieces, or more is written then: so the cuts matter.
         self.meddled = (
             self.abandon_at % 4 != 0
-            or any(isinstance(one, Copy) or (isinstance(one, Batch) and not one.finished) for one in self.operations)
+            or any(isinstance(one, Copy | RowStream) for one in self.operations)
+            or any(isinstance(one, Batch) and not one.finished for one in self.operations)
             or len(self.frontend.in_flight) != len(self.operations)
         )
         self.sent_bytes = len(self.frontend.data_to_send())
@@ -102,8 +103,12 @@ class _Run:
                     operation = frontend.rollback()
                 case 12:
                     operation = frontend.simple_query("select 1", internal=True)
+                case 13:
+                    operation = frontend.stream(self.statement(more), (), 1 + more // 8, None, owner=_OWNER)
+                case 14:
+                    _, operation = frontend.open_portal(self.statement(more), (), more // 8, None)
                 case _:
-                    return
+                    operation = frontend.close_portal("portal")
         except InterfaceError:
             return  # in a transaction, or behind its beginning, a second one is refused
         self.operations.append(operation)
@@ -194,6 +199,11 @@ class _Run:
                         frontend.finish(operation)
                     else:
                         frontend.give_up(operation)
+            elif isinstance(operation, RowStream):
+                if number % 3 == 2:
+                    frontend.finish(operation)
+                else:
+                    frontend.stream_on(operation, 1)
         if choice & 128:
             while frontend.next_event() is not None:
                 pass

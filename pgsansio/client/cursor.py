@@ -129,13 +129,15 @@ class BaseCursor(Resource):
 
     async def _more(self, max_rows: int, timeout: float | None) -> list[Any]:
         """The next rows, the portal bound for the first ones and closed behind the last ones; [] at the end."""
-        if self._exhausted and self._portal_name is None:
+        was_exhausted = self._exhausted
+        if was_exhausted:
+            await self._close_portal()
             return []
         if self._portal_name is None:
             rows = await self._bind_exec(max_rows, timeout)
         else:
             rows = await self._exec(max_rows, timeout)
-        if self._exhausted:
+        if self._exhausted and self._connection._frontend.pipelining:  # else it takes waiting, with rows in hand
             await self._close_portal()
         return rows
 
@@ -190,10 +192,9 @@ class BaseCursor(Resource):
                         statement, self._args, min(max_rows, _MAX_ROWS), self._plan_class
                     )
                 except DataError as error:
-                    if asked_again or not await connection._was_outdated(error):
+                    if asked_again or not await self._was_outdated(error):
                         raise
                     asked_again = True
-                    await self._renew(statement)
                     continue
                 break
             rows = await self._finish(statement, operation)
@@ -224,13 +225,14 @@ class BaseCursor(Resource):
         self._is_own = True
         return statement
 
-    async def _renew(self, statement: Statement) -> None:
-        """What was known of its types was wrong, and is right now."""
+    async def _was_outdated(self, error: DataError) -> bool:
+        """As `Connection._was_outdated`, and the statement uses what is known now."""
         if self._prepared is not None:
-            await self._prepared._renew()
-        elif self._is_own:
-            self._statement = statement.renewed()
-        # Else it is a cached one, and those were all forgotten.
+            return await self._prepared._was_outdated(error)
+        is_news = await self._connection._was_outdated(error)
+        if is_news and self._is_own and self._statement is not None:
+            self._statement = self._statement.renewed()
+        return is_news  # those in the cache were all forgotten
 
     async def _finish(self, statement: Statement, operation: Operation) -> list[Any]:
         connection = self._connection

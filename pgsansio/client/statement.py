@@ -15,6 +15,7 @@ from pgsansio.client.stream import STREAM_PREFETCH, Stream
 from pgsansio.codecs.type_catalog import builtin_info
 from pgsansio.codecs.type_description import describe_type
 from pgsansio.engine.operations import Operation, RowsKept
+from pgsansio.enums import TransactionStatus
 from pgsansio.errors import DataError, InvalidCachedStatementError, InvalidSQLStatementNameError
 from pgsansio.frontend import Statement
 from pgsansio.kernel.contract import OutdatedTypeError
@@ -32,7 +33,7 @@ class PreparedStatement(Resource):
     After the connection was closed, or given back to its pool, every method raises InterfaceError.
     """
 
-    __slots__ = ("_given_name", "_is_gone", "_query", "_record_class", "_statement", "_tag", "_types")
+    __slots__ = ("_generation", "_given_name", "_is_gone", "_query", "_record_class", "_statement", "_tag", "_types")
 
     def __init__(
         self, connection: "Connection", statement: Statement, name: str | None, record_class: type[Any] | None
@@ -50,6 +51,8 @@ class PreparedStatement(Resource):
         self._is_gone = False
         # What is learned of a type may be forgotten again.
         catalog = statement.registry.catalog
+        #: Of what is known of types, when it was made of that.
+        self._generation = catalog.generation
         oids = {*statement.parameter_oids, *(field.type_oid for field in statement.fields)}
         self._types = {oid: describe_type(catalog, oid) for oid in oids if builtin_info(oid) is None}
 
@@ -238,9 +241,8 @@ class PreparedStatement(Resource):
         try:
             operation = connection._frontend.execute(self._statement, args, max_rows)
         except DataError as error:
-            if repeated or not await connection._was_outdated(error):
+            if repeated or not await self._was_outdated(error):
                 raise
-            await self._renew()
             return await self._execute(args, max_rows, repeated=True)
         connection._queries += 1
         await connection._finish(operation)
@@ -277,10 +279,7 @@ class PreparedStatement(Resource):
         try:
             operation, failure = await connection._batch(self._statement, iter(args), record_class)
         except DataError as error:
-            if not await connection._was_outdated(error):
-                raise
-            await self._renew()
-            if repeated:
+            if not await self._was_outdated(error) or repeated:
                 raise
             return await self._execute_many(args, record_class, repeated=True)
         if operation is None:
@@ -330,12 +329,27 @@ class PreparedStatement(Resource):
         else:  # another task was faster
             self._connection._frontend.release(statement)
 
+    async def _was_outdated(self, error: DataError) -> bool:
+        """Whether an argument was refused for what was known of its type, and something else is known of it now, which
+        it then uses."""
+        connection = self._connection
+        frontend = connection._frontend
+        if (
+            not isinstance(error.__cause__, OutdatedTypeError)
+            or frontend.transaction_status is TransactionStatus.FAILED
+            or (self._generation == frontend.registry.catalog.generation and not await connection._was_outdated(error))
+        ):
+            return False
+        await self._renew()
+        return True
+
     async def _renew(self) -> None:
         """Use what is known of its types now; otherwise it keeps the codecs that it was prepared with."""
         connection, statement = self._connection, self._statement
         absent: frozenset[int] = frozenset()
         while missing := connection._frontend.missing_types(statement) - absent:
             absent |= await connection._learn_types(missing)
+        self._generation = connection._frontend.registry.catalog.generation
         self._statement = statement.renewed()
 
 

@@ -331,7 +331,8 @@ class Session:
 
     def more_rows(self, operation: RowStream, data: bytes) -> None:
         """Ask a stream whose rows are at their limit for more: `data` is Execute and Flush."""
-        if operation.outcome is _PENDING and not operation.is_asked and not operation.finished:
+        waits = not (operation.is_asked or operation.is_complete or operation.finished)
+        if waits and operation.outcome is _PENDING:
             operation.is_asked = True
             operation.suspended = False
             # It is at the head: its last answer was that the limit is reached.

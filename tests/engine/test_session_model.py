@@ -21,6 +21,7 @@ from pgsansio.engine.operations import (
     FunctionCallOperation,
     Operation,
     Preparation,
+    RowStream,
 )
 from pgsansio.engine.session import WINDOW_BYTES, WINDOW_OPERATIONS, Condition
 from pgsansio.enums import Format, Outcome
@@ -33,15 +34,26 @@ from pgsansio.messages.backend import (
     ParameterDescription,
     ParameterStatus,
     ParseComplete,
+    PortalSuspended,
     RowDescription,
 )
 from pgsansio.messages.copy import CopyData, CopyDone, CopyInResponse, CopyOutResponse
 from pgsansio.messages.message import Message
 from pgsansio.policy.cancellation import Owed
 from tests.support.scripted_backend import error, notice, ready, row, selected
-from tests.support.sessions import FIELDS, batch, copy, execution, function_call, new_session, preparation, simple_query
+from tests.support.sessions import (
+    FIELDS,
+    batch,
+    copy,
+    execution,
+    function_call,
+    new_session,
+    preparation,
+    simple_query,
+    stream,
+)
 
-KINDS = ("simple", "prepare", "execute", "batch", "open batch", "copy in", "copy out", "function", "barrier")
+KINDS = ("simple", "prepare", "execute", "batch", "open batch", "stream", "copy in", "copy out", "function", "barrier")
 MARK = re.compile(rb"<(\d+)>")
 
 
@@ -52,8 +64,10 @@ class Asked:
     number: int
     kind: str
     operation: Any
-    #: Executions of a batch that the server has answered, or where a COPY is.
+    #: Executions of a batch or a stream that the server has answered, or where a COPY is.
     stage: int = 0
+    #: How often the stream was asked for rows.
+    asked: int = 1
     failed: bool = False
     abandoned: bool = False
     dropped: bool = False
@@ -110,6 +124,8 @@ class SessionModel(RuleBasedStateMachine):
             operation = batch(data, 2)
         elif kind == "open batch":
             operation = batch(data, 1, complete=False)
+        elif kind == "stream":
+            operation = stream(data)
         elif kind.startswith("copy"):
             operation = copy(data)
         elif kind == "function":
@@ -173,12 +189,15 @@ class SessionModel(RuleBasedStateMachine):
             return
         one = pending[choice % len(pending)]
         written = [other for other in pending if other.operation.written]
+        is_paused = isinstance(one.operation, RowStream) and not one.operation.is_asked
         owed = self.session.abandon(one.operation)
         if one.abandoned:
             assert owed is Owed.NOTHING
         elif not one.operation.written:
             assert owed is Owed.DROP
-        elif self.session.cancel_under_way or not all(other.abandoned or other is one for other in written):
+        elif (
+            is_paused or self.session.cancel_under_way or not all(other.abandoned or other is one for other in written)
+        ):
             assert owed is Owed.DRAIN
         else:
             assert owed is Owed.CANCEL
@@ -207,6 +226,12 @@ class SessionModel(RuleBasedStateMachine):
                     self.session.extend(operation, b"more", 1)
                 elif fail:
                     self.session.give_up(operation)
+                else:
+                    self.session.finish(operation)
+            elif isinstance(operation, RowStream) and operation.written and not operation.finished:
+                if not finish:
+                    one.asked += not (operation.is_asked or operation.is_complete)
+                    self.session.more_rows(operation, b"more")
                 else:
                     self.session.finish(operation)
             elif isinstance(operation, Copy) and operation.direction is CopyDirection.IN and not one.abandoned:
@@ -252,6 +277,8 @@ class SessionModel(RuleBasedStateMachine):
         fail = fail or (self.server_status == "E" and one.kind != "end")
         if isinstance(operation, Batch):
             self.answers_batch(one, fail)
+        elif isinstance(operation, RowStream):
+            self.answers_stream(one, fail)
         elif one.kind == "copy in":
             self.answers_copy_in(one, fail)
         elif fail:
@@ -288,6 +315,18 @@ class SessionModel(RuleBasedStateMachine):
             one.stage += 1
             self.says(BindComplete(), selected(f"INSERT 0 {one.number}"))
         if operation.finished:
+            self.is_ready(one)
+
+    def answers_stream(self, one: Asked, fail: bool) -> None:
+        """It has one to three rows."""
+        last = 1 + one.number % 3
+        if fail and not one.failed and (one.stage < one.asked or one.operation.finished):
+            self.fails(one)
+        while not one.failed and one.stage < min(one.asked, last):
+            one.stage += 1
+            self.says(*[BindComplete()] * (one.stage == 1), row(b"%d" % one.number))
+            self.says(selected(f"SELECT {one.number}") if one.stage == last else PortalSuspended())
+        if one.operation.finished:
             self.is_ready(one)
 
     def answers_copy_in(self, one: Asked, fail: bool) -> None:
@@ -403,6 +442,9 @@ class SessionModel(RuleBasedStateMachine):
             assert operation.parameter_oids == (one.number,)
         elif isinstance(operation, FunctionCallOperation):
             assert operation.result == b"%d" % one.number
+        elif isinstance(operation, RowStream):
+            assert operation.rows == [(str(one.number),)] * (0 if one.abandoned else one.stage)
+            assert operation.is_complete == (one.stage == 1 + one.number % 3)
         elif not isinstance(operation, Batch) or not one.abandoned:
             assert (operation.status or "").endswith(f" {one.number}")
             if not one.abandoned and one.kind not in ("copy in", "copy out", "batch", "open batch"):

@@ -328,3 +328,26 @@ async def test_a_cursor_that_was_interrupted(connection: Any, client: Client) ->
 async def test_rows_one_by_one(client: Client) -> None:
     async with client.connect() as connection:
         assert [row[0] async for row in connection.stream(NUMBERS, 1000)] == list(range(1, 1001))
+
+
+@pytest.mark.differs(
+    asyncpg="refuses an argument of a composite type that has got another attribute.",
+    ours="The catalogue is asked again, by cursors and streams, too.",
+)
+@pytest.mark.parametrize("settings", [{}, {"statement_cache_size": 0}])
+async def test_a_composite_argument_that_has_changed(client: Client, settings: dict[str, int]) -> None:
+    query = "SELECT $1::pg_temp.pair"
+    async with client.connect(**settings) as connection:
+        await connection.execute("CREATE TYPE pg_temp.pair AS (a int)")
+        assert await connection.fetchval(query, (1,)) == (1,)
+        await connection.execute("ALTER TYPE pg_temp.pair ADD ATTRIBUTE b int")
+        async with connection.transaction():
+            assert await (await connection.cursor(query, (1, 2))).fetchrow() == ((1, 2),)
+        await connection.execute("ALTER TYPE pg_temp.pair ADD ATTRIBUTE c int")
+        assert [row[0] async for row in connection.stream(query, (1, 2, 3))] == [(1, 2, 3)]
+        with pytest.raises(client.DataError):
+            await connection.stream(query, (1, 2, 3, 4)).__anext__()
+        async with connection.transaction():
+            with pytest.raises(client.DataError):
+                await connection.cursor(query, (1, 2, 3, 4))
+            assert await connection.fetchval("SELECT 1") == 1

@@ -426,14 +426,30 @@ async def test_the_server_has_forgotten_it(connection: Any, client: Client) -> N
     ours="What has changed is asked for; nobody notices.",
 )
 async def test_a_composite_type_has_changed(connection: Any) -> None:
-    await connection.execute("CREATE TYPE pg_temp.pair AS (a int, b text)")
-    statement = await connection.prepare("SELECT ROW(1, 'x')::pg_temp.pair")
-    both = await connection.prepare("SELECT $1::pg_temp.pair")
+    await connection.execute(
+        "CREATE TYPE pg_temp.pair AS (a int, b text); CREATE TEMP TABLE t (a pg_temp.pair);"
+        "INSERT INTO t VALUES (ROW(1, 'x'))"
+    )
+    statement = await connection.prepare("SELECT a FROM t")
+    many = await connection.prepare("SELECT $1::pg_temp.pair")
+    one = await connection.prepare("SELECT $1::pg_temp.pair")
     assert await statement.fetchval() == (1, "x")
-    assert await both.fetchval((2, "y")) == (2, "y")
+    assert await many.fetchmany([((2, "y"),)]) == [((2, "y"),)]
+    assert await one.fetchval((2, "y")) == (2, "y")
     await connection.execute("ALTER TYPE pg_temp.pair ADD ATTRIBUTE c int")
-    assert await both.fetchmany([(None,), ((2, "y", 3),)]) == [(None,), ((2, "y", 3),)]
-    assert await both.fetchval((2, "y", 3)) == (2, "y", 3)
+    before = statement._statement
+    assert await statement.fetchval() == (1, "x", None)
+    renewed = statement._statement
+    assert renewed is not before
+    assert await statement.fetch() == [((1, "x", None),)]
+    assert statement._statement is renewed, "it has not been in need of that again"
+    assert await many.fetchmany([(None,), ((2, "y", 3),)]) == [(None,), ((2, "y", 3),)]
+    assert await one.fetchval((2, "y", 3)) == (2, "y", 3)
+    await connection.execute("ALTER TYPE pg_temp.pair ADD ATTRIBUTE d int")
+    async with connection.transaction():
+        assert await (await one.cursor((2, "y", 3, 4))).fetchrow() == ((2, "y", 3, 4),)
+    await connection.execute("ALTER TYPE pg_temp.pair ADD ATTRIBUTE e int")
+    assert await one.fetchval((2, "y", 3, 4, 5)) == (2, "y", 3, 4, 5)
 
 
 @pytest.mark.checklist("PS-8")
