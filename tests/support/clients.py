@@ -18,9 +18,11 @@ T = TypeVar("T")
 #: What has to happen soon has happened by then, also on a loaded machine.
 PATIENCE_SECONDS = 30.0
 
-#: A condition for `until`: the backend with this pid runs the query that tests interrupt.
+#: A condition for `until`: the backend with this pid runs the query that tests interrupt. It is already shown as active
+#: while it is parsed, and a CancelRequest that comes between parsing and running does nothing.
 RUNS_PG_SLEEP = (
-    "SELECT count(*) = 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND query LIKE '%pg_sleep(60)%'"
+    "SELECT count(*) = 1 FROM pg_stat_activity "
+    "WHERE pid = $1 AND state = 'active' AND wait_event = 'PgSleep' AND query LIKE '%pg_sleep(60)%'"
 )
 
 
