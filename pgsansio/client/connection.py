@@ -28,7 +28,7 @@ from pgsansio.codecs.row_plan import plan_rows
 from pgsansio.codecs.type_catalog import TypeCatalog, builtin_info, builtin_oid
 from pgsansio.codecs.type_info import TypeInfo
 from pgsansio.engine.events import NotificationReceived
-from pgsansio.engine.operations import Batch, Operation, Preparation, RowsKept, RowStream
+from pgsansio.engine.operations import Batch, Copy, Operation, Preparation, RowsKept, RowStream
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import (
     DataError,
@@ -1053,9 +1053,9 @@ class Connection(CopyMethods, CopyStreams, StatementMethods):
             await self._port.owe(self._carry_out_cancel, CANCEL_SECONDS)
 
     def _forget_stream(self) -> None:
-        """End a stream() whose loop was left without another word."""
+        """End a stream() or a COPY whose loop was left without another word."""
         exclusive = self._frontend.exclusive
-        if isinstance(exclusive, RowStream):
+        if isinstance(exclusive, RowStream | Copy):
             self._frontend.abandon(exclusive)
             self._frontend.news = True
             self._port.flush()

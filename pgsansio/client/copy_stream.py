@@ -10,6 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
+from pgsansio.client.resource import Resource
 from pgsansio.codecs.copy_format import end_of_header, is_trailer
 from pgsansio.engine.operations import Copy, CopyDirection
 from pgsansio.errors import InterfaceError, InvalidValueError, ProtocolError
@@ -146,13 +147,13 @@ class RunningCopy:
 _VERBS: Final = {CopyDirection.IN: "take", CopyDirection.OUT: "give"}
 
 
-class _CopyStream:
+class _CopyStream(Resource):
     """What is common to those that a user's loop pulls."""
 
-    __slots__ = ("_at", "_connection", "_copy", "_ended", "_progress", "_timeout")
+    __slots__ = ("_at", "_copy", "_ended", "_progress", "_timeout")
 
     def __init__(self, connection: "Connection", timeout: float | None, progress: Progress | None) -> None:
-        self._connection = connection
+        super().__init__(connection)
         self._timeout = timeout
         self._progress = progress
         self._copy: RunningCopy | None = None
@@ -199,8 +200,11 @@ class _CopyStream:
 
     async def _begin(self) -> None:
         """Start it, unless it was."""
+        connection = self._connection
+        if not self._ended and connection._releases != self._releases:
+            # Whoever released the connection has ended the COPY.
+            self._check("__anext__")
         if self._copy is None and not self._ended:
-            connection = self._connection
             self._at = connection._deadline(self._timeout)
             self._ended = True  # unless it begins
             async with connection._limit(self._at):

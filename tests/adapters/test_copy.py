@@ -14,6 +14,7 @@ import pytest
 
 from pgsansio.codecs.custom import TypeCodec
 from tests.support.clients import Client, until
+from tests.support.pools import make_pool
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -169,6 +170,21 @@ async def test_left_early(connection: Any, how: str, kind: str) -> None:
         del stream
         assert await connection.fetchval("SELECT 5") == 5
     assert not connection.is_in_transaction()
+
+
+@pytest.mark.parametrize("kind", ["chunks", "records"])
+async def test_left_open_at_a_release(client: Client, kind: str) -> None:
+    async with make_pool(client) as pool:
+        async with pool.acquire() as borrowed:
+            pid = borrowed.get_server_pid()
+            stream = getattr(borrowed, f"copy_{kind}_from_query")(MANY)
+            assert await stream.__anext__()
+        # Nobody waits for the time limit of the reset.
+        with anyio.fail_after(10):
+            assert await pool.fetchval("SELECT pg_backend_pid()") == pid
+        with pytest.raises(client.InterfaceError, match="has been released back to the pool"):
+            while True:
+                await stream.__anext__()
 
 
 async def test_never_begun(connection: Any) -> None:
