@@ -136,7 +136,7 @@ class Registry:
                 if isinstance(own, ValueCodec) and own.format is wire_format:
                     return own
                 return _untyped(oid, wire_format, name)
-            found = self._native(oid, wire_format) or self._bridged(oid, wire_format)
+            found = self._native_or_bridged(oid, wire_format)
             if found is None:
                 found = _composed(info, [self.codec_in(part, wire_format) for part in parts_of(info)], wire_format)
             found = self._in_format[oid, wire_format] = found or _untyped(oid, wire_format, info.sql_name)
@@ -270,7 +270,7 @@ class Registry:
 
     def _has_codec(self, oid: int, wire_format: Format) -> bool:
         """Whether values of a type can be sent in this format: by a codec, a bridge, or those of its parts."""
-        if self._native(oid, wire_format) is not None or self._bridged(oid, wire_format) is not None:
+        if self._native_or_bridged(oid, wire_format) is not None:
             return True
         info = self.catalog.info(oid)
         if info is None or self._declaration(oid) is not None:
@@ -290,7 +290,7 @@ class Registry:
             checked.add(whole)
             for part in parts_of(info):
                 declared = self._declaration(part) is not None
-                if declared and not (self._native(part, wire_format) or self._bridged(part, wire_format)):
+                if declared and self._native_or_bridged(part, wire_format) is None:
                     part_info = self.catalog.info(part)
                     raise UnsupportedClientFeatureError(
                         f"no format suits all parts of type {info.sql_name}: its part of type "
@@ -362,6 +362,10 @@ class Registry:
                 self._natives[oid, wire_format] = found
             return found
 
+    def _native_or_bridged(self, oid: int, wire_format: Format) -> ValueCodec | None:
+        """The codec of a type in this format that is its own, and not one made of its parts for want of any."""
+        return self._native(oid, wire_format) or self._bridged(oid, wire_format)
+
     def _default(self, oid: int, wire_format: Format) -> ValueCodec | None:
         """The codec that a type has in this format if nothing is declared for it itself."""
         builtin = BUILTIN.get((oid, wire_format))
@@ -386,7 +390,8 @@ class Registry:
             return None
         found = _composed(info, [part for part in parts if part is not None], wire_format)
         if found is None and (wire_format is Format.TEXT or info.kind is TypeKind.ENUM):
-            found = _text_codec(info, wire_format)
+            # An enum's label is the same in binary.
+            found = text.text_codec(oid, info.sql_name, wire_format)
         if shared and found is not None:
             _shared[oid, wire_format] = found
         return found
@@ -399,7 +404,7 @@ class Registry:
         info = self.catalog.info(oid)
         if info is None:
             return None
-        found = self._native(oid, Format.BINARY) or self._bridged(oid, Format.BINARY)
+        found = self._native_or_bridged(oid, Format.BINARY)
         if found is None and not parts_of(info) and (oid, Format.TEXT) not in BUILTIN:
             return ValueCodec(oid, info.sql_name, Opcode.CALL, Format.BINARY, _text_or_bytes, bytea.encode_bytea)
         return found or self.codec_in(oid, Format.BINARY)
@@ -440,11 +445,6 @@ def _composed(info: TypeInfo, parts: list[ValueCodec], wire_format: Format) -> V
             return replace(parts[0], oid=info.oid, name=info.sql_name)
         case _:
             return None
-
-
-def _text_codec(info: TypeInfo, wire_format: Format) -> ValueCodec:
-    """A type of which no more is known than that it has a text form; an enum's label is the same in binary."""
-    return ValueCodec(info.oid, info.sql_name, Opcode.TEXT, wire_format, text.decode_text, text.encode_text)
 
 
 def _text_or_bytes(data: bytes) -> str | bytes:

@@ -81,9 +81,13 @@ def encode_void(value: object) -> bytes:
     return b""
 
 
-def text_codec(oid: int, name: str) -> ValueCodec:
-    """A codec for a type of which nothing is known but that every type has a text form: str both ways."""
-    return ValueCodec(oid, name, Opcode.TEXT, Format.TEXT, decode_text, encode_text)
+def text_codec(oid: int, name: str, wire_format: Format = Format.TEXT) -> ValueCodec:
+    """A codec for a type of which nothing is known but that every type has a text form: str both ways.
+
+    Args:
+        wire_format: binary for a type whose binary form is its text.
+    """
+    return ValueCodec(oid, name, Opcode.TEXT, wire_format, decode_text, encode_text)
 
 
 def _text_pair(name: str) -> CodecPair:
