@@ -316,10 +316,7 @@ class Connection(CopyMethods, CopyStreams, StatementMethods):
         Raises: as `executemany`.
         """
         at = self._deadline(timeout)
-        if record_class is None:
-            record_class = self._record_class
-        else:
-            check_record_class(record_class)
+        record_class = self._checked_record_class(record_class) or self._record_class
         if at is None:
             return await self._many(query, args, codecs, record_class)
         async with TimeLimit(self, at):
@@ -623,8 +620,7 @@ class Connection(CopyMethods, CopyStreams, StatementMethods):
         codecs: Codecs,
     ) -> Operation:
         at = self._deadline(timeout)
-        if record_class is not None:
-            check_record_class(record_class)
+        self._checked_record_class(record_class)
         if at is None:
             return await self._converse(query, args, max_rows, record_class, codecs)
         async with TimeLimit(self, at):
@@ -914,11 +910,8 @@ class Connection(CopyMethods, CopyStreams, StatementMethods):
         Raises:
             InterfaceError: it is no class of records.
         """
-        if record_class is None:
-            record_class = self._frontend.record_class
-        else:
-            check_record_class(record_class)
-        return plan_rows(registry, fields, record_class)
+        record_class = self._checked_record_class(record_class)
+        return plan_rows(registry, fields, record_class or self._frontend.record_class)
 
     async def _script(self, query: str, *, internal: bool = False) -> str:
         check_query(query)
