@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -15,6 +16,7 @@ ASYNCIO_ONLY: frozenset[str] = frozenset()
 ASYNCIO_ONLY_PARAMETERS = {"loop"}
 
 SHARED = sorted(set(pgsansio_asyncio.__all__) & set(pgsansio_trio.__all__))
+ROOT = Path(__file__).parents[1]
 MODULES = ("connection", "port", "cluster", "tls")
 
 
@@ -73,3 +75,9 @@ def test_the_same_files(name: str) -> None:
 
     mine, theirs = module(pgsansio_asyncio), module(pgsansio_trio)
     assert {neutral(text.lower()) for text in mine.__all__} == {neutral(text.lower()) for text in theirs.__all__}
+
+
+def test_the_modules_for_tls_are_the_same() -> None:
+    """The pure package may not import ssl, and adapters may not import each other."""
+    ours, theirs = (ROOT / f"pgsansio_{loop}" / "tls.py" for loop in ("asyncio", "trio"))
+    assert ours.read_bytes() == theirs.read_bytes()
