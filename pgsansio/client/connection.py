@@ -42,6 +42,7 @@ from pgsansio.frontend import MAX_ARGUMENTS, Frontend, Statement
 from pgsansio.kernel import Record
 from pgsansio.kernel.contract import OutdatedTypeError, RowPlan, UnknownTypeError
 from pgsansio.messages.backend import FieldDescription
+from pgsansio.policy import capabilities
 from pgsansio.policy.cancellation import Owed
 from pgsansio.policy.conninfo import Settings
 from pgsansio.policy.keywords import percent_placeholder_hint
@@ -554,7 +555,7 @@ class Connection(CopyMethods, CopyStreams, StatementMethods):
 
     def get_reset_query(self) -> str:
         """SQL that brings the session back to where it started; a pool runs it when the connection is returned."""
-        return "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;"
+        return capabilities.detect(self._frontend.parameters).reset_query
 
     async def reset(self, *, timeout: float | None = None) -> None:
         """Bring the session back to where it started: listeners, transaction, locks, cursors, settings."""

@@ -19,6 +19,7 @@ from pgsansio.engine.operations import CopyDirection, Preparation
 from pgsansio.enums import Format
 from pgsansio.errors import DataError, InterfaceError, UnsupportedServerFeatureError
 from pgsansio.kernel.contract import RowPlan, argument_count_error
+from pgsansio.policy import capabilities
 from pgsansio.policy.copy_statement import (
     CopyTarget,
     copy_from_stdin,
@@ -39,8 +40,6 @@ __all__ = ["CopyMethods", "CopyStreams"]
 Codecs: TypeAlias = Iterable[CodecDeclaration]
 Columns: TypeAlias = Iterable[str]
 
-#: Since then COPY FROM takes a WHERE clause.
-_WHERE_SINCE: Final = 12
 _BINARY: Final = {"format": "binary"}
 
 
@@ -410,7 +409,7 @@ def _connection(methods: object) -> "Connection":
 
 
 def _check_where(connection: "Connection", where: str | None) -> None:
-    if where and connection._frontend._server_major() < _WHERE_SINCE:
+    if where and not capabilities.detect(connection._frontend.parameters).copy_where:
         raise UnsupportedServerFeatureError("the `where` parameter requires PostgreSQL 12 or later")
 
 

@@ -1,0 +1,67 @@
+"""What a server that speaks PostgreSQL's protocol can do, told by the parameters that it reports.
+
+Amazon Redshift, CockroachDB and CrateDB each report a parameter of their own, and understand only a part of the SQL
+with which a session is brought back to where it started.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from pgsansio.types import parse_server_version
+
+__all__ = ["Capabilities", "detect"]
+
+#: The first version of PostgreSQL whose COPY ... FROM takes WHERE ("Release Notes", 12).
+_COPY_WHERE_SINCE: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What may be said to a server.
+
+    Attributes:
+        advisory_locks, close_all, notifications, reset_all: whether it knows pg_advisory_unlock_all(), CLOSE ALL,
+            UNLISTEN * and RESET ALL.
+        copy_where: whether COPY ... FROM takes a WHERE.
+    """
+
+    advisory_locks: bool = True
+    close_all: bool = True
+    notifications: bool = True
+    reset_all: bool = True
+    copy_where: bool = True
+
+    @property
+    def reset_query(self) -> str:
+        """SQL that brings a session back to where it started; "" if the server knows none of it."""
+        statements = (
+            (self.advisory_locks, "SELECT pg_advisory_unlock_all();"),
+            (self.close_all, "CLOSE ALL;"),
+            (self.notifications, "UNLISTEN *;"),
+            (self.reset_all, "RESET ALL;"),
+        )
+        return "\n".join([statement for known, statement in statements if known])
+
+
+_POSTGRESQL: Final = Capabilities()
+_OLD_POSTGRESQL: Final = Capabilities(copy_where=False)
+_REDSHIFT: Final = Capabilities(advisory_locks=False, close_all=False, notifications=False, copy_where=False)
+_BARE: Final = Capabilities(
+    advisory_locks=False, close_all=False, notifications=False, reset_all=False, copy_where=False
+)
+
+#: Parameters that only these servers report: Redshift, CockroachDB, CrateDB.
+_REPORTED_BY: Final = {"padb_revision": _REDSHIFT, "crdb_version": _BARE, "crate_version": _BARE}
+
+
+def detect(parameters: Mapping[str, str]) -> Capabilities:
+    """What the server that has reported these parameters can do; one that says nothing is a PostgreSQL of today."""
+    for parameter, capabilities in _REPORTED_BY.items():
+        if parameter in parameters:
+            return capabilities
+    try:
+        major = parse_server_version(parameters["server_version"]).major
+    except (KeyError, ValueError):
+        return _POSTGRESQL
+    return _POSTGRESQL if major >= _COPY_WHERE_SINCE else _OLD_POSTGRESQL
