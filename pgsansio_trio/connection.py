@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pgsansio import client
 from pgsansio.client import connecting
-from pgsansio.client.connection import check_connection_class, check_record_class
+from pgsansio.client.connection import check_connection_class
+from pgsansio.client.core import check_record_class
 from pgsansio.client.port import Address, Port
 from pgsansio.codecs.codec_set import CodecSet, codec_set
 from pgsansio.codecs.declaration import CodecDeclaration

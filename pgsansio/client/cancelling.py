@@ -12,7 +12,7 @@ from pgsansio.errors import ProtocolError
 from pgsansio.frontend import Frontend
 
 if TYPE_CHECKING:
-    from pgsansio.client.connection import Connection
+    from pgsansio.client.core import ConnectionCore
 
 __all__ = ["cancel_abandoned", "send_cancel_request"]
 
@@ -43,7 +43,7 @@ async def send_cancel_request(port: Port, frontend: Frontend, address: Address, 
     return True
 
 
-async def cancel_abandoned(connection: "Connection") -> None:
+async def cancel_abandoned(connection: "ConnectionCore") -> None:
     """Cancel what runs, all of which is abandoned, and wait until it has ended.
 
     One request may not do: it hits only the statement that runs, and none if it comes before the backend has read it.

@@ -9,7 +9,7 @@ from pgsansio.policy.subscriptions import NotificationQueue, Overflow
 from pgsansio.types import Notification
 
 if TYPE_CHECKING:
-    from pgsansio.client.connection import Connection
+    from pgsansio.client.listening import ListenMethods
 
 __all__ = ["Notifications", "ReaderQueue"]
 
@@ -44,7 +44,7 @@ class Notifications:
 
     __slots__ = ("_channel", "_connection", "_listening", "_queue")
 
-    def __init__(self, connection: "Connection", channel: str, max_queued: int) -> None:
+    def __init__(self, connection: "ListenMethods", channel: str, max_queued: int) -> None:
         self._connection = connection
         self._channel = channel
         self._queue = ReaderQueue(max_queued)

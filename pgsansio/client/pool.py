@@ -19,9 +19,10 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, cast
 
-from pgsansio.client.connection import Codecs, Connection
+from pgsansio.client.connection import Connection
 from pgsansio.client.copy import CopyMethods
 from pgsansio.client.port import ConcurrentPort, PortEvent, TaskHandle
+from pgsansio.client.type_methods import Codecs
 from pgsansio.codecs.codec_set import CodecSet, codec_set
 from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.enums import CANCEL_GRACE, Outcome, TransactionStatus

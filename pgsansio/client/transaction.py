@@ -103,7 +103,10 @@ class Transaction:
             await connection._port.wait(operation)
         except BaseException as error:
             levels.start_failed(level)
-            await connection._give_up(operation, error, rolls_back=outermost and operation.written)
+            if outermost and operation.written:
+                await connection._give_up_block(operation, error)
+            else:
+                await connection._give_up(operation, error)
             raise
         if operation.error is not None:
             levels.start_failed(level)
@@ -123,7 +126,10 @@ class Transaction:
             await connection._port.wait(operation)
         except BaseException as error:
             self._ended(TransactionState.FAILED, outermost)
-            await connection._give_up(operation, error, rolls_back=outermost)
+            if outermost:
+                await connection._give_up_block(operation, error)
+            else:
+                await connection._give_up(operation, error)
             if not outermost and not operation.written:
                 await self._owe_undoing(error)
             raise

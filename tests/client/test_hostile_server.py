@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from pgsansio.client import Connection, connecting
-from pgsansio.client.connection import CANCEL_SECONDS
+from pgsansio.client.core import CANCEL_SECONDS
 from pgsansio.client.port import Address
 from pgsansio.errors import ConnectionDoesNotExistError, InterfaceError, ProtocolError
 from pgsansio.messages.backend import BindComplete, DataRow, ParameterDescription, ParseComplete

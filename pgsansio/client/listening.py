@@ -1,0 +1,119 @@
+"""LISTEN, and who hears what NOTIFY sends."""
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypeAlias, cast
+
+from pgsansio.client.core import ConnectionCore
+from pgsansio.client.listener import Notifications, ReaderQueue
+from pgsansio.engine.events import Event, NotificationReceived
+from pgsansio.errors import InterfaceError
+from pgsansio.policy.subscriptions import Listen, Unlisten
+from pgsansio.types import Notification
+
+__all__ = ["ListenMethods"]
+
+Callback: TypeAlias = Callable[[Any, int, str, str], Any]
+
+
+class ListenMethods(ConnectionCore):
+    """Notifications."""
+
+    __slots__ = ()
+
+    async def add_listener(self, channel: str, callback: Callback) -> None:
+        """Call `callback(connection, pid, channel, payload)` for each notification on this channel.
+
+        Callbacks are kept by equality: the same one counts once.
+
+        Raises:
+            InterfaceError: `callback` is not callable, or nothing reads this connection while it is idle.
+        """
+        self._check_open()
+        if not callable(callback):
+            raise InterfaceError(f"expected a callable or an `async def` function, got {callback!r}")
+        if not self._port.reads_when_idle:
+            raise InterfaceError(
+                "cannot call back: nobody reads this connection while it is idle",
+                hint="Use `async with connect(...)` or a pool, or iterate over notifications().",
+            )
+        await self._listen(channel, callback)
+
+    async def remove_listener(self, channel: str, callback: Callback) -> None:
+        """Undo `add_listener`; does nothing for an unknown callback or on a closed connection."""
+        if not self.is_closed():
+            await self._unlisten(channel, callback)
+
+    def notifications(self, channel: str, *, max_queued: int = 1000) -> Notifications:
+        """Notifications on this channel, for `async for`.
+
+        LISTEN goes out with `async with` or the first iteration, UNLISTEN when the block ends. A reader that does not
+        keep up loses the oldest ones, and finds an `Overflow` in their place.
+
+        Args:
+            max_queued: how many are kept for this reader.
+        """
+        self._check_open()
+        return Notifications(self, channel, max_queued)
+
+    async def _listen(self, channel: str, subscriber: Hashable) -> None:
+        action = self._subscriptions.listen(channel, subscriber)
+        if action is not None:
+            try:
+                await self._carry_out(action)
+            except BaseException:
+                self._subscriptions.unlisten(channel, subscriber)
+                raise
+
+    async def _unlisten(self, channel: str, subscriber: Hashable) -> None:
+        action = self._subscriptions.unlisten(channel, subscriber)
+        if action is not None:
+            await self._carry_out(action)
+
+    def _forget_listener(self, channel: str, subscriber: Hashable) -> None:
+        """Without telling the server, where nothing may be awaited: what it still sends goes to nobody."""
+        action = self._subscriptions.unlisten(channel, subscriber)
+        if action is not None:
+            self._subscriptions.failed(action)
+
+    async def _carry_out(self, action: Listen | Unlisten, *, internal: bool = False) -> None:
+        try:
+            await self._script(action.sql, internal=internal)
+        except BaseException:
+            self._subscriptions.failed(action)
+            raise
+        self._subscriptions.confirmed(action, in_transaction=self._frontend.in_transaction)
+
+    async def _restore_subscriptions(self, mark: int, *, ended: bool, committed: bool) -> None:
+        """A transaction or savepoint is over: LISTEN again for what a rollback has undone."""
+        if ended:
+            due = self._subscriptions.transaction_ended(committed)
+        else:
+            due = [] if committed else self._subscriptions.rolled_back_to(mark)
+        for action in due:
+            # Nobody asked for this one: it may be beside another task's operation, in a transaction, too.
+            await self._carry_out(action, internal=True)
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, NotificationReceived):
+            self._notify(Notification(event.pid, event.channel, event.payload))
+
+    def _has_ended(self) -> None:
+        self._end_subscriptions()
+        super()._has_ended()
+
+    def _end_subscriptions(self) -> int:
+        """Nobody listens any more; readers are told. Returns how many subscriptions there were."""
+        ended = self._subscriptions.clear()
+        for _, subscriber in ended:
+            if isinstance(subscriber, ReaderQueue):
+                subscriber.end(self._frontend)
+        return len(ended)
+
+    def _notify(self, notification: Notification) -> None:
+        delivery = self._subscriptions.dispatch(notification.channel, notification)
+        if delivery is None:
+            return
+        for queue in delivery.queues:
+            cast(ReaderQueue, queue).wake(self._frontend)
+        for callback in delivery.callbacks:
+            self._port.deliver(cast(Callback, callback), self if self._proxy is None else self._proxy, *notification)
