@@ -175,7 +175,12 @@ def connect(
         if loop is not None and loop is not asyncio.get_running_loop():
             raise InterfaceError(f"connect(loop={loop!r}) was awaited in another event loop")
         return await connecting.connect(
-            AsyncioPort, settings, make_connection, record_class=record_class, codecs=shared
+            AsyncioPort,
+            settings,
+            make_connection,
+            record_class=record_class,
+            codecs=shared,
+            around=connection_class._around_attempt,
         )
 
     return ConnectRequest(make)

@@ -1,6 +1,7 @@
 """Connecting: hosts in turn, start-up, authentication."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from pgsansio.client.connection import Connection
@@ -27,6 +28,8 @@ __all__ = ["connect"]
 
 ConnectionT = TypeVar("ConnectionT", bound=Connection)
 MakeConnection = Callable[[Port, Frontend, Address, Settings], ConnectionT]
+#: Makes one attempt to connect; see `Connection._around_attempt`.
+AroundAttempt = Callable[[Address, Settings, Callable[[], Awaitable[ConnectionT]]], Awaitable[ConnectionT]]
 
 _ROLE_QUERY: Final = (
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('default_transaction_read_only') = 'on'"
@@ -40,6 +43,7 @@ async def connect(
     *,
     record_class: type[Any] = Record,
     codecs: CodecSet | None = None,
+    around: AroundAttempt[ConnectionT] | None = None,
 ) -> ConnectionT:
     """A connection to the first host that answers and is what `target_session_attrs` asks for.
 
@@ -57,7 +61,7 @@ async def connect(
         raise OperationTimeoutError("the time limit for connecting has passed", outcome=Outcome.CANCELLED)
     try:
         async with port.deadline(at):
-            return await _try_hosts(make_port, settings, make_connection, record_class, codecs, attempts)
+            return await _try_hosts(make_port, settings, make_connection, record_class, codecs, attempts, around)
     except TimeoutError as error:
         if error.errno is not None:
             raise  # the network's time-out of the last attempt, not ours
@@ -72,6 +76,7 @@ async def _try_hosts(
     record_class: type[Any],
     codecs: CodecSet,
     attempts: list[BaseException],
+    around: AroundAttempt[ConnectionT] | None,
 ) -> ConnectionT:
     attribute = settings.target_session_attrs
     unwanted = False
@@ -87,9 +92,19 @@ async def _try_hosts(
             for address in addresses:
                 progress = Progress()
                 try:
-                    connection = await _connect_to(
-                        make_port, address, asked, settings, make_connection, record_class, codecs, attempts, progress
+                    attempt = functools.partial(
+                        _connect_to,
+                        make_port,
+                        address,
+                        asked,
+                        settings,
+                        make_connection,
+                        record_class,
+                        codecs,
+                        attempts,
+                        progress,
                     )
+                    connection = await (attempt() if around is None else around(asked, settings, attempt))
                     try:
                         wanted = await _is_wanted(connection, wish)
                     except BaseException:

@@ -1,11 +1,13 @@
 """Connection: everything a user does with one connection, put together, and what concerns it as a whole."""
 
-from typing import Any, Final, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Final, cast
 
 from pgsansio.client import cancelling
 from pgsansio.client.copy import CopyMethods, CopyStreams
 from pgsansio.client.core import CANCEL_SECONDS, TimeLimit
 from pgsansio.client.listening import ListenMethods
+from pgsansio.client.port import Address
 from pgsansio.client.queries import QueryMethods
 from pgsansio.client.statement import StatementMethods
 from pgsansio.client.transaction import Transaction
@@ -13,6 +15,7 @@ from pgsansio.engine.operations import Copy, Operation, RowStream
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import InterfaceError
 from pgsansio.policy import capabilities
+from pgsansio.policy.conninfo import Settings
 from pgsansio.types import ServerVersion, TlsInfo, parse_server_version
 
 __all__ = ["Connection", "ConnectionSettings", "check_connection_class"]
@@ -49,6 +52,12 @@ class Connection(QueryMethods, ListenMethods, CopyMethods, CopyStreams, Statemen
 
     __slots__ = ()
 
+    #: What is made; for subclasses.
+    _transaction_class: ClassVar[type[Transaction]] = Transaction
+    #: Called with the host that was asked for, the settings, and a function that makes one attempt to connect; does
+    #: that, and returns what it returns. None: the attempt is just made. For subclasses, of asyncio.
+    _around_attempt: ClassVar[Callable[[Address, Settings, Callable[[], Awaitable[Any]]], Awaitable[Any]] | None] = None
+
     def transaction(
         self,
         *,
@@ -67,7 +76,9 @@ class Connection(QueryMethods, ListenMethods, CopyMethods, CopyStreams, Statemen
             ValueError: an unknown isolation level.
         """
         self._check_open()
-        return Transaction(self, isolation=isolation, readonly=readonly, deferrable=deferrable, shared=shared)
+        return self._transaction_class(
+            self, isolation=isolation, readonly=readonly, deferrable=deferrable, shared=shared
+        )
 
     def is_in_transaction(self) -> bool:
         """Whether a transaction block is open (also a failed one), or about to be by a BEGIN that is on its way."""

@@ -7,7 +7,7 @@ have asyncpg's names, since tracing packages replace them.
 
 from collections import deque
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from pgsansio.client.resource import Resource
 from pgsansio.engine.operations import Operation, RowsKept
@@ -31,6 +31,10 @@ class CursorFactory(Resource):
 
     __slots__ = ("_args", "_prefetch", "_prepared", "_query", "_record_class", "_timeout")
 
+    #: What is made; for subclasses.
+    _iterator_class: "ClassVar[type[CursorIterator]]"
+    _cursor_class: "ClassVar[type[Cursor]]"
+
     def __init__(
         self,
         connection: "Connection",
@@ -51,7 +55,7 @@ class CursorFactory(Resource):
 
     def __aiter__(self) -> "CursorIterator":
         self._check("__aiter__")
-        return CursorIterator(
+        return self._iterator_class(
             self._connection,
             self._query,
             self._prepared,
@@ -65,7 +69,7 @@ class CursorFactory(Resource):
         self._check("__await__")
         if self._prefetch is not None:
             raise InterfaceError("prefetch argument can only be specified for iterable cursor")
-        cursor = Cursor(self._connection, self._query, self._prepared, self._args, self._record_class)
+        cursor = self._cursor_class(self._connection, self._query, self._prepared, self._args, self._record_class)
         return cursor._init(self._timeout).__await__()
 
 
@@ -348,3 +352,7 @@ class Cursor(BaseCursor):
         if skipped < n:
             self._exhausted = True
         return skipped
+
+
+CursorFactory._iterator_class = CursorIterator
+CursorFactory._cursor_class = Cursor

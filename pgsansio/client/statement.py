@@ -7,7 +7,7 @@ one coroutine frame, like those of `Connection`; whatever is not as usual goes t
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from pgsansio.client.cursor import CursorFactory
 from pgsansio.client.resource import Resource
@@ -172,7 +172,9 @@ class PreparedStatement(Resource):
     def cursor(self, *args: object, prefetch: int | None = None, timeout: float | None = None) -> CursorFactory:
         """As `Connection.cursor`, of this statement."""
         self._check("cursor")
-        return CursorFactory(self._connection, self._query, self, args, prefetch, timeout, self._record_class)
+        connection = self._connection
+        factory = connection._cursor_factory_class
+        return factory(connection, self._query, self, args, prefetch, timeout, self._record_class)
 
     async def explain(self, *args: object, analyze: bool = False) -> Any:
         """How the server would execute it: EXPLAIN's plan, as JSON's lists and dictionaries.
@@ -367,6 +369,10 @@ class StatementMethods:
 
     __slots__ = ()
 
+    #: What is made; for subclasses.
+    _prepared_statement_class: ClassVar[type[PreparedStatement]] = PreparedStatement
+    _cursor_factory_class: ClassVar[type[CursorFactory]] = CursorFactory
+
     async def prepare(
         self,
         query: str,
@@ -390,7 +396,7 @@ class StatementMethods:
         connection = cast("Connection", self)
         async with connection._limit(connection._deadline(timeout)):
             statement = await connection._prepare_own(query, name=name, record_class=record_class)
-        return PreparedStatement(connection, statement, name, record_class)
+        return self._prepared_statement_class(connection, statement, name, record_class)
 
     def cursor(
         self,
@@ -417,7 +423,7 @@ class StatementMethods:
         connection = cast("Connection", self)
         connection._check_open()
         checked = connection._checked_record_class(record_class)
-        return CursorFactory(connection, query, None, args, prefetch, timeout, checked)
+        return self._cursor_factory_class(connection, query, None, args, prefetch, timeout, checked)
 
     def stream(
         self,

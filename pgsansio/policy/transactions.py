@@ -167,8 +167,25 @@ class Levels:
         Returns:
             The SQL that is due. It then comes to `began` or `start_failed`.
         Raises:
+            InterfaceError: as `starting_sql`. Nothing has changed then.
+        """
+        sql = self.starting_sql(level, status)
+        if self._stack:
+            self._savepoints += 1
+            level.savepoint = self._savepoint_name(self._savepoints)
+        else:
+            self._outer_isolation = level.isolation
+            self._begin_pending = True
+        level.state = TransactionState.STARTED
+        self._stack.append(level)
+        return sql
+
+    def starting_sql(self, level: Level, status: TransactionStatus) -> str:
+        """What `start` would return now; nothing changes.
+
+        Raises:
             InterfaceError: it has started before; the transaction was begun by the user's own SQL; its isolation
-                differs from the outermost level's. Nothing has changed then.
+                differs from the outermost level's.
         """
         level._check_not_over("start")
         if level.state is TransactionState.STARTED:
@@ -176,21 +193,17 @@ class Levels:
         if not self._stack:
             if status is not TransactionStatus.IDLE:
                 raise InterfaceError("cannot use Connection.transaction() in a manually started transaction")
-            self._outer_isolation = level.isolation
-            self._begin_pending = True
-            sql = level._begin_sql()
-        else:
-            if level.isolation is not None and level.isolation != self._outer_isolation:
-                raise InterfaceError(
-                    f"nested transaction has a different isolation level: "
-                    f"current {level.isolation!r} != outer {self._outer_isolation!r}"
-                )
-            self._savepoints += 1
-            level.savepoint = f"__pgsansio_savepoint_{self._savepoints:x}__"
-            sql = f"SAVEPOINT {level.savepoint};"
-        level.state = TransactionState.STARTED
-        self._stack.append(level)
-        return sql
+            return level._begin_sql()
+        if level.isolation is not None and level.isolation != self._outer_isolation:
+            raise InterfaceError(
+                f"nested transaction has a different isolation level: "
+                f"current {level.isolation!r} != outer {self._outer_isolation!r}"
+            )
+        return f"SAVEPOINT {self._savepoint_name(self._savepoints + 1)};"
+
+    @staticmethod
+    def _savepoint_name(number: int) -> str:
+        return f"__pgsansio_savepoint_{number:x}__"
 
     def began(self, level: Level) -> None:
         """The server has carried out what `start` returned."""

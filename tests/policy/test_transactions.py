@@ -295,3 +295,16 @@ class LevelsBesideAServer(RuleBasedStateMachine):
 
 
 TestLevelsBesideAServer = LevelsBesideAServer.TestCase
+
+
+def test_what_starting_would_send_changes_nothing() -> None:
+    levels, outer, inner = Levels(), Level(isolation="serializable"), Level()
+    assert levels.starting_sql(outer, IDLE) == "BEGIN ISOLATION LEVEL SERIALIZABLE;"
+    assert (levels.depth, outer.state) == (0, TransactionState.NEW)
+    assert not levels.in_transaction(IDLE)
+    sql = levels.start(outer, IDLE)
+    assert sql == "BEGIN ISOLATION LEVEL SERIALIZABLE;"
+    levels.began(outer)
+    asked = levels.starting_sql(inner, OPEN)
+    assert inner.savepoint is None
+    assert asked == levels.start(inner, OPEN)
