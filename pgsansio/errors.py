@@ -1,4 +1,4 @@
-"""Every exception class, and how the server's error fields become one.
+"""Every exception class, and how the server's error fields become one::
 
     PostgresMessage -> PostgresError      the server's word: one class per SQLSTATE, under the class of its group
                     -> PostgresLogMessage its notices and warnings
@@ -7,7 +7,7 @@
     OperationTimeoutError                 a TimeoutError; it says what is known about the operation
 
 They have no common base, since asyncpg's names have asyncpg's bases; `ALL_ERRORS` is a tuple for `except`. Each of them
-answers:
+answers::
 
     connection_usable   True, False, or None: this error does not say, ask the connection
     safe_to_retry       the server kept nothing of what failed: doing it again unchanged (the whole transaction, if it

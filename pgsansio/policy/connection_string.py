@@ -195,7 +195,7 @@ def mentions_secret(value: str) -> bool:
 
 
 def redact_dsn(text: str) -> str:
-    """`text` with passwords replaced by ***, for logs and errors; never raises.
+    """`text` with passwords replaced by `***`, for logs and errors; never raises.
 
     When in doubt it hides more: a URI loses everything from the first colon of its user part to its last @, since a
     password that is not encoded may hold any character; a `key=value` string, what stands behind a word that cannot be

@@ -4,6 +4,7 @@ A declaration names a type and its extension, not a schema: an extension may be 
 the same name is not of the extension.
 
 What needs no declaration:
+
 - citext and the types of ltree are str anyway; `DEFAULTS` lets them travel in binary, too, where a composite or a range
   that holds them does.
 - The types of isn, seg and intarray (query_int), and every other type that is not here, are str, in text: they have no
