@@ -1,0 +1,128 @@
+"""SQLAlchemy's dialect `postgresql+pgsansio`: `create_async_engine("postgresql+pgsansio://user:password@host/database")`.
+
+It is SQLAlchemy's dialect for asyncpg (types, compiler, cursors), with this library as the driver. What is its own: the
+driver and its exceptions, options in the URL, and a ping that takes one round trip.
+"""
+
+import inspect
+from typing import Any, Final, cast
+from urllib.parse import quote, urlencode
+
+from sqlalchemy import util
+from sqlalchemy.dialects.postgresql import asyncpg as base
+from sqlalchemy.engine import URL
+
+import pgsansio_asyncio
+from pgsansio import errors
+
+try:
+    from sqlalchemy.util.concurrency import await_
+except ImportError:  # SQLAlchemy 2.0
+    from sqlalchemy.util.concurrency import await_only as await_
+
+__all__ = ["AsyncAdapt_pgsansio_connection", "AsyncAdapt_pgsansio_dbapi", "PGDialect_pgsansio", "dialect"]
+
+#: The driver's exceptions that have one of their own in SQLAlchemy's DBAPI for asyncpg, and that one's name.
+_TRANSLATED: Final = {
+    errors.PostgresError: "Error",
+    errors.InterfaceError: "InterfaceError",
+    errors.SyntaxOrAccessError: "ProgrammingError",
+    errors.IntegrityConstraintViolationError: "IntegrityError",
+    errors.RestrictViolationError: "RestrictViolationError",
+    errors.NotNullViolationError: "NotNullViolationError",
+    errors.ForeignKeyViolationError: "ForeignKeyViolationError",
+    errors.UniqueViolationError: "UniqueViolationError",
+    errors.CheckViolationError: "CheckViolationError",
+    errors.ExclusionViolationError: "ExclusionViolationError",
+    errors.InvalidCachedStatementError: "InvalidCachedStatementError",
+    errors.InternalServerError: "InternalServerError",
+    errors.InternalClientError: "InternalClientError",
+}
+
+#: Options of a URL are texts; parameters of `connect()` that are something else.
+_CONVERTED: Final = {
+    "timeout": float,
+    "command_timeout": float,
+    "statement_cache_size": int,
+    "max_cached_statement_lifetime": float,
+    "max_cacheable_statement_size": int,
+    "direct_tls": bool,
+    "pipelining": bool,
+}
+
+#: Parameters of `connect()` that SQLAlchemy's side takes.
+_OWN_OPTIONS: Final = ("prepared_statement_cache_size", "prepared_statement_name_func")
+_PARAMETERS: Final = {*inspect.signature(pgsansio_asyncio.connect).parameters, *_OWN_OPTIONS, "async_creator_fn"}
+
+
+class AsyncAdapt_pgsansio_connection(base.AsyncAdapt_asyncpg_connection):
+    """A connection of this library with the face of a DBAPI connection."""
+
+    __slots__ = ()
+
+    async def _async_ping(self) -> None:
+        # An empty text by the simple protocol leaves no prepared statement behind, so it needs no transaction around it
+        # to reach one and the same server through a pooler.
+        await cast(pgsansio_asyncio.Connection, self._connection).execute("")
+
+
+class AsyncAdapt_pgsansio_dbapi(base.AsyncAdapt_asyncpg_dbapi):
+    """`pgsansio_asyncio` with the face of a DBAPI module."""
+
+    def connect(self, *args: Any, **parameters: Any) -> AsyncAdapt_pgsansio_connection:
+        """Connect, with the parameters of `pgsansio_asyncio.connect()` and these.
+
+        Args:
+            async_creator_fn: called in its place.
+            prepared_statement_cache_size: statements kept prepared; default 100.
+            prepared_statement_name_func: called for each one's name.
+        """
+        adapted: Any = AsyncAdapt_pgsansio_connection
+        make = parameters.pop("async_creator_fn", pgsansio_asyncio.connect)
+        own = {name: parameters.pop(name) for name in _OWN_OPTIONS if name in parameters}
+        connecting = make(*args, **parameters)
+        if not hasattr(adapted, "create"):  # SQLAlchemy 2.0
+            return cast(AsyncAdapt_pgsansio_connection, adapted(self, await_(connecting), **own))
+        return cast(AsyncAdapt_pgsansio_connection, await_(adapted.create(self, connecting, **own)))
+
+    @util.memoized_property
+    def _asyncpg_error_translate(self) -> Any:
+        # SQLAlchemy 2.0 has fewer.
+        return {ours: getattr(self, name) for ours, name in _TRANSLATED.items() if hasattr(self, name)}
+
+
+class PGDialect_pgsansio(base.PGDialect_asyncpg):
+    """The dialect."""
+
+    driver = "pgsansio"
+    supports_statement_cache = True
+
+    @classmethod
+    def import_dbapi(cls) -> Any:
+        """The driver, as SQLAlchemy wants it."""
+        adapted: Any = AsyncAdapt_pgsansio_dbapi
+        return adapted(pgsansio_asyncio)
+
+    @classmethod
+    def load_provisioning(cls) -> None:
+        """What SQLAlchemy's tests need for PostgreSQL, which they look for beside the dialect's class."""
+        cast(Any, base.PGDialect_asyncpg).load_provisioning()
+
+    def create_connect_args(self, url: URL) -> tuple[list[Any], dict[str, Any]]:
+        """Arguments for the driver's `connect()`.
+
+        Options of the URL are its parameters; others are read as those of a DSN: sslmode, options, application_name and
+        other settings of the server.
+        """
+        inherited: Any = super()
+        options: dict[str, Any]
+        _, options = inherited.create_connect_args(url)
+        for name, kind in _CONVERTED.items():
+            util.coerce_kw_type(options, name, kind)
+        words = {name: options.pop(name) for name in url.query if name in options and name not in _PARAMETERS}
+        if words:
+            options["dsn"] = f"postgresql:///?{urlencode(words, quote_via=quote)}"
+        return [], options
+
+
+dialect = PGDialect_pgsansio
