@@ -29,10 +29,12 @@ from pgsansio.types import (
     Point,
     Polygon,
     Range,
+    Result,
     ServerVersion,
     SparseVector,
     TlsInfo,
     Type,
+    affected_rows,
 )
 
 __version__ = "0.1.0"
@@ -63,6 +65,7 @@ __all__: list[str] = [
     "Polygon",
     "Range",
     "Record",
+    "Result",
     "ServerVersion",
     "SparseVector",
     "TlsInfo",
@@ -71,6 +74,7 @@ __all__: list[str] = [
     "TypeCatalog",
     "TypeCodec",
     "__version__",
+    "affected_rows",
     "json_codecs",
     "parse_dsn",
     "redact_dsn",

@@ -5,6 +5,7 @@ from pgsansio.types.cube import Cube
 from pgsansio.types.description import Attribute, Type
 from pgsansio.types.geometry import Box, Circle, Line, LineSegment, Path, Point, Polygon
 from pgsansio.types.range import Range
+from pgsansio.types.result import Result, affected_rows
 from pgsansio.types.server import Notification, ServerVersion, parse_server_version
 from pgsansio.types.sparse_vector import SparseVector
 from pgsansio.types.tls import TlsInfo
@@ -22,9 +23,11 @@ __all__ = [
     "Point",
     "Polygon",
     "Range",
+    "Result",
     "ServerVersion",
     "SparseVector",
     "TlsInfo",
     "Type",
+    "affected_rows",
     "parse_server_version",
 ]
