@@ -1,5 +1,6 @@
 """Connection: everything a user does with one connection, put together, and what concerns it as a whole."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Final, cast
 
@@ -22,6 +23,8 @@ __all__ = ["Connection", "ConnectionSettings", "check_connection_class"]
 
 #: How long Terminate may take to be written before the transport is dropped.
 CLOSE_SECONDS: Final = 10.0
+
+_logger: Final = logging.getLogger(__name__)
 
 
 class ConnectionSettings:
@@ -54,9 +57,11 @@ class Connection(QueryMethods, ListenMethods, CopyMethods, CopyStreams, Statemen
 
     #: What is made; for subclasses.
     _transaction_class: ClassVar[type[Transaction]] = Transaction
-    #: Called with the host that was asked for, the settings, and a function that makes one attempt to connect; does
-    #: that, and returns what it returns. None: the attempt is just made. For subclasses, of asyncio.
-    _around_attempt: ClassVar[Callable[[Address, Settings, Callable[[], Awaitable[Any]]], Awaitable[Any]] | None] = None
+
+    @staticmethod
+    async def _around_attempt(asked: Address, settings: Settings, attempt: Callable[[], Awaitable[Any]]) -> Any:
+        """Make one attempt to connect to the host that was asked for, and return the connection; for subclasses."""
+        return await attempt()
 
     def transaction(
         self,
@@ -151,6 +156,9 @@ class Connection(QueryMethods, ListenMethods, CopyMethods, CopyStreams, Statemen
     async def close(self, *, timeout: float | None = None) -> None:
         """Close the connection: cancel what runs, say goodbye, and wait for the transport.
 
+        Args:
+            timeout: seconds for all of it; default: the connection's `command_timeout`, else 10.
+
         Operations of other tasks end with QueryCanceledError or ConnectionDoesNotExistError. Idempotent.
 
         Raises:
@@ -158,6 +166,8 @@ class Connection(QueryMethods, ListenMethods, CopyMethods, CopyStreams, Statemen
         """
         if timeout is not None:
             timeout = self._seconds(timeout)
+        elif self._command_timeout is not None:
+            timeout = self._command_timeout
         self._port.guard()
         seconds = CLOSE_SECONDS if timeout is None else timeout
         try:
@@ -176,7 +186,10 @@ class Connection(QueryMethods, ListenMethods, CopyMethods, CopyStreams, Statemen
         return capabilities.detect(self._frontend.parameters).reset_query
 
     async def reset(self, *, timeout: float | None = None) -> None:
-        """Bring the session back to where it started: listeners, transaction, locks, cursors, settings."""
+        """Bring the session back to where it started: listeners, transaction, locks, cursors, settings.
+
+        A transaction that nobody would have ended is told of in the log, as a warning.
+        """
         at = self._deadline(timeout)
         async with TimeLimit(self, at):
             await self._reset(self.get_reset_query())
@@ -186,6 +199,8 @@ class Connection(QueryMethods, ListenMethods, CopyMethods, CopyStreams, Statemen
         self._check_open()
         self._end_subscriptions()
         session = self._frontend
+        if session.in_transaction and not self._levels.managed:
+            _logger.warning("Resetting connection with an active transaction")
         if session.transaction_status is not TransactionStatus.IDLE or not session.idle:
             # What is still on its way may begin a transaction; without one, ROLLBACK is only worth a warning.
             query = f"ROLLBACK;\n{query}"

@@ -147,6 +147,11 @@ class Levels:
     def innermost(self) -> Level | None:
         return self._stack[-1] if self._stack else None
 
+    @property
+    def managed(self) -> bool:
+        """The outermost level belongs to an `async with` block, which will hear of whatever becomes of it."""
+        return bool(self._stack) and self._stack[0].managed
+
     def in_transaction(self, status: TransactionStatus) -> bool:
         """The predicted state: by the last ReadyForQuery, and by a BEGIN that is on its way."""
         return self._begin_pending or status is not TransactionStatus.IDLE

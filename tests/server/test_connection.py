@@ -1,14 +1,28 @@
 """One connection: what it tells, how it ends, what time limits and cancellations do to it."""
 
+import contextlib
+import functools
+import io
+import os
 from typing import Any
 
 import anyio
 import pytest
 
-from tests.support.clients import RUNS_PG_SLEEP, Client, until
+from pgsansio.messages.frontend import Query
+from pgsansio.policy.conninfo import TcpAddress
+from tests.support.clients import RUNS_PG_SLEEP, Client, at_once, eventually, until
+from tests.support.pools import make_pool
+from tests.support.scripted_backend import ScriptedBackend, error, expect, hang_up, login, send
+from tests.support.toy_server import ToyCluster, ToyServer
+from tests.support.wire import Deaf, serving, tapped
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
+#: Takes a while to end when it is cancelled once.
+OBSTINATE = """
+    DO $$ BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN PERFORM pg_sleep(0.15); END $$
+"""
 GONE = "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $1"
 
 
@@ -31,6 +45,31 @@ async def test_many_tasks_share_a_connection(connection: Any) -> None:
     assert got == {number: number for number in range(10)}
 
 
+@pytest.mark.checklist("CN-1")
+async def test_one_operation_at_a_time(client: Client) -> None:
+    async with client.connect(**({"pipelining": False} if client.is_ours else {})) as connection:
+        outcomes = await at_once([lambda i=i: connection.fetchval("SELECT $1::int", i) for i in range(3)])
+        refused = [outcome for outcome in outcomes if isinstance(outcome, client.InterfaceError)]
+        assert len(refused) == 2
+        assert all("cannot perform operation: another operation is in progress" in str(error) for error in refused)
+        assert await connection.fetchval("SELECT 9") == 9
+
+
+async def cancel_what_is_obstinate(connection: Any, observer: Any) -> None:
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(functools.partial(connection.execute, OBSTINATE, timeout=60))
+            await until(observer, RUNS_PG_SLEEP, connection.get_server_pid())
+            tasks.cancel_scope.cancel()
+
+
+@pytest.mark.checklist("CN-1", "T-2")
+async def test_the_next_call_waits_for_a_cancellation(connection: Any, observer: Any) -> None:
+    await cancel_what_is_obstinate(connection, observer)
+    with anyio.fail_after(20):
+        assert await connection.fetchval("SELECT 3", timeout=19) == 3
+
+
 @pytest.mark.checklist("CN-2")
 @pytest.mark.parametrize("way", ["close", "terminate"])
 async def test_a_closed_connection(client: Client, way: str) -> None:
@@ -46,6 +85,9 @@ async def test_a_closed_connection(client: Client, way: str) -> None:
             lambda: connection.execute("SELECT 1"),
             lambda: connection.execute("SELECT $1::int", 1),
             lambda: connection.executemany("SELECT $1::int", [(1,)]),
+            lambda: connection.fetchmany("SELECT $1::int", [(1,)]),
+            lambda: connection.prepare("SELECT 1"),
+            lambda: connection.set_type_codec("x", encoder=str, decoder=str),
             lambda: connection.add_listener("c", print),
             connection.reset,
         ):
@@ -53,7 +95,27 @@ async def test_a_closed_connection(client: Client, way: str) -> None:
                 await call()
         with pytest.raises(client.InterfaceError, match="connection is closed"):
             connection.transaction()
+        with pytest.raises(client.InterfaceError, match="connection is closed"):
+            connection.cursor("SELECT 1")
         await connection.remove_listener("c", print)
+
+
+@pytest.mark.checklist("CN-2")
+@pytest.mark.differs(
+    asyncpg="raises `AttributeError` from COPY on a connection that was terminated.",
+    ours="It is the `InterfaceError` of every closed connection.",
+)
+async def test_a_terminated_connection_does_not_copy(client: Client) -> None:
+    async with client.connect() as connection:
+        connection.terminate()
+        for call in (
+            lambda: connection.copy_from_table("t", output=io.BytesIO()),
+            lambda: connection.copy_from_query("SELECT 1", output=io.BytesIO()),
+            lambda: connection.copy_to_table("t", source=io.BytesIO()),
+            lambda: connection.copy_records_to_table("t", records=[]),
+        ):
+            with pytest.raises(client.InterfaceError, match="connection is closed"):
+                await call()
 
 
 @pytest.mark.checklist("CN-3", "CN-4")
@@ -76,6 +138,11 @@ async def test_settings(connection: Any) -> None:
     with pytest.raises(AttributeError):
         assert settings.no_such_setting
     assert "'TimeZone': 'Asia/Tokyo'" in repr(settings)
+    for name in (
+        "application_name", "DateStyle", "integer_datetimes", "in_hot_standby", "IntervalStyle", "is_superuser",
+        "server_encoding", "server_version", "session_authorization", "standard_conforming_strings",
+    ):  # fmt: skip
+        assert getattr(settings, name) == await connection.fetchval("SELECT current_setting($1)", name)
 
 
 @pytest.mark.checklist("CN-7", "CN-8")
@@ -89,6 +156,50 @@ async def test_close(client: Client, observer: Any) -> None:
         await connection.close(timeout=1)
         connection.terminate()
         await until(observer, GONE, pid)
+
+
+@pytest.mark.checklist("CN-8", "CN-9")
+@pytest.mark.parametrize("way", ["close", "terminate"])
+async def test_it_says_goodbye(client: Client, way: str) -> None:
+    async with tapped(client) as (client, wire), client.connect() as connection:
+        with wire.said() as said:
+            ended = getattr(connection, way)()
+            if ended is not None:
+                await ended
+            await eventually(lambda: wire.frames[-1].tag == "X")
+    assert said == ["> X"]
+
+
+@pytest.mark.checklist("CN-8")
+@pytest.mark.parametrize(
+    "limits", [{"timeout": 0.05}, {"command_timeout": 0.05}], ids=lambda limits: next(iter(limits))
+)
+async def test_closing_has_a_time_limit(client: Client, limits: dict[str, float]) -> None:
+    """Close while a query runs, and nobody hears that it is to be cancelled."""
+    cluster = ToyCluster()
+    sessions = 0
+
+    def make() -> ToyServer | Deaf:
+        nonlocal sessions
+        sessions += 1
+        return cluster(TcpAddress("", 0)) if sessions == 1 else Deaf()
+
+    of_close = {name: limit for name, limit in limits.items() if name == "timeout"}
+    of_commands = {name: limit for name, limit in limits.items() if name == "command_timeout"}
+    async with serving(client, make) as client, client.connect(**of_commands) as connection:
+
+        async def sleep() -> None:
+            with pytest.raises(client.ConnectionDoesNotExistError):
+                await connection.execute("SLEEP", timeout=60)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sleep)
+            await eventually(lambda: cluster.servers[0].sleeping)
+            with anyio.CancelScope(deadline=anyio.current_time() + 20) as patience, pytest.raises(TimeoutError):
+                await connection.close(**of_close)
+            assert not patience.cancelled_caught
+        assert connection.is_closed()
+        await connection.close()
 
 
 @pytest.mark.checklist("CN-9")
@@ -134,11 +245,46 @@ async def test_ending_it_during_an_operation(client: Client, observer: Any, way:
 @pytest.mark.checklist("CN-10", "CN-11")
 async def test_reset(connection: Any) -> None:
     await connection.execute("SET work_mem TO '100kB'; SELECT pg_advisory_lock(1)")
-    for word in ("pg_advisory_unlock_all()", "CLOSE ALL", "UNLISTEN *", "RESET ALL"):
-        assert word in connection.get_reset_query()
-    await connection.reset()
+    await connection.execute("CREATE TEMP TABLE t (a int)")
+    statement = await connection.prepare("SELECT $1::int")
+    assert connection.get_reset_query() == "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;"
+    await connection.reset(timeout=20)
+    assert await connection.fetchval("SELECT count(*) FROM t") == 0
+    assert await statement.fetchval(5) == 5
     assert await connection.fetchval("SHOW work_mem") == "4MB"
     assert await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+@pytest.mark.checklist("CN-11", "CN-15")
+async def test_a_reset_query_of_the_users(client: Client) -> None:
+    class Special(client.Connection):  # type: ignore[misc,name-defined]
+        def get_reset_query(self) -> str:
+            return super().get_reset_query() + "\nSET work_mem TO '123kB'"
+
+    async with client.connect(connection_class=Special) as connection:
+        await connection.reset()
+        assert await connection.fetchval("SHOW work_mem") == "123kB"
+
+
+@pytest.mark.checklist("CN-10")
+@pytest.mark.parametrize("managed", [False, True])
+async def test_reset_tells_of_a_transaction(
+    client: Client, connection: Any, caplog: pytest.LogCaptureFixture, managed: bool
+) -> None:
+    text = "Resetting connection with an active transaction"
+    if managed:
+        # What the block then finds is its own affair.
+        with contextlib.suppress(client.InterfaceError, client.PostgresError, AttributeError):
+            async with connection.transaction():
+                await connection.execute("SELECT 1")
+                await connection.reset()
+    else:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("SELECT 1")
+        await connection.reset()
+    assert [text in record.getMessage() for record in caplog.records] == [True] * (not managed)
+    assert not connection.is_in_transaction()
 
 
 @pytest.mark.checklist("CN-10")
@@ -171,6 +317,12 @@ async def test_connection_class(client: Client) -> None:
         assert await connection.fetch("SELECT 1") == [(1,)]
         assert connection.queries == ["SELECT 1"]
         assert connection.extra() == 5
+    async with make_pool(client, connection_class=Special) as pool, pool.acquire() as connection:
+        assert isinstance(connection, Special)
+        assert await connection.fetch("SELECT 1") == [(1,)]
+        assert connection.queries == ["SELECT 1"]
+        assert connection.extra() == 5
+    assert not hasattr(client.Connection, "__dict__") or "__slots__" in vars(client.Connection)
 
 
 @pytest.mark.checklist("CON-10")
@@ -239,7 +391,36 @@ async def test_a_cancellation_cancels_on_the_server(connection: Any, observer: A
         assert await connection.fetchval("SELECT pg_backend_pid()") == pid
 
 
+@pytest.mark.checklist("T-3")
+async def test_a_cancellation_that_fails(client: Client) -> None:
+    """There is nobody any more to take the connection of a CancelRequest."""
+    cluster = ToyCluster()
+    async with serving(client, lambda: cluster(TcpAddress("", 0))) as client, client.connect() as connection:
+        os.unlink(f"{client.server.socket_dir}/.s.PGSQL.5432")
+        with pytest.raises(TimeoutError):
+            await connection.execute("SLEEP", timeout=0.02)
+        await eventually(connection.is_closed)
+        with pytest.raises(client.InterfaceError, match="connection is closed"):
+            await connection.execute("SELECT 1")
+
+
 # loss
+
+
+@pytest.mark.checklist("T-6")
+async def test_what_a_pooler_said_last(client: Client) -> None:
+    script = [
+        *login(parameters={"client_encoding": "UTF8", "server_version": "16.4"}),
+        expect(Query),
+        send(error("08P01", "query_wait_timeout", "FATAL")),
+        hang_up(),
+    ]
+    async with serving(client, lambda: ScriptedBackend(script)) as client, client.connect() as connection:
+        with pytest.raises(client.ConnectionDoesNotExistError) as caught:
+            await connection.execute("SELECT 1")
+        assert "connection was closed in the middle of operation" in str(caught.value)
+        assert "query_wait_timeout" in str(caught.value)
+        assert isinstance(caught.value.__cause__, client.ProtocolViolationError)
 
 
 @pytest.mark.checklist("T-6")

@@ -20,9 +20,9 @@ import anyio
 import anyio.abc
 
 from pgsansio.messages.tags import FrontendMessage, decode_frontend
-from tests.support.clients import Client
+from tests.support.clients import Client, eventually
 
-__all__ = ["Said", "Speaker", "Wire", "serving", "tapped"]
+__all__ = ["Deaf", "Said", "Speaker", "Wire", "serving", "tapped"]
 
 _CHUNK_BYTES = 1 << 20
 
@@ -100,22 +100,16 @@ class _Proxy:
     async def serve(self, client: anyio.abc.ByteStream) -> None:
         number, self._connections = self._connections, self._connections + 1
         async with client, await anyio.connect_unix(self._path) as server, anyio.create_task_group() as tasks:
-            tasks.start_soon(self._pass_on, number, client, server, ">", tasks.cancel_scope)
-            tasks.start_soon(self._pass_on, number, server, client, "<", tasks.cancel_scope)
+            tasks.start_soon(self._pass_on, number, client, server, ">")
+            tasks.start_soon(self._pass_on, number, server, client, "<")
 
     async def _pass_on(
-        self,
-        number: int,
-        source: anyio.abc.ByteStream,
-        sink: anyio.abc.ByteStream,
-        sender: str,
-        scope: anyio.CancelScope,
+        self, number: int, source: anyio.abc.ByteStream, sink: anyio.abc.ByteStream, sender: str
     ) -> None:
         rest = b""
         has_tag = sender == "<"
-        with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
-            while True:
-                data = await source.receive(_CHUNK_BYTES)
+        with contextlib.suppress(anyio.BrokenResourceError, OSError):
+            async for data in _received(source):
                 rest += data
                 while len(rest) >= 5:
                     (size,) = struct.unpack_from("!i", rest, has_tag)
@@ -126,7 +120,25 @@ class _Proxy:
                     self._wire.frames.append(Frame(number, sender, tag, rest[4 + has_tag : end]))
                     rest, has_tag = rest[end:], True
                 await sink.send(data)
-        scope.cancel()
+            await sink.send_eof()
+
+
+async def _received(stream: anyio.abc.ByteStream) -> AsyncIterator[bytes]:
+    with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+        while True:
+            yield await stream.receive(_CHUNK_BYTES)
+
+
+class Deaf:
+    """What takes a connection, hears nothing, and never closes it."""
+
+    hung_up = False
+
+    def receive_data(self, data: bytes) -> None:
+        pass
+
+    def data_to_send(self) -> bytes:
+        return b""
 
 
 class Speaker(Protocol):
@@ -143,15 +155,27 @@ class Speaker(Protocol):
 async def _listening(client: Client, serve: Callable[[anyio.abc.ByteStream], Awaitable[None]]) -> AsyncIterator[Client]:
     """The client, whose server is this function."""
     failure: Exception | None = None
+    connections = 0
+
+    async def count(stream: anyio.abc.ByteStream) -> None:
+        nonlocal connections
+        connections += 1
+        try:
+            await serve(stream)
+        finally:
+            connections -= 1
+
     with tempfile.TemporaryDirectory() as folder:
         server = replace(client.server, socket_dir=folder, port=5432)
         listener: Any = await anyio.create_unix_listener(f"{folder}/.s.PGSQL.5432")
         async with listener, anyio.create_task_group() as tasks:
-            tasks.start_soon(listener.serve, serve)
+            tasks.start_soon(listener.serve, count)
             try:
                 yield replace(client, server=server)
             except Exception as error:  # as it is, and not in a group
                 failure = error
+            # By themselves, since the client has closed: anyio sets the future of a cancelled receive when data comes.
+            await eventually(lambda: connections == 0)
             tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
@@ -175,12 +199,10 @@ async def serving(client: Client, make: Callable[[], Speaker]) -> AsyncIterator[
         speaker = make()
         async with stream:
             with contextlib.suppress(anyio.EndOfStream, anyio.BrokenResourceError):
-                while True:
+                while not speaker.hung_up:
+                    speaker.receive_data(await stream.receive(_CHUNK_BYTES))
                     while data := speaker.data_to_send():
                         await stream.send(data)
-                    if speaker.hung_up:
-                        return
-                    speaker.receive_data(await stream.receive(_CHUNK_BYTES))
 
     async with _listening(client, serve) as served:
         yield served
