@@ -85,6 +85,11 @@ class AsyncAdapt_pgsansio_dbapi(base.AsyncAdapt_asyncpg_dbapi):
             return cast(AsyncAdapt_pgsansio_connection, adapted(self, await_(connecting), **own))
         return cast(AsyncAdapt_pgsansio_connection, await_(adapted.create(self, connecting, **own)))
 
+    @property
+    def exceptions_module(self) -> Any:
+        """Where the driver's exceptions are."""
+        return errors
+
     @util.memoized_property
     def _asyncpg_error_translate(self) -> Any:
         # SQLAlchemy 2.0 has fewer.

