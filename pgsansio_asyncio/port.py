@@ -30,6 +30,7 @@ from pgsansio.policy.conninfo import TcpAddress, UnixAddress
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.tls import TlsEngine
 from pgsansio.types.tls import TlsInfo
+from pgsansio_asyncio.origin import called_from
 from pgsansio_asyncio.tls import tls_context, tls_engine
 
 __all__ = ["AsyncioPort"]
@@ -44,6 +45,7 @@ _LINGER_SECONDS: Final = 10.0
 #: How long cancelling what is in the way may take before the connection is given up.
 _CANCEL_SECONDS: Final = 10.0
 _PENDING: Final = Outcome.PENDING
+_ORIGIN_HINT: Final = "run in asyncio debug mode to show the traceback of connection origin"
 
 _forks = 0
 
@@ -69,6 +71,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         self._is_running = self._loop.is_running
         self._thread = get_ident()
         self._forks = _forks
+        self.origin = f"created at:\n{called_from()}" if self._loop.get_debug() else _ORIGIN_HINT
         self._engine: Engine = cast(Engine, None)
         self._tls: TlsEngine | None = None
         self._transport: asyncio.Transport | None = None

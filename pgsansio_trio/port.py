@@ -19,6 +19,7 @@ import os
 import secrets
 import socket
 import stat
+import sys
 import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -38,6 +39,7 @@ from pgsansio.policy.conninfo import TcpAddress, UnixAddress
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.tls import TlsEngine
 from pgsansio.types.tls import TlsInfo
+from pgsansio_trio.origin import called_from
 from pgsansio_trio.tls import tls_context, tls_engine
 
 __all__ = ["TrioPort"]
@@ -47,6 +49,7 @@ T = TypeVar("T")
 #: Below this much unwritten, `outbox_low` returns.
 _LOW_WATER_BYTES: Final = 65536
 _PENDING: Final = Outcome.PENDING
+_ORIGIN_HINT: Final = "run Python with -X dev to show the traceback of connection origin"
 #: A connection that nobody has used for so long is read by its nursery's task.
 _IDLE_SECONDS: Final = 0.005
 #: Without a nursery the socket is looked at before it is used, if nobody has looked at it for so long.
@@ -75,6 +78,7 @@ class TrioPort:
         self._token = trio.lowlevel.current_trio_token()
         self._thread = get_ident()
         self._forks = _forks
+        self.origin = f"created at:\n{called_from()}" if sys.flags.dev_mode else _ORIGIN_HINT
         self._engine: Engine = cast(Engine, None)
         self._tls: TlsEngine | None = None
         self._raw: socket.socket | None = None

@@ -12,7 +12,7 @@ import pgsansio_asyncio
 import pgsansio_trio
 
 #: What only one loop can offer.
-ASYNCIO_ONLY: frozenset[str] = frozenset()
+ASYNCIO_ONLY = frozenset({"install_as_asyncpg"})
 ASYNCIO_ONLY_PARAMETERS = {"loop"}
 
 SHARED = sorted(set(pgsansio_asyncio.__all__) & set(pgsansio_trio.__all__))
@@ -77,7 +77,8 @@ def test_the_same_files(name: str) -> None:
     assert {neutral(text.lower()) for text in mine.__all__} == {neutral(text.lower()) for text in theirs.__all__}
 
 
-def test_the_modules_for_tls_are_the_same() -> None:
-    """The pure package may not import ssl, and adapters may not import each other."""
-    ours, theirs = (ROOT / f"pgsansio_{loop}" / "tls.py" for loop in ("asyncio", "trio"))
+@pytest.mark.parametrize("name", ["tls.py", "origin.py"])
+def test_modules_that_are_the_same(name: str) -> None:
+    """The pure package may import neither ssl nor what opens files, and adapters may not import each other."""
+    ours, theirs = (ROOT / f"pgsansio_{loop}" / name for loop in ("asyncio", "trio"))
     assert ours.read_bytes() == theirs.read_bytes()

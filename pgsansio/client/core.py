@@ -114,7 +114,8 @@ class ConnectionCore:
         frontend: Frontend | None = getattr(self, "_frontend", None)  # None: a subclass's __init__ failed
         if frontend is not None and frontend.is_open:
             name = f"{type(self).__module__}.{type(self).__name__}"
-            warnings.warn(f"unclosed connection <{name} {id(self):#x}>", ResourceWarning, 2, self)
+            origin = self._port.origin
+            warnings.warn(f"unclosed connection <{name} {id(self):#x}>; {origin}", ResourceWarning, 2, self)
             # The collector may run in any thread, and when the loop is gone; then the system closes the socket.
             with suppress(InterfaceError):
                 self._port.guard()

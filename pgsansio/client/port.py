@@ -47,6 +47,9 @@ class Port(Protocol):
     #: Whether `start_tls` can do anything. Without it nothing is encrypted, and who demands that gets an error.
     has_tls: bool
 
+    #: What a warning says of where a connection that was never closed comes from, or how to be told that.
+    origin: str
+
     @property
     def reads_when_idle(self) -> bool:
         """Whether somebody reads this connection while no task waits for anything."""

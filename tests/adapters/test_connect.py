@@ -1,7 +1,10 @@
 """connect(): ways to a server, and what is in the way."""
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -9,8 +12,11 @@ import anyio
 import pytest
 
 from tests.support.clients import Client
+from tests.support.servers import Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
+
+ROOT = Path(__file__).parents[2]
 
 
 async def answer(client: Client, *args: Any, **settings: Any) -> Any:
@@ -175,3 +181,24 @@ async def test_target_session_attrs(client: Client, attribute: str) -> None:
 async def test_no_such_host(client: Client, attribute: str) -> None:
     with pytest.raises(client.TargetServerAttributeNotMatched, match="None of the hosts match the target attribute"):
         await answer(client, **client.settings(target_session_attrs=attribute))
+
+
+FORGETFUL = """
+import sys, trio, pgsansio_trio
+
+async def main():
+    connection = await pgsansio_trio.connect(sys.argv[1])
+    await connection.fetchval("SELECT 1")
+    del connection
+
+trio.run(main)
+"""
+
+
+@pytest.mark.checklist("CN-13")
+def test_where_a_forgotten_connection_comes_from_on_trio(postgres: Server) -> None:
+    command = [sys.executable, "-X", "dev", "-c", FORGETFUL, postgres.dsn]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "ResourceWarning: unclosed connection" in done.stderr
+    assert "; created at:\n" in done.stderr
+    assert 'File "<string>", line 5, in main' in done.stderr

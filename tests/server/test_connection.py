@@ -1,5 +1,6 @@
 """One connection: what it tells, how it ends, what time limits and cancellations do to it."""
 
+import asyncio
 import contextlib
 import functools
 import io
@@ -467,6 +468,23 @@ async def test_a_forgotten_connection_is_closed(client: Client, observer: Any) -
     connection = await client.module.connect(**client.settings())
     pid = connection.get_server_pid()
     assert await connection.fetchval("SELECT 1") == 1
-    with pytest.warns(ResourceWarning, match="unclosed connection"):
+    mode = "Python with -X dev" if client.module.__name__ == "pgsansio_trio" else "in asyncio debug mode"
+    text = f"unclosed connection <.*Connection .*>; run {mode} to show the traceback of connection origin"
+    with pytest.warns(ResourceWarning, match=text):
         del connection  # and at once: no cycle waits for the collector
     await until(observer, GONE, pid)
+
+
+@pytest.mark.checklist("CN-13")
+async def test_where_a_forgotten_connection_comes_from(client: Client, anyio_backend_name: str) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("it asks for Python's development mode: tests/adapters/test_connect.py")
+    loop = asyncio.get_running_loop()
+    loop.set_debug(True)
+    try:
+        connection = await client.module.connect(**client.settings())
+    finally:
+        loop.set_debug(False)
+    assert not connection.is_closed()
+    with pytest.warns(ResourceWarning, match=r"(?s)unclosed connection .*; created at:\n.*test_connection\.py"):
+        del connection
