@@ -9,7 +9,7 @@ a block may say something else:
     <!-- fragment: why -->                it is not run
     <!-- hidden                           the block is inside of the comment: it is run, and readers do not see it
 
-A line that ends in `# -> 7` is an expression whose repr has to be 7. What a block prints has to stand in a ```text block
+A line that ends in `# -> 7` is an expression whose repr has to be 7. What a block prints has to be in a ```text block
 behind it.
 """
 
