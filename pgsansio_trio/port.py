@@ -14,6 +14,7 @@ does. While the engine asks not to be fed (`reading_paused`) nobody reads; the n
 import base64
 import contextlib
 import inspect
+import logging
 import math
 import os
 import secrets
@@ -56,6 +57,8 @@ _IDLE_SECONDS: Final = 0.005
 _POLL_SECONDS: Final = 0.001
 _MAX_FILE_BYTES: Final = 1 << 20
 _WOULD_BLOCK: Final = (BlockingIOError, InterruptedError)
+
+_logger: Final = logging.getLogger(__name__)
 
 _forks = 0
 
@@ -100,6 +103,9 @@ class TrioPort:
         #: Parked tasks that wait for the outbox to get low.
         self._low_waiters: set[trio.lowlevel.Task] = set()
         self._nursery: trio.Nursery | None = None
+        #: Callbacks that are due, and whether a task calls them.
+        self._calls: deque[tuple[Callable[..., Any], tuple[object, ...]]] = deque()
+        self._calling = False
         self.on_news: Callable[[], None] | None = None
         self.on_cancel_due: Callable[[], Awaitable[None]] | None = None
         if nursery is not None:
@@ -586,13 +592,41 @@ class TrioPort:
         return result
 
     def deliver(self, callback: Callable[..., Any], *arguments: object) -> None:
-        assert self._nursery is not None
-        self._nursery.start_soon(self._call, callback, arguments)
+        self._calls.append((callback, arguments))
+        if not self._calling:
+            self._begin_calling()
 
-    async def _call(self, callback: Callable[..., Any], arguments: tuple[object, ...]) -> None:
-        result = callback(*arguments)
-        if inspect.isawaitable(result):
-            await result
+    def _begin_calling(self) -> None:
+        if trio.lowlevel.in_trio_run():  # after its end nobody is left to call anybody
+            self._calling = True
+            self._start_soon(self._call_due)
+
+    async def _call_due(self) -> None:
+        """One after the other, since trio begins tasks in any order; those that wait go on beside each other."""
+        try:
+            while self._calls:
+                callback, arguments = self._calls.popleft()
+                result = callback(*arguments)
+                if inspect.isawaitable(result):
+                    self._start_soon(_await, result)
+        finally:
+            self._calling = False
+            if self._calls:
+                self._begin_calling()
+
+    def _start_soon(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """A task in the nursery; without one, what it raises has nowhere to go but the log."""
+        if self._nursery is not None:
+            self._nursery.start_soon(function, *arguments)
+            return
+
+        async def alone() -> None:
+            try:
+                await function(*arguments)
+            except Exception:
+                _logger.exception("Exception in a callback of a connection without a nursery")
+
+        trio.lowlevel.spawn_system_task(alone)
 
     # ConcurrentPort
 
@@ -632,6 +666,10 @@ class _Deadline:
         if self._scope.cancelled_caught:
             raise TimeoutError
         return swallowed
+
+
+async def _await(awaitable: Awaitable[object]) -> None:
+    await awaitable
 
 
 def _read_small(path: str, private: bool) -> str | None:

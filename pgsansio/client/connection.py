@@ -197,7 +197,7 @@ class Connection(QueryMethods, ListenMethods, CopyMethods, CopyStreams, Statemen
     async def _reset(self, query: str) -> None:
         """End listeners and the transaction, then run `query`."""
         self._check_open()
-        self._end_subscriptions()
+        self._end_listening()
         session = self._frontend
         if session.in_transaction and not self._levels.managed:
             _logger.warning("Resetting connection with an active transaction")
@@ -207,7 +207,8 @@ class Connection(QueryMethods, ListenMethods, CopyMethods, CopyStreams, Statemen
         self._levels.reset()
         session.shared_transaction = False
         if query:
-            await self._script(query, internal=True)
+            async with self._logged(query, (), None):
+                await self._script(query, internal=True)
 
 
 def check_connection_class(connection_class: object) -> None:

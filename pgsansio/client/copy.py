@@ -98,7 +98,7 @@ class CopyMethods:
             },
         )
         connection = _connection(self)
-        async with connection._limit(connection._deadline(timeout)):
+        async with connection._logged(statement, (), timeout), connection._limit(connection._deadline(timeout)):
             return await _copy_out(connection, statement, output, progress)
 
     async def copy_from_query(
@@ -138,10 +138,12 @@ class CopyMethods:
             "force_quote": force_quote,
             "encoding": encoding,
         }
-        async with connection._limit(connection._deadline(timeout)):
+        statement = copy_query_to_stdout(query, options)
+        async with connection._logged(statement, args, timeout), connection._limit(connection._deadline(timeout)):
             if args:
-                query = await _with_arguments(connection, query, args, (), await connection._describe(query))
-            return await _copy_out(connection, copy_query_to_stdout(query, options), output, progress)
+                text = await _with_arguments(connection, query, args, (), await connection._describe(query))
+                statement = copy_query_to_stdout(text, options)
+            return await _copy_out(connection, statement, output, progress)
 
     async def copy_to_table(
         self,
@@ -211,7 +213,7 @@ class CopyMethods:
             },
             where,
         )
-        async with connection._limit(connection._deadline(timeout)):
+        async with connection._logged(statement, (), timeout), connection._limit(connection._deadline(timeout)):
             return await _copy_in(connection, statement, await open_source(connection._port, source), progress)
 
     async def copy_records_to_table(
@@ -246,14 +248,15 @@ class CopyMethods:
         connection = _connection(self)
         _check_where(connection, where)
         target = CopyTarget(table_name, schema_name, columns)
-        async with connection._limit(connection._deadline(timeout)):
+        timer = connection._logged(copy_from_stdin(target, _BINARY, where), (), timeout)
+        async with timer, connection._limit(connection._deadline(timeout)):
             registry = connection._codec_layer(codecs)
             description = await connection._describe(select_columns(target))
             wire_format, found = registry.codecs_in_common([field.type_oid for field in description.fields])
             source = RecordSource(connection._port, records, found, wire_format)
-            statement = copy_from_stdin(target, _BINARY if wire_format is Format.BINARY else {}, where)
+            timer.query = copy_from_stdin(target, _BINARY if wire_format is Format.BINARY else {}, where)
             try:
-                return await _copy_in(connection, statement, source, progress, len(found))
+                return await _copy_in(connection, timer.query, source, progress, len(found))
             except DataError as error:
                 # The record may be right, and what was known of a type old. It cannot be taken again, but the next one.
                 await connection._was_outdated(error)
@@ -305,7 +308,7 @@ class CopyStreams:
         async def make() -> str:
             return statement
 
-        return CopyChunks(_connection(self), make, timeout, progress)
+        return CopyChunks(_connection(self), (statement, ()), make, timeout, progress)
 
     def copy_chunks_from_query(
         self,
@@ -341,7 +344,7 @@ class CopyStreams:
                 text = await _with_arguments(connection, query, args, (), await connection._describe(query))
             return copy_query_to_stdout(text, options)
 
-        return CopyChunks(connection, make, timeout, progress)
+        return CopyChunks(connection, (copy_query_to_stdout(query, options), args), make, timeout, progress)
 
     def copy_records_from_table(
         self,
@@ -401,7 +404,8 @@ class CopyStreams:
                 text = select_with_text_columns(text, are_text)
             return copy_query_to_stdout(text, _BINARY), plan
 
-        return CopyRecords(connection, make, batch_size, timeout, progress)
+        logged_as = copy_query_to_stdout(query, _BINARY), args
+        return CopyRecords(connection, logged_as, make, batch_size, timeout, progress)
 
 
 def _connection(methods: object) -> "Connection":

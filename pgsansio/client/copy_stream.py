@@ -5,7 +5,7 @@ itself; whoever leaves it early says so by `give_up`, which does what any abando
 `CopyRecords` let a user's loop pull what COPY TO STDOUT sends; what is not pulled is not read from the server.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
@@ -24,6 +24,9 @@ __all__ = ["CopyChunks", "CopyRecords", "Progress", "RunningCopy"]
 
 #: Called with the rows so far (None: nobody has counted them) and the bytes of data so far.
 Progress: TypeAlias = Callable[[int | None, int], Any]
+
+#: The statement and its arguments, as query loggers are told of them.
+LoggedAs: TypeAlias = tuple[str, Sequence[object]]
 
 #: CopyData of a larger piece is sent as several.
 PIECE_BYTES: Final = 1 << 19
@@ -150,10 +153,13 @@ _VERBS: Final = {CopyDirection.IN: "take", CopyDirection.OUT: "give"}
 class _CopyStream(Resource):
     """What is common to those that a user's loop pulls."""
 
-    __slots__ = ("_at", "_copy", "_ended", "_progress", "_timeout")
+    __slots__ = ("_at", "_copy", "_ended", "_logged_as", "_progress", "_timeout")
 
-    def __init__(self, connection: "Connection", timeout: float | None, progress: Progress | None) -> None:
+    def __init__(
+        self, connection: "Connection", logged_as: LoggedAs, timeout: float | None, progress: Progress | None
+    ) -> None:
         super().__init__(connection)
+        self._logged_as = logged_as
         self._timeout = timeout
         self._progress = progress
         self._copy: RunningCopy | None = None
@@ -207,7 +213,8 @@ class _CopyStream(Resource):
         if self._copy is None and not self._ended:
             self._at = connection._deadline(self._timeout)
             self._ended = True  # unless it begins
-            async with connection._limit(self._at):
+            # Query loggers are told when it has begun: how long the rest takes is for the user's loop to decide.
+            async with connection._logged(*self._logged_as, self._timeout), connection._limit(self._at):
                 self._copy = await RunningCopy.begin(connection, await self._statement(), CopyDirection.OUT)
             self._ended = False
 
@@ -226,11 +233,12 @@ class CopyChunks(_CopyStream):
     def __init__(
         self,
         connection: "Connection",
+        logged_as: LoggedAs,
         make_statement: Callable[[], Awaitable[str]],
         timeout: float | None,
         progress: Progress | None,
     ) -> None:
-        super().__init__(connection, timeout, progress)
+        super().__init__(connection, logged_as, timeout, progress)
         self._make_statement = make_statement
 
     async def _statement(self) -> str:
@@ -269,6 +277,7 @@ class CopyRecords(_CopyStream):
     def __init__(
         self,
         connection: "Connection",
+        logged_as: LoggedAs,
         make_plan: Callable[[], Awaitable[tuple[str, RowPlan]]],
         batch_size: int,
         timeout: float | None,
@@ -276,7 +285,7 @@ class CopyRecords(_CopyStream):
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size is expected to be 1 or more, got {batch_size!r}")
-        super().__init__(connection, timeout, progress)
+        super().__init__(connection, logged_as, timeout, progress)
         self._make_plan = make_plan
         self._batch_size = batch_size
         self._plan: RowPlan | None = None

@@ -60,15 +60,20 @@ class ConnectionCore:
         "_frontend",
         "_layers",
         "_levels",
+        "_log_listeners",
+        "_long_way",
         "_on_end",
+        "_parameter_listeners",
         "_port",
         "_preparing",
         "_proxy",
         "_queries",
+        "_query_loggers",
         "_record_class",
         "_releases",
         "_settings",
         "_subscriptions",
+        "_termination_listeners",
     )
 
     def __init__(
@@ -84,6 +89,13 @@ class ConnectionCore:
         self._command_timeout = settings.command_timeout
         self._levels = Levels()
         self._subscriptions: Subscriptions[Notification] = Subscriptions()
+        # Callbacks (`client.callbacks`), kept by equality and called in this order.
+        self._log_listeners: dict[Callable[..., Any], None] = {}
+        self._parameter_listeners: dict[Callable[..., Any], None] = {}
+        self._termination_listeners: dict[Callable[..., Any], None] = {}
+        self._query_loggers: dict[Callable[..., Any], None] = {}
+        #: No query goes the short way: each has a time limit, or is to be told of.
+        self._long_way = self._command_timeout is not None
         #: Statements that are being prepared (`client.preparing`).
         self._preparing: dict[str, Any] = {}
         #: Codecs of single queries, over those of the connection.

@@ -160,7 +160,10 @@ class BaseCursor(Resource):
         if statement is None or portal is None:
             raise InterfaceError("cursor does not have an open portal")
         connection = self._connection
-        async with connection._limit(connection._deadline(timeout)):
+        async with (
+            connection._logged(self._query, self._args, timeout),
+            connection._limit(connection._deadline(timeout)),
+        ):
             connection._port.guard()
             connection._check_alone()
             operation = connection._frontend.fetch_portal(statement, portal, min(n, _MAX_ROWS), self._plan_class)
@@ -185,7 +188,10 @@ class BaseCursor(Resource):
         if self._portal_name is not None:
             raise InterfaceError("cursor already has an open portal")
         connection = self._connection
-        async with connection._limit(connection._deadline(timeout)):
+        async with (
+            connection._logged(self._query, self._args, timeout),
+            connection._limit(connection._deadline(timeout)),
+        ):
             connection._port.guard()
             asked_again = False
             while True:
@@ -342,9 +348,10 @@ class Cursor(BaseCursor):
         if self._portal_name is None:  # it was closed
             return 0
         connection = self._connection
-        async with connection._limit(connection._deadline(timeout)):
+        move = f"MOVE FORWARD {n:d} {self._portal_name}"
+        async with connection._logged(move, (), timeout), connection._limit(connection._deadline(timeout)):
             try:
-                status = await connection._script(f"MOVE FORWARD {n:d} {self._portal_name}")
+                status = await connection._script(move)
             except BaseException:
                 self._is_lost = True
                 raise

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 from pgsansio.engine.operations import Operation
 from pgsansio.engine.session import Session
+from pgsansio.errors import InterfaceError
 from pgsansio.policy.subscriptions import NotificationQueue, Overflow
 from pgsansio.types import Notification
 
@@ -35,20 +36,24 @@ class ReaderQueue(NotificationQueue[Notification]):
 
 
 class Notifications:
-    """Notifications on one channel: `async for notification in connection.notifications("jobs"): ...`.
+    """Notifications on some channels: `async for notification in connection.notifications("jobs"): ...`.
 
-    One task iterates. As `async with` it also ends: UNLISTEN goes out if nobody else listens. Iteration yields
-    Notification (pid, channel, payload), or an `Overflow` in the place of those that the reader was too slow for. It
-    ends when the connection is reset; when it is closed or lost, with InterfaceError or ConnectionDoesNotExistError.
+    As `async with` it also ends: UNLISTEN goes out if nobody else listens. Iteration yields Notification (pid, channel,
+    payload), or an `Overflow` in the place of those that the reader was too slow for; of several tasks that iterate,
+    each notification goes to one. It ends when the connection is reset, or given back to its pool; when it is closed or
+    lost, with an InterfaceError whose cause says why.
     """
 
-    __slots__ = ("_channel", "_connection", "_listening", "_queue")
+    __slots__ = ("_channels", "_connection", "_listening", "_queue", "_releases")
 
-    def __init__(self, connection: "ListenMethods", channel: str, max_queued: int) -> None:
+    def __init__(self, connection: "ListenMethods", channels: tuple[str, ...], max_queued: int) -> None:
+        if not channels:
+            raise InterfaceError("notifications() is expected to be given a channel")
         self._connection = connection
-        self._channel = channel
+        self._channels = channels
         self._queue = ReaderQueue(max_queued)
         self._listening = False
+        self._releases = connection._releases
 
     async def __aenter__(self) -> Self:
         await self._listen()
@@ -57,12 +62,18 @@ class Notifications:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._listening and not self._connection.is_closed():
+        connection = self._connection
+        if self._listening and not connection.is_closed():
             self._listening = False
-            if isinstance(exc, GeneratorExit):
-                self._connection._forget_listener(self._channel, self._queue)
-            else:
-                await self._connection._unlisten(self._channel, self._queue)
+            for channel in self._channels:
+                if exc is None or isinstance(exc, Exception):
+                    await connection._unlisten(channel, self._queue)
+                elif isinstance(exc, GeneratorExit):
+                    connection._forget_listener(channel, self._queue)
+                else:
+                    connection._unlisten_soon(channel, self._queue)
+        elif exc is None:
+            await connection._port.checkpoint()
 
     def __aiter__(self) -> Self:
         return self
@@ -82,7 +93,23 @@ class Notifications:
         return notification
 
     async def _listen(self) -> None:
-        self._connection._check_open()
+        connection = self._connection
+        if connection._releases != self._releases:
+            raise InterfaceError(
+                "cannot iterate over notifications(): the connection has been released back to the pool"
+            )
+        connection._check_open()
         if not self._listening:
-            await self._connection._listen(self._channel, self._queue)
+            begun: list[str] = []
+            try:
+                for channel in self._channels:
+                    await connection._listen(channel, self._queue)
+                    begun.append(channel)
+            except BaseException as error:
+                for channel in begun if connection._frontend.is_open else ():
+                    if isinstance(error, GeneratorExit):
+                        connection._forget_listener(channel, self._queue)
+                    else:
+                        connection._unlisten_soon(channel, self._queue)
+                raise
             self._listening = True

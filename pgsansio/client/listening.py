@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias, cast
 
-from pgsansio.client.core import ConnectionCore
+from pgsansio.client.callbacks import CallbackMethods, check_callback
 from pgsansio.client.listener import Notifications, ReaderQueue
 from pgsansio.engine.events import Event, NotificationReceived
 from pgsansio.errors import InterfaceError
@@ -15,7 +15,7 @@ __all__ = ["ListenMethods"]
 Callback: TypeAlias = Callable[[Any, int, str, str], Any]
 
 
-class ListenMethods(ConnectionCore):
+class ListenMethods(CallbackMethods):
     """Notifications."""
 
     __slots__ = ()
@@ -29,8 +29,7 @@ class ListenMethods(ConnectionCore):
             InterfaceError: `callback` is not callable, or nothing reads this connection while it is idle.
         """
         self._check_open()
-        if not callable(callback):
-            raise InterfaceError(f"expected a callable or an `async def` function, got {callback!r}")
+        check_callback(callback)
         if not self._port.reads_when_idle:
             raise InterfaceError(
                 "cannot call back: nobody reads this connection while it is idle",
@@ -43,17 +42,19 @@ class ListenMethods(ConnectionCore):
         if not self.is_closed():
             await self._unlisten(channel, callback)
 
-    def notifications(self, channel: str, *, max_queued: int = 1000) -> Notifications:
-        """Notifications on this channel, for `async for`.
+    def notifications(self, *channels: str, max_queued: int = 1000) -> Notifications:
+        """Notifications on these channels, for `async for`.
 
         LISTEN goes out with `async with` or the first iteration, UNLISTEN when the block ends. A reader that does not
         keep up loses the oldest ones, and finds an `Overflow` in their place.
 
         Args:
             max_queued: how many are kept for this reader.
+        Raises:
+            InterfaceError: there are no channels, or the connection is closed.
         """
         self._check_open()
-        return Notifications(self, channel, max_queued)
+        return Notifications(self, channels, max_queued)
 
     async def _listen(self, channel: str, subscriber: Hashable) -> None:
         action = self._subscriptions.listen(channel, subscriber)
@@ -75,9 +76,20 @@ class ListenMethods(ConnectionCore):
         if action is not None:
             self._subscriptions.failed(action)
 
+    def _unlisten_soon(self, channel: str, subscriber: Hashable) -> None:
+        """Without waiting for the server: whoever would wait is cancelled."""
+        action = self._subscriptions.unlisten(channel, subscriber)
+        if action is not None:
+            # It goes before any LISTEN of later. Only in a failed transaction can it fail, and then another one hurts
+            # nobody.
+            self._frontend.simple_query(action.sql, internal=True)
+            self._port.flush()
+            self._subscriptions.confirmed(action, in_transaction=self._frontend.in_transaction)
+
     async def _carry_out(self, action: Listen | Unlisten, *, internal: bool = False) -> None:
         try:
-            await self._script(action.sql, internal=internal)
+            async with self._logged(action.sql, (), None):
+                await self._script(action.sql, internal=internal)
         except BaseException:
             self._subscriptions.failed(action)
             raise
@@ -96,10 +108,16 @@ class ListenMethods(ConnectionCore):
     def _heard(self, event: Event) -> None:
         if isinstance(event, NotificationReceived):
             self._notify(Notification(event.pid, event.channel, event.payload))
+        else:
+            super()._heard(event)
 
     def _has_ended(self) -> None:
         self._end_subscriptions()
         super()._has_ended()
+
+    def _end_listening(self) -> list[tuple[str, int]]:
+        ended = self._end_subscriptions()
+        return [*([("notification", ended)] if ended else []), *super()._end_listening()]
 
     def _end_subscriptions(self) -> int:
         """Nobody listens any more; readers are told. Returns how many subscriptions there were."""

@@ -205,9 +205,11 @@ class Port(Protocol):
     def deliver(self, callback: Callable[..., Any], *arguments: object) -> None:
         """Call the user's callback soon, outside of what happens now; if it is a coroutine function, as a task.
 
+        Functions are called in the order of `deliver`; coroutine functions run beside each other, in no certain order.
+
         What it raises goes where the loop sends what nobody awaits, and not into the conversation that goes on: to
         asyncio's exception handler; on trio up the stack, which cancels the block that the connection, or its pool,
-        lives in, and is raised by that.
+        lives in, and is raised by that. A connection without such a block has nothing but the log.
         """
         ...
 

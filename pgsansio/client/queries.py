@@ -8,6 +8,7 @@ what the port returns for it. Everything else (a statement to prepare, a time li
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from pgsansio.client.callbacks import CallbackMethods
 from pgsansio.client.core import TimeLimit
 from pgsansio.client.type_methods import Codecs, TypeMethods
 from pgsansio.engine.operations import Batch, Operation, RowsKept
@@ -18,7 +19,7 @@ from pgsansio.kernel.contract import OutdatedTypeError
 __all__ = ["QueryMethods"]
 
 
-class QueryMethods(TypeMethods):
+class QueryMethods(TypeMethods, CallbackMethods):
     """execute, fetch and their kin."""
 
     __slots__ = ()
@@ -43,10 +44,9 @@ class QueryMethods(TypeMethods):
         """
         if args:
             return (await self._query(query, args, 0, timeout, None, codecs)).status or ""
-        at = self._deadline(timeout)
-        if at is None:
+        if timeout is None and not self._long_way:
             return await self._script(query)
-        async with TimeLimit(self, at):
+        async with self._logged(query, args, timeout), TimeLimit(self, self._deadline(timeout)):
             return await self._script(query)
 
     async def fetch(
@@ -149,11 +149,7 @@ class QueryMethods(TypeMethods):
                 transaction nothing is kept; inside one, what was sent before stays.
             Else as `execute`, and whatever `args` raises.
         """
-        at = self._deadline(timeout)
-        if at is None:
-            await self._many(command, args, codecs)
-            return
-        async with TimeLimit(self, at):
+        async with self._logged(command, args, timeout), TimeLimit(self, self._deadline(timeout)):
             await self._many(command, args, codecs)
 
     async def fetchmany(
@@ -171,11 +167,8 @@ class QueryMethods(TypeMethods):
             record_class: a subclass of Record for these rows.
         Raises: as `executemany`.
         """
-        at = self._deadline(timeout)
-        record_class = self._checked_record_class(record_class) or self._record_class
-        if at is None:
-            return await self._many(query, args, codecs, record_class)
-        async with TimeLimit(self, at):
+        async with self._logged(query, args, timeout), TimeLimit(self, self._deadline(timeout)):
+            record_class = self._checked_record_class(record_class) or self._record_class
             return await self._many(query, args, codecs, record_class)
 
     #  conversations
@@ -189,7 +182,7 @@ class QueryMethods(TypeMethods):
         record_class: type[Any] | None,
     ) -> Operation | None:
         """The short way: a statement that is prepared, no time limit, nothing special; None: it is not for this one."""
-        if timeout is not None or record_class is not None or self._command_timeout is not None:
+        if timeout is not None or record_class is not None or self._long_way:
             return None
         port, frontend = self._port, self._frontend
         port.guard()
@@ -222,11 +215,11 @@ class QueryMethods(TypeMethods):
         record_class: type[Any] | None,
         codecs: Codecs,
     ) -> Operation:
-        at = self._deadline(timeout)
-        self._checked_record_class(record_class)
-        if at is None:
+        if timeout is None and not self._long_way:
+            self._checked_record_class(record_class)
             return await self._converse(query, args, max_rows, record_class, codecs)
-        async with TimeLimit(self, at):
+        async with self._logged(query, args, timeout), TimeLimit(self, self._deadline(timeout)):
+            self._checked_record_class(record_class)
             return await self._converse(query, args, max_rows, record_class, codecs)
 
     async def _converse(

@@ -205,12 +205,7 @@ class PreparedStatement(Resource):
         frontend = connection._frontend
         if connection._releases != self._releases or not frontend.is_open:
             self._check(method)
-        if (
-            timeout is not None
-            or connection._command_timeout is not None
-            or self._is_gone
-            or frontend._barrier is not None
-        ):
+        if timeout is not None or connection._long_way or self._is_gone or frontend._barrier is not None:
             return None
         connection._port.guard()
         try:
@@ -224,10 +219,9 @@ class PreparedStatement(Resource):
 
     async def _converse(self, args: Sequence[object], max_rows: int, timeout: float | None) -> Operation:
         connection = self._connection
-        at = connection._deadline(timeout)
-        if at is None:
+        if timeout is None and not connection._long_way:
             return await self._execute(args, max_rows)
-        async with connection._limit(at):
+        async with connection._logged(self._query, args, timeout), connection._limit(connection._deadline(timeout)):
             return await self._execute(args, max_rows)
 
     async def _execute(self, args: Sequence[object], max_rows: int, *, repeated: bool = False) -> Operation:
@@ -268,7 +262,7 @@ class PreparedStatement(Resource):
         record_class: type[Any] | None,
     ) -> list[Any]:
         connection = self._connection
-        async with connection._limit(connection._deadline(timeout)):
+        async with connection._logged(self._query, args, timeout), connection._limit(connection._deadline(timeout)):
             return await self._execute_many(args, record_class)
 
     async def _execute_many(

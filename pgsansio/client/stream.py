@@ -158,7 +158,10 @@ class _OpenGroup:
             PostgresError, ConnectionDoesNotExistError: the statement failed.
         """
         connection = self._connection
-        async with connection._limit(connection._deadline(timeout)):
+        async with (
+            connection._logged(self._query, self._args, timeout),
+            connection._limit(connection._deadline(timeout)),
+        ):
             if self._operation is None:
                 return await self._begin(max_rows)
             rows = await self._read(self._operation, max_rows)

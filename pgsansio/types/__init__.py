@@ -6,7 +6,14 @@ from pgsansio.types.description import Attribute, Type
 from pgsansio.types.geometry import Box, Circle, Line, LineSegment, Path, Point, Polygon
 from pgsansio.types.range import Range
 from pgsansio.types.result import Result, affected_rows
-from pgsansio.types.server import Notification, ServerVersion, parse_server_version
+from pgsansio.types.server import (
+    ConnectionParameters,
+    Gap,
+    LoggedQuery,
+    Notification,
+    ServerVersion,
+    parse_server_version,
+)
 from pgsansio.types.sparse_vector import SparseVector
 from pgsansio.types.tls import TlsInfo
 
@@ -15,9 +22,12 @@ __all__ = [
     "BitString",
     "Box",
     "Circle",
+    "ConnectionParameters",
     "Cube",
+    "Gap",
     "Line",
     "LineSegment",
+    "LoggedQuery",
     "Notification",
     "Path",
     "Point",

@@ -1,9 +1,11 @@
 """What a server says of itself and of what happens in it."""
 
 import re
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
-__all__ = ["Notification", "ServerVersion", "parse_server_version"]
+__all__ = ["ConnectionParameters", "Gap", "LoggedQuery", "Notification", "ServerVersion", "parse_server_version"]
 
 
 class Notification(NamedTuple):
@@ -14,6 +16,47 @@ class Notification(NamedTuple):
     channel: str
     #: "" if there was none.
     payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What a reconnecting listener yields when it listens again: anything may have been notified meanwhile."""
+
+    #: Without a connection that listens, as far as that was noticed.
+    seconds: float
+    #: What ended the connection.
+    error: BaseException
+    #: How often it was tried to connect, the last time with success.
+    attempts: int
+
+
+class ConnectionParameters(NamedTuple):
+    """What a connection was made with; never a password."""
+
+    user: str
+    database: str
+    server_settings: Mapping[str, str]
+    #: 'prefer', 'verify-full', ...
+    sslmode: str
+    #: 'any', 'primary', ...
+    target_session_attrs: str
+
+
+class LoggedQuery(NamedTuple):
+    """A query that has ended, as query loggers are told of it."""
+
+    query: str
+    #: Its arguments; of `executemany` and `fetchmany` the iterable that was passed.
+    args: Any
+    #: Seconds; None: it had no time limit.
+    timeout: float | None
+    #: Seconds it took, from the call to its end.
+    elapsed: float
+    #: What it raised, a cancellation among it; None: it has succeeded.
+    exception: BaseException | None
+    #: Host and port, or the path of a Unix socket.
+    conn_addr: tuple[str, int] | str
+    conn_params: ConnectionParameters
 
 
 class ServerVersion(NamedTuple):
