@@ -48,6 +48,7 @@ __all__: list[str] = [
     "InvalidValueError",
     "OperationTimeoutError",
     "OutdatedSchemaCacheError",
+    "PoolExhaustedError",
     "PostgresError",
     "PostgresLogMessage",
     "PostgresMessage",
@@ -117,6 +118,12 @@ class UnsupportedClientFeatureError(InterfaceError):
 
 class UnsupportedServerFeatureError(InterfaceError):
     """This server does not know how to do that."""
+
+
+class PoolExhaustedError(InterfaceError):
+    """All connections of a pool are in use, and too many tasks wait for one already (`max_waiting`)."""
+
+    safe_to_retry = True
 
 
 class InterfaceWarning(InterfaceMessage, UserWarning):

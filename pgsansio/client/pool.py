@@ -28,21 +28,24 @@ from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.enums import CANCEL_GRACE, Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InterfaceWarning, OperationTimeoutError
 from pgsansio.kernel import Record
-from pgsansio.policy.pool import (
+from pgsansio.policy.pool import PoolPolicy
+from pgsansio.policy.pool_actions import (
     Action,
+    Check,
     Close,
+    Drained,
     Fail,
     Finished,
     FloorFailed,
     Grant,
     Open,
-    PoolPolicy,
     PoolState,
     Ready,
     Reset,
     StartFailed,
     Terminate,
 )
+from pgsansio.policy.pool_limits import PoolLimits
 
 __all__ = ["Pool", "PoolAcquireContext", "PoolConnectionProxy"]
 
@@ -218,11 +221,13 @@ class Pool(_CopyFace):
         if connection_class is None:
             connection_class = self._connection_class_here
         self._policy: PoolPolicy[_Waiter, Connection] = PoolPolicy(
-            min_size=min_size,
-            max_size=max_size,
-            init_size=init_size,
-            max_queries=max_queries,
-            max_inactive_connection_lifetime=max_inactive_connection_lifetime,
+            PoolLimits(
+                min_size=min_size,
+                max_size=max_size,
+                init_size=init_size,
+                max_queries=max_queries,
+                max_inactive_connection_lifetime=max_inactive_connection_lifetime,
+            )
         )
         if not _is_subclass(connection_class, Connection):
             raise TypeError(
@@ -387,15 +392,15 @@ class Pool(_CopyFace):
 
     def get_init_size(self) -> int:
         """How many are opened at the start."""
-        return self._policy.init_size
+        return self._policy.limits.initial
 
     def get_min_size(self) -> int:
         """How many are kept when they are idle."""
-        return self._policy.min_size
+        return self._policy.limits.min_size
 
     def get_max_size(self) -> int:
         """How many may be open at once."""
-        return self._policy.max_size
+        return self._policy.limits.max_size
 
     def get_idle_size(self) -> int:
         """How many of the open ones nobody has."""

@@ -1,39 +1,41 @@
 """Who gets which connection, and what happens to the others."""
 
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-import hypothesis.strategies as st
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pgsansio.errors import InterfaceError, InternalClientError
-from pgsansio.policy import pool as actions_
-from pgsansio.policy.pool import (
+from pgsansio.errors import InterfaceError, InternalClientError, PoolExhaustedError
+from pgsansio.policy import pool_actions
+from pgsansio.policy.pool import PoolPolicy
+from pgsansio.policy.pool_actions import (
+    Check,
     Close,
+    Drained,
     Fail,
     Finished,
     FloorFailed,
     Grant,
     Open,
-    PoolPolicy,
     PoolState,
-    PoolStatistics,
     Ready,
     Reset,
     StartFailed,
     Terminate,
 )
+from pgsansio.policy.pool_limits import PoolLimits
+from pgsansio.types.pool import PoolStatistics
 
 Pool: TypeAlias = PoolPolicy[str, str]
-Actions: TypeAlias = list[actions_.Action[str, str]]
+Actions: TypeAlias = list[pool_actions.Action[str, str]]
 
 
-def running(*, min_size: int = 0, max_size: int = 2, lifetime: float = 0, max_queries: int = 1000) -> Pool:
+def running(**limits: Any) -> Pool:
     """A pool that has started at 0, with its connections "c1", "c2", ... opened."""
     pool: Pool = PoolPolicy(
-        min_size=min_size, max_size=max_size, max_inactive_connection_lifetime=lifetime, max_queries=max_queries
+        PoolLimits(
+            **{"min_size": 0, "max_size": 2, "max_inactive_connection_lifetime": 0, "max_queries": 1000, **limits}
+        )
     )
     todo = pool.start(0)
     while todo and isinstance(action := todo.pop(0), Open):
@@ -68,14 +70,14 @@ def failure(actions: Actions) -> Fail[str]:
         ),
     ],
 )
-def test_contradictions(options: dict[str, int], text: str) -> None:
+def test_contradictions(options: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        PoolPolicy(**options)
+        PoolLimits(**options)
 
 
 @pytest.mark.checklist("P-1", "P-3")
 def test_the_first_connection_is_opened_alone() -> None:
-    pool: Pool = PoolPolicy(min_size=1, init_size=3, max_size=5)
+    pool: Pool = PoolPolicy(PoolLimits(min_size=1, init_size=3, max_size=5))
     with pytest.raises(InterfaceError, match="pool is not initialized"):
         pool.acquire("w", 0)
     assert pool.start(0) == [Open(1)]
@@ -92,14 +94,14 @@ def test_the_first_connection_is_opened_alone() -> None:
 
 @pytest.mark.checklist("P-3")
 def test_a_pool_without_first_connections_is_ready_at_once() -> None:
-    pool: Pool = PoolPolicy(min_size=0)
+    pool: Pool = PoolPolicy(PoolLimits(min_size=0))
     assert pool.start(0) == [Ready()]
     assert pool.next_deadline() is None
 
 
 @pytest.mark.checklist("P-1")
 def test_a_failed_start_terminates_what_was_opened() -> None:
-    pool: Pool = PoolPolicy(min_size=3, max_size=3)
+    pool: Pool = PoolPolicy(PoolLimits(min_size=3, max_size=3))
     pool.start(0)
     pool.opened(1, "a", 0)
     error = OSError("refused")
@@ -113,7 +115,7 @@ def test_a_failed_start_terminates_what_was_opened() -> None:
 
 
 def test_terminate_while_starting() -> None:
-    pool: Pool = PoolPolicy(min_size=1)
+    pool: Pool = PoolPolicy(PoolLimits(min_size=1))
     with pytest.raises(InterfaceError, match="pool is not initialized"):
         pool.terminate(0)
     pool.start(0)
@@ -124,7 +126,7 @@ def test_terminate_while_starting() -> None:
 
 
 def test_a_first_connection_that_is_lost_before_the_pool_is_ready() -> None:
-    pool: Pool = PoolPolicy(min_size=2, max_size=2)
+    pool: Pool = PoolPolicy(PoolLimits(min_size=2, max_size=2))
     pool.start(0)
     pool.opened(1, "a", 0)
     assert pool.connection_lost("a", 5) == []
@@ -248,7 +250,7 @@ def test_deadlines_of_those_who_were_served_do_not_pile_up() -> None:
     for number in range(1000):
         pool.acquire(f"w{number}", 0, 1e9 + number)
         pool.cancel_wait(f"w{number}", 0)
-    assert len(pool._deadlines) < 100
+    assert len(pool._line._deadlines) < 100
     pool.acquire("last", 0, 5)
     assert pool.next_deadline() == 5
 
@@ -340,7 +342,7 @@ def test_expire() -> None:
 
 @pytest.mark.checklist("P-10")
 def test_idle_connections_above_the_floor_are_closed_longest_idle_first() -> None:
-    pool = running(min_size=1, max_size=3, lifetime=10)
+    pool = running(min_size=1, max_size=3, max_inactive_connection_lifetime=10)
     for waiter in "abc":
         pool.acquire(waiter, 0)
     pool.opened(2, "c2", 0)
@@ -359,7 +361,7 @@ def test_idle_connections_above_the_floor_are_closed_longest_idle_first() -> Non
 
 @pytest.mark.checklist("P-10")
 def test_lifetime_zero_closes_nothing() -> None:
-    pool = running(max_size=1, lifetime=0)
+    pool = running(max_size=1, max_inactive_connection_lifetime=0)
     pool.acquire("a", 0)
     pool.opened(1, "c", 0)
     pool.cancel_wait("a", 0)
@@ -497,7 +499,7 @@ def test_close_of_an_idle_pool() -> None:
     assert pool.closed("c1", 0) == [Finished()]
     assert running().close(0) == [Finished()]
     with pytest.raises(InterfaceError, match="pool is not initialized"):
-        PoolPolicy[str, str]().close(0)
+        PoolPolicy[str, str](PoolLimits()).close(0)
 
 
 def test_close_ends_with_a_failed_open_a_failed_reset_or_an_unusable_connection() -> None:
@@ -551,6 +553,189 @@ def test_terminate_while_closing_finishes() -> None:
     assert pool.closed("c1", 0) == []
 
 
+# Age
+
+
+def test_an_old_idle_connection_is_replaced() -> None:
+    pool = running(min_size=1, max_size=3, max_lifetime=100, max_lifetime_jitter=20)
+    assert pool.next_deadline() == 100
+    assert pool.tick(99.9) == []
+    assert pool.tick(100) == [Close("c1"), Open(2)]
+    assert pool.closed("c1", 100) == []
+    assert pool.opened(2, "c2", 100, 0.5) == []
+    assert pool.next_deadline() == 190
+    assert pool.statistics().expired == 1
+
+
+def test_where_there_is_no_room_an_old_one_is_closed_first() -> None:
+    pool = running(min_size=1, max_size=1, max_lifetime=100)
+    assert pool.tick(100) == [Close("c1")]
+    assert pool.closed("c1", 100) == [Open(2)]
+
+
+def test_an_old_connection_in_use_is_replaced_at_its_release() -> None:
+    pool = running(min_size=2, max_size=2, max_lifetime=100)
+    pool.acquire("a", 0)
+    pool.acquire("b", 0)
+    pool.released("c1", 99, True, 1)
+    assert pool.tick(100) == []
+    assert pool.next_deadline() is None
+    assert pool.released("c2", 101, True, 1) == [Close("c2")]
+    assert pool.reset_done("c1", 101, True) == [Close("c1")]
+    assert pool.statistics().expired == 2
+
+
+@pytest.mark.parametrize("lifetime", [None, 0])
+def test_no_age_is_too_old(lifetime: int | None) -> None:
+    pool = running(min_size=1, max_lifetime=lifetime)
+    assert pool.next_deadline() is None
+    assert pool.tick(1e9) == []
+
+
+def test_each_connection_has_a_share_of_the_jitter() -> None:
+    limits = PoolLimits(max_lifetime=100)
+    assert [limits.lifetime(share) for share in (0, 0.5, 1)] == [100, 95, 90]
+    limits = PoolLimits(max_lifetime=100, max_lifetime_jitter=0)
+    assert limits.lifetime(1) == 100
+
+
+# Checks
+
+
+def test_one_that_was_idle_for_long_is_checked() -> None:
+    pool = running(min_size=1, check_after=30)
+    assert pool.acquire("a", 29) == [Grant("a", "c1")]
+    pool.released("c1", 40, True, 1)
+    pool.reset_done("c1", 40, True)
+    assert pool.acquire("a", 70) == [Check("c1")]
+    statistics = pool.statistics()
+    assert (statistics.checking, statistics.size, statistics.waiting) == (1, 1, 1)
+    assert pool.checked("c1", 71, True) == [Grant("a", "c1")]
+    pool.released("c1", 72, True, 1)
+    pool.acquire("b", 72)
+    assert pool.reset_done("c1", 72, True) == [Grant("b", "c1")]  # it has answered just now
+
+
+def test_who_waits_for_a_check_that_fails_gets_a_new_connection() -> None:
+    pool = running(min_size=2, max_size=2, check_after=0)
+    assert pool.acquire("a", 5) == [Check("c2")]
+    assert pool.checked("c2", 5, False) == [Terminate("c2"), Open(3)]
+    assert pool.acquire("b", 5) == [Check("c1")]  # the other one may be alive, and the first in the line gets it
+    assert pool.checked("c1", 5, True) == [Grant("a", "c1")]
+    assert pool.opened(3, "c3", 5) == [Grant("b", "c3")]
+    assert pool.statistics().check_failures == 1
+
+
+def test_a_check_that_nobody_waits_for_any_more() -> None:
+    pool = running(min_size=1, check_after=0)
+    pool.acquire("a", 5, 7)
+    assert isinstance(failure(pool.tick(7)).error, TimeoutError)
+    assert pool.checked("c1", 8, True) == []
+    assert pool.idle_size == 1
+    pool.acquire("b", 9)
+    pool.cancel_wait("b", 9)
+    assert pool.checked("c1", 9, False) == [Terminate("c1"), Open(2)]
+
+
+def test_expired_lost_and_closed_while_it_is_checked() -> None:
+    pool = running(max_size=3, min_size=3, check_after=0)
+    for waiter in "abc":
+        pool.acquire(waiter, 5)
+    pool.expire(5)
+    assert pool.checked("c3", 5, True) == [Close("c3")]
+    assert pool.connection_lost("c2", 5) == [Open(4)]
+    assert pool.checked("c2", 5, True) == []
+    pool.close(5)
+    assert pool.checked("c1", 5, False) == [Terminate("c1")]
+    with pytest.raises(InternalClientError):
+        pool.checked("c3", 5, True)
+
+
+# Too many
+
+
+def test_more_than_may_wait_are_refused() -> None:
+    pool = running(max_size=2, max_waiting=1)
+    for waiter in "abc":  # two are being opened
+        pool.acquire(waiter, 0)
+    with pytest.raises(PoolExhaustedError, match="all connections of the pool are in use, and 1 tasks wait") as caught:
+        pool.acquire("d", 0)
+    assert isinstance(caught.value, InterfaceError)
+    assert caught.value.safe_to_retry
+    assert "max_waiting" in str(caught.value.hint)
+    pool.cancel_wait("c", 0)
+    assert pool.acquire("d", 0) == []
+    statistics = pool.statistics()
+    assert (statistics.refused, statistics.waiting, statistics.most_waiting) == (1, 3, 3)
+
+
+def test_nobody_may_wait_for_a_release() -> None:
+    pool = running(min_size=1, max_size=1, max_waiting=0)
+    pool.acquire("a", 0)
+    with pytest.raises(PoolExhaustedError):
+        pool.acquire("b", 0)
+    pool.released("c1", 0, True, 1)
+    assert pool.acquire("b", 0) == []  # it is on its way
+    with pytest.raises(PoolExhaustedError):
+        pool.acquire("c", 0)
+    assert pool.reset_done("c1", 0, True) == [Grant("b", "c1")]
+
+
+# Draining
+
+
+def test_drain_ends_when_all_that_were_there_are_gone() -> None:
+    pool = running(min_size=2, max_size=4)
+    pool.acquire("a", 0)
+    pool.acquire("b", 0)
+    pool.acquire("c", 0)  # opens 3
+    assert pool.drain("me", 0) == []
+    assert pool.released("c1", 0, True, 1) == [Close("c1")]
+    assert pool.closed("c1", 0) == []
+    assert pool.opened(3, "c3", 0) == [Close("c3"), Open(4)]
+    assert pool.opened(4, "c4", 0) == [Grant("c", "c4")]
+    assert pool.drain("another", 0) == []
+    assert pool.closed("c3", 0) == []
+    assert pool.connection_lost("c2", 0) == [Open(5), Drained("me")]  # its user still has it, but it is dead
+    assert pool.opened(5, "c5", 0) == []
+    assert pool.released("c4", 0, False, 1) == [Terminate("c4"), Open(6), Drained("another")]
+
+
+def test_drain_of_nothing_and_one_that_is_cancelled() -> None:
+    pool = running(max_size=1)
+    assert pool.drain("a", 0) == [Drained("a")]
+    pool.acquire("x", 0)
+    pool.opened(1, "c1", 0)
+    assert pool.drain("b", 0) == []
+    pool.cancel_drain("b")
+    pool.cancel_drain("b")
+    assert pool.released("c1", 0, False, 1) == [Terminate("c1")]
+
+
+def test_who_drains_is_told_of_the_end() -> None:
+    pool = running(min_size=1)
+    pool.acquire("a", 0)
+    pool.drain("me", 0)
+    assert pool.terminate(0) == [Terminate("c1"), Drained("me")]
+    pool = running(min_size=1)
+    pool.acquire("a", 0)
+    pool.drain("me", 0)
+    pool.close(0)
+    pool.released("c1", 0, True, 1)
+    assert pool.closed("c1", 0) == [Drained("me"), Finished()]
+
+
+# Lazy pools
+
+
+def test_a_lazy_pool_may_be_closed_before_it_has_started() -> None:
+    assert PoolPolicy[str, str](PoolLimits(), is_lazy=True).close(0) == [Finished()]
+    pool: Pool = PoolPolicy(PoolLimits(), is_lazy=True)
+    assert pool.terminate(0) == []
+    with pytest.raises(InterfaceError, match="pool is closed"):
+        pool.acquire("a", 0)
+
+
 # The rest
 
 
@@ -562,11 +747,39 @@ def test_statistics() -> None:
     pool.acquire("b", 0)
     pool.acquire("c", 0)
     pool.acquire("d", 0)
-    expected = PoolStatistics(2, 0, 1, 1, 1, 0, 2, granted=2, timed_out=0, opened=2, open_failures=0, lost=0)
+    expected = PoolStatistics(
+        size=2,
+        idle=0,
+        in_use=1,
+        resetting=1,
+        checking=0,
+        multiplexed=0,
+        opening=1,
+        closing=0,
+        waiting=2,
+        most_waiting=2,
+        waited_seconds=0,
+        granted=2,
+        shared=0,
+        timed_out=0,
+        refused=0,
+        opened=2,
+        open_failures=0,
+        lost=0,
+        reset_failures=0,
+        check_failures=0,
+        expired=0,
+        idled_out=0,
+    )
     assert pool.statistics() == expected
     pool.connection_lost("c1", 0)
-    pool.open_failed(3, OSError(), 0)
-    assert pool.statistics() == replace(expected, size=1, in_use=0, opening=0, waiting=1, lost=1, open_failures=1)
+    pool.open_failed(3, OSError(), 5)
+    expected = replace(expected, size=1, in_use=0, opening=0, waiting=1, lost=1, open_failures=1, waited_seconds=5)
+    assert pool.statistics() == expected
+    pool.reset_done("c2", 7, False)
+    pool.cancel_wait("c", 9)
+    expected = replace(expected, size=0, resetting=0, opening=2, waiting=0, waited_seconds=14, reset_failures=1)
+    assert pool.statistics() == expected
 
 
 def test_reports_of_what_was_not_asked_for_are_defects() -> None:
@@ -582,286 +795,5 @@ def test_reports_of_what_was_not_asked_for_are_defects() -> None:
             report()
     pool.acquire("a", 0)
     pool.acquire("b", 0)
-    with pytest.raises(InternalClientError, match="slot 2 is not being opened, or its connection is known already"):
+    with pytest.raises(InternalClientError, match="the connection of slot 2 is known already"):
         pool.opened(2, "c1", 0)
-
-
-MAX_SIZE = 3
-
-
-class PoolBesideAModel(RuleBasedStateMachine):
-    """The model sees actions and reports only: where each connection is, who waits in which order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self.serial = 0
-        self.slots: set[int] = set()
-        self.idle: list[str] = []
-        self.used: dict[str, str] = {}  # connection -> waiter
-        self.resetting: set[str] = set()
-        self.closing: set[str] = set()
-        self.gone: dict[str, str] = {}  # connection -> the report that is missing
-        self.expired: set[str] = set()
-        self.expired_slots: set[int] = set()
-        self.waiting: dict[str, float] = {}
-        self.ready = self.finished = self.start_failed = False
-
-    @initialize(min_size=st.integers(0, 2), lifetime=st.sampled_from([0, 10]))
-    def start(self, min_size: int, lifetime: float) -> None:
-        self.min_size = min_size
-        self.pool: Pool = PoolPolicy(
-            min_size=min_size, max_size=MAX_SIZE, max_inactive_connection_lifetime=lifetime, max_queries=100
-        )
-        self.apply(self.pool.start(self.now))
-
-    def apply(self, actions: Actions) -> None:
-        for action in actions:
-            match action:
-                case Open(slot):
-                    assert slot not in self.slots
-                    self.slots.add(slot)
-                case Grant(waiter, connection):
-                    assert not self.pool.is_closing
-                    assert waiter == next(iter(self.waiting)), "first come, first served"
-                    assert self.waiting.pop(waiter) > self.now
-                    assert connection not in self.expired
-                    self.take(connection)
-                    self.used[connection] = waiter
-                case Reset(connection):
-                    self.take(connection)
-                    self.resetting.add(connection)
-                case Close(connection):
-                    self.take(connection)
-                    self.closing.add(connection)
-                case Terminate(connection):
-                    self.take(connection, gone=True)
-                case Fail(waiter, error):
-                    deadline = self.waiting.pop(waiter)
-                    assert deadline <= self.now or not isinstance(error, TimeoutError)
-                case Ready():
-                    self.ready = True
-                case StartFailed():
-                    self.start_failed = True
-                case FloorFailed():
-                    assert len(self.waiting) <= len(self.resetting) + len(self.slots)
-                case Finished():
-                    assert not self.finished
-                    assert not (self.slots or self.idle or self.used or self.resetting or self.closing) or self.ended
-                    self.finished = True
-
-    ended = False
-
-    def take(self, connection: str, gone: bool = False) -> None:
-        """Take the connection out of the one place it is in."""
-        if connection == self.arriving:
-            self.arriving = ""
-        elif connection in self.idle:
-            self.idle.remove(connection)
-        elif connection in self.used:
-            del self.used[connection]
-            if gone:
-                self.gone[connection] = "released"
-        elif connection in self.resetting:
-            self.resetting.remove(connection)
-            if gone:
-                self.gone[connection] = "reset_done"
-        else:
-            self.closing.remove(connection)
-            if gone:
-                self.gone[connection] = "closed"
-
-    #: Opened, released or reset just now; becomes idle unless the pool says otherwise.
-    arriving = ""
-
-    def arrive(self, connection: str, actions: Actions) -> None:
-        self.arriving = connection
-        self.apply(actions)
-        if self.arriving:
-            assert not self.waiting
-            assert connection not in self.expired
-            self.idle.append(connection)
-        self.arriving = ""
-
-    @rule(seconds=st.sampled_from([0.1, 1, 5, 12]))
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        self.apply(self.pool.tick(self.now))
-
-    @precondition(lambda self: self.ready and not self.pool.is_closing)
-    @rule(patience=st.sampled_from([0, 3, 8, 1e9]))
-    def acquire(self, patience: float) -> None:
-        self.serial += 1
-        waiter = f"w{self.serial}"
-        had_idle = list(self.idle)
-        self.waiting[waiter] = self.now + patience
-        self.apply(self.pool.acquire(waiter, self.now, self.now + patience))
-        if had_idle and patience:
-            assert self.used[had_idle[-1]] == waiter, "the one used last"
-
-    @precondition(lambda self: self.waiting)
-    @rule(data=st.data())
-    def cancel_waiting(self, data: st.DataObject) -> None:
-        waiter = data.draw(st.sampled_from(sorted(self.waiting)))
-        del self.waiting[waiter]
-        assert self.pool.cancel_wait(waiter, self.now) == []
-
-    @precondition(lambda self: self.used)
-    @rule(data=st.data())
-    def cancel_granted(self, data: st.DataObject) -> None:
-        connection = data.draw(st.sampled_from(sorted(self.used)))
-        self.arrive(connection, self.pool.cancel_wait(self.used.pop(connection), self.now))
-
-    @precondition(lambda self: self.slots)
-    @rule(data=st.data())
-    def opened(self, data: st.DataObject) -> None:
-        slot = data.draw(st.sampled_from(sorted(self.slots)))
-        self.slots.remove(slot)
-        connection = f"c{slot}"
-        if slot in self.expired_slots:
-            self.expired.add(connection)
-        self.arrive(connection, self.pool.opened(slot, connection, self.now))
-
-    @precondition(lambda self: self.slots)
-    @rule(data=st.data())
-    def open_failed(self, data: st.DataObject) -> None:
-        slot = data.draw(st.sampled_from(sorted(self.slots)))
-        self.slots.remove(slot)
-        self.apply(self.pool.open_failed(slot, OSError(), self.now))
-
-    @precondition(lambda self: self.used)
-    @rule(data=st.data(), usable=st.booleans(), queries=st.sampled_from([1, 100]))
-    def release(self, data: st.DataObject, usable: bool, queries: int) -> None:
-        connection = data.draw(st.sampled_from(sorted(self.used)))
-        del self.used[connection]
-        self.arriving = connection
-        self.apply(self.pool.released(connection, self.now, usable, queries))
-        assert not self.arriving
-        if usable:
-            assert connection in self.resetting | self.closing
-            assert self.pool.released(connection, self.now, usable, queries) == []  # a second time
-
-    @precondition(lambda self: self.resetting)
-    @rule(data=st.data(), ok=st.booleans())
-    def reset_done(self, data: st.DataObject, ok: bool) -> None:
-        connection = data.draw(st.sampled_from(sorted(self.resetting)))
-        self.resetting.remove(connection)
-        if ok:
-            self.arrive(connection, self.pool.reset_done(connection, self.now, ok=True))
-        else:
-            self.arriving = connection
-            self.apply(self.pool.reset_done(connection, self.now, ok=False))
-            assert not self.arriving
-
-    @precondition(lambda self: self.closing)
-    @rule(data=st.data())
-    def closed(self, data: st.DataObject) -> None:
-        connection = data.draw(st.sampled_from(sorted(self.closing)))
-        self.closing.remove(connection)
-        self.apply(self.pool.closed(connection, self.now))
-
-    @precondition(lambda self: self.idle or self.used or self.resetting or self.closing)
-    @rule(data=st.data())
-    def lose(self, data: st.DataObject) -> None:
-        everywhere = sorted([*self.idle, *self.used, *self.resetting, *self.closing])
-        connection = data.draw(st.sampled_from(everywhere))
-        self.take(connection, gone=True)
-        self.apply(self.pool.connection_lost(connection, self.now))
-        assert self.pool.connection_lost(connection, self.now) == []
-
-    @precondition(lambda self: self.gone)
-    @rule(data=st.data())
-    def report_of_a_dead_one(self, data: st.DataObject) -> None:
-        connection = data.draw(st.sampled_from(sorted(self.gone)))
-        match self.gone.pop(connection):
-            case "released":
-                assert self.pool.released(connection, self.now, True, 1) == []
-            case "reset_done":
-                assert self.pool.reset_done(connection, self.now, True) == []
-            case _:
-                assert self.pool.closed(connection, self.now) == []
-
-    @precondition(lambda self: self.ready and not self.pool.is_closing)
-    @rule()
-    def expire(self) -> None:
-        self.expired.update([*self.idle, *self.used, *self.resetting])
-        self.expired_slots.update(self.slots)
-        self.apply(self.pool.expire(self.now))
-        assert not self.idle
-
-    @precondition(lambda self: self.ready and self.serial > 4)
-    @rule()
-    def close(self) -> None:
-        self.apply(self.pool.close(self.now))
-        assert not self.waiting
-        assert not self.idle
-
-    @precondition(lambda self: self.serial > 8)
-    @rule()
-    def terminate(self) -> None:
-        was_closing = self.pool.state is PoolState.CLOSING
-        self.ended = True
-        self.apply(self.pool.terminate(self.now))
-        assert [*self.waiting, *self.idle, *self.used, *self.resetting, *self.closing] == []
-        assert self.pool.state is PoolState.CLOSED
-        assert self.finished or not was_closing
-
-    @invariant()
-    def counts_agree(self) -> None:
-        seen = self.pool.statistics()
-        assert (seen.idle, seen.in_use, seen.resetting, seen.closing, seen.opening, seen.waiting) == (
-            len(self.idle),
-            len(self.used),
-            len(self.resetting),
-            len(self.closing),
-            len(self.slots),
-            len(self.waiting),
-        )
-        assert self.pool.size == seen.size == seen.idle + seen.in_use + seen.resetting
-        assert len(self.pool._entries) == seen.size + seen.closing + len(self.gone)
-        assert len(self.pool._held) == len(self.used) + list(self.gone.values()).count("released")
-        assert list(self.pool._idle) == self.idle
-
-    @invariant()
-    def never_above_the_limit(self) -> None:
-        if not self.ended and not self.start_failed:
-            total = len(self.idle) + len(self.used) + len(self.resetting) + len(self.closing) + len(self.slots)
-            assert total <= MAX_SIZE
-
-    @invariant()
-    def nobody_waits_in_vain(self) -> None:
-        if not self.waiting:
-            return
-        assert not self.idle
-        coming = len(self.resetting) + len(self.slots)
-        total = len(self.used) + len(self.closing) + coming
-        assert coming >= len(self.waiting) or total == MAX_SIZE
-
-    @invariant()
-    def the_floor_is_kept_or_will_be(self) -> None:
-        if self.pool.state is not PoolState.RUNNING:
-            return
-        kept = len(self.idle) + len(self.used) + len(self.resetting) + len(self.slots)
-        if kept < self.min_size and kept + len(self.closing) < MAX_SIZE:
-            deadline = self.pool.next_deadline()
-            assert deadline is not None
-            assert deadline <= self.now + 60
-
-    @invariant()
-    def what_is_due_has_a_deadline(self) -> None:
-        deadline = self.pool.next_deadline()
-        if deadline is not None and deadline <= self.now:
-            before = self.pool.statistics()
-            self.apply(self.pool.tick(self.now))
-            assert self.pool.statistics() != before or self.pool.next_deadline() != deadline
-        for patience in self.waiting.values():
-            assert (self.pool.next_deadline() or 0) <= patience
-
-    @invariant()
-    def a_closing_pool_ends(self) -> None:
-        if self.pool.is_closing and not (self.slots or self.used or self.resetting or self.closing):
-            assert self.pool.state is PoolState.CLOSED
-
-
-PoolBesideAModel.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
-TestPoolBesideAModel = PoolBesideAModel.TestCase

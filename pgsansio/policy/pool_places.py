@@ -1,0 +1,181 @@
+"""Where each connection of a pool is: bookkeeping, without rules."""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Hashable
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+from pgsansio.errors import InternalClientError
+from pgsansio.policy.pool_limits import PoolLimits
+
+__all__ = ["Entry", "Place", "Places"]
+
+W = TypeVar("W", bound=Hashable)
+C = TypeVar("C", bound=Hashable)
+
+
+class Place(IntEnum):
+    """Where a connection is; each is in one place."""
+
+    IDLE = 0
+    IN_USE = 1
+    RESETTING = 2
+    #: Before somebody acquires it.
+    CHECKING = 3
+    #: Kept for queries that share it, however many use it now.
+    SHARED = 4
+    CHECKING_SHARED = 5
+    CLOSING = 6
+    #: Dead, but its users, its reset, check or close have not been reported yet. Counts for nothing.
+    GONE = 7
+
+
+class Entry(Generic[W]):
+    """What is known of one connection; times in seconds, monotonic."""
+
+    __slots__ = ("expires_at", "generation", "is_shared", "load", "opened_at", "place", "since", "waiter")
+
+    def __init__(self, place: Place, generation: int, now: float, lifetime: float, *, is_shared: bool) -> None:
+        self.place = place
+        self.generation = generation
+        self.opened_at = now
+        self.expires_at = now + lifetime
+        self.is_shared = is_shared
+        #: When it became idle.
+        self.since = now
+        #: Who has it.
+        self.waiter: W | None = None
+        #: How many queries share it.
+        self.load = 0
+
+
+class Places(Generic[W, C]):
+    """The connections of a pool, and those on their way."""
+
+    def __init__(self, limits: PoolLimits) -> None:
+        self.limits = limits
+        self._entries: dict[C, Entry[W]] = {}
+        self._counts = [0] * len(Place)
+        #: Those in place IDLE, the last used last. They become idle in this order, so the first is idle for longest.
+        self._idle: OrderedDict[C, Entry[W]] = OrderedDict()
+        #: Those in place SHARED that take further queries.
+        self._shared: dict[C, Entry[W]] = {}
+        #: How many are kept for sharing, wherever they are; without those that are gone or being opened.
+        self._kept_for_sharing = 0
+        #: Slots of connections on their way: the generation they will have, and whether they are for sharing.
+        self._opening: dict[int, tuple[int, bool]] = {}
+        self._opening_shared = 0
+        self._slots = 0
+        #: Raised by `expire`; connections of an older one are closed instead of granted.
+        self._generation = 0
+        #: (when it is too old, serial number, connection), with some that are closed or too old already.
+        self._ages: list[tuple[float, int, C]] = []
+
+    # How many
+
+    @property
+    def size(self) -> int:
+        """Open connections, but for those that are being closed."""
+        counts = self._counts
+        return (
+            counts[Place.IDLE]
+            + counts[Place.IN_USE]
+            + counts[Place.RESETTING]
+            + counts[Place.CHECKING]
+            + counts[Place.SHARED]
+            + counts[Place.CHECKING_SHARED]
+        )
+
+    @property
+    def idle_size(self) -> int:
+        """Open connections that nobody has: idle, or on their way back through a reset."""
+        return self._counts[Place.IDLE] + self._counts[Place.RESETTING]
+
+    def _kept(self) -> int:
+        """What counts for the floor: open ones and those on their way."""
+        return self.size + len(self._opening)
+
+    def _total(self) -> int:
+        """What counts for `max_size`."""
+        return self._kept() + self._counts[Place.CLOSING]
+
+    def _room(self) -> int:
+        """How many more may be opened to be acquired."""
+        limits = self.limits
+        if not limits.multiplex:
+            return limits.max_size - self._total()
+        used = self._total() - self._kept_for_sharing - self._opening_shared
+        return limits.max_size - limits.multiplex - used
+
+    def _shared_room(self) -> int:
+        """How many more may be opened for sharing."""
+        return self.limits.multiplex - self._kept_for_sharing - self._opening_shared
+
+    def _coming(self) -> int:
+        """Connections that are on their way to whoever waits to acquire one."""
+        counts = self._counts
+        return counts[Place.RESETTING] + counts[Place.CHECKING] + len(self._opening) - self._opening_shared
+
+    def _coming_shared(self) -> int:
+        return self._counts[Place.CHECKING_SHARED] + self._opening_shared
+
+    def _least_loaded(self) -> tuple[C, Entry[W]] | None:
+        """Of those that take further queries."""
+        return min(self._shared.items(), key=_load, default=None)
+
+    def _next_age(self) -> float | None:
+        """When a connection is too old next."""
+        ages = self._ages
+        while ages:
+            entry = self._entries.get(ages[0][2])
+            if entry is not None and entry.place < Place.CLOSING:
+                return ages[0][0]
+            heapq.heappop(ages)
+        return None
+
+    # Moves
+
+    def _enter(self, connection: C, place: Place, slot: int, now: float, share: float) -> Entry[W]:
+        """A connection that was being opened is there."""
+        generation, is_shared = self._leave_slot(slot)
+        lifetime = self.limits.lifetime(share)
+        entry: Entry[W] = Entry(place, generation, now, lifetime, is_shared=is_shared)
+        self._entries[connection] = entry
+        self._counts[place] += 1
+        self._kept_for_sharing += is_shared
+        if self.limits.max_lifetime:
+            heapq.heappush(self._ages, (entry.expires_at, slot, connection))
+        return entry
+
+    def _enter_slot(self, *, is_shared: bool) -> int:
+        """A connection will be opened."""
+        self._slots += 1
+        self._opening[self._slots] = (self._generation, is_shared)
+        self._opening_shared += is_shared
+        return self._slots
+
+    def _leave_slot(self, slot: int) -> tuple[int, bool]:
+        """It has been, or not."""
+        found = self._opening.pop(slot, None)
+        if found is None:
+            raise InternalClientError(f"slot {slot} is not being opened")
+        self._opening_shared -= found[1]
+        return found
+
+    def _move(self, entry: Entry[W], place: Place) -> None:
+        self._counts[entry.place] -= 1
+        self._counts[place] += 1
+        entry.place = place
+        if place is Place.GONE and entry.is_shared:
+            self._kept_for_sharing -= 1
+
+    def _remove(self, connection: C, entry: Entry[W]) -> None:
+        self._counts[entry.place] -= 1
+        if entry.place is not Place.GONE and entry.is_shared:
+            self._kept_for_sharing -= 1
+        del self._entries[connection]
+
+
+def _load(item: tuple[C, Entry[W]]) -> int:
+    return item[1].load
