@@ -48,6 +48,7 @@ __all__: list[str] = [
     "InvalidValueError",
     "OperationTimeoutError",
     "OutdatedSchemaCacheError",
+    "PipelineAbortedError",
     "PoolExhaustedError",
     "PostgresError",
     "PostgresLogMessage",
@@ -118,6 +119,21 @@ class UnsupportedClientFeatureError(InterfaceError):
 
 class UnsupportedServerFeatureError(InterfaceError):
     """This server does not know how to do that."""
+
+
+class PipelineAbortedError(InterfaceError):
+    """An operation of a pipeline has no result, because of another one's failure, which is the cause.
+
+    Args:
+        outcome: `SKIPPED`: nothing of it was kept; `CANCELLED`: it was not sent; `UNKNOWN`: nobody has waited for it.
+    """
+
+    connection_usable = True
+
+    def __init__(self, msg: str, *, outcome: Outcome = Outcome.SKIPPED) -> None:
+        super().__init__(msg)
+        self.outcome = outcome
+        self.safe_to_retry = outcome is not Outcome.UNKNOWN
 
 
 class PoolExhaustedError(InterfaceError):

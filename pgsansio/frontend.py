@@ -35,6 +35,7 @@ from pgsansio.engine.operations import (
     Preparation,
     RowsKept,
     RowStream,
+    Script,
     SimpleQuery,
 )
 from pgsansio.engine.session import STEPS, Session
@@ -59,6 +60,7 @@ from pgsansio.kernel.contract import (
 )
 from pgsansio.messages.backend import FieldDescription
 from pgsansio.messages.frontend import (
+    Bind,
     Close,
     Describe,
     Execute,
@@ -77,7 +79,7 @@ from pgsansio.policy.statement_cache import StatementCache
 from pgsansio.types import TlsInfo, parse_server_version
 from pgsansio.wire.framing import ReceiveBuffer, last_frame
 
-__all__ = ["BATCH_BYTES", "MAX_ARGUMENTS", "CancelExchange", "Engine", "Frontend", "Statement"]
+__all__ = ["BATCH_BYTES", "MAX_ARGUMENTS", "CancelExchange", "Engine", "Frontend", "Statement", "unprepared"]
 
 #: executemany() hands over about this much at a time.
 BATCH_BYTES: Final = 65536
@@ -102,9 +104,11 @@ _TRAILERS: Final = {max_rows: Execute("", max_rows).encode() + _SYNC for max_row
 _TERMINATE: Final = Terminate().encode()
 
 _EXECUTE: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
+_BIND_AND_EXECUTE: Final = _EXECUTE[:-1]
 _PARSE_AND_EXECUTE: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
 _BIND: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.READY)
 _PARSE_AND_BIND: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.READY)
+_READY: Final = STEPS(Awaiting.READY)
 _FETCH: Final = STEPS(Awaiting.EXECUTION, Awaiting.READY)
 _CLOSE: Final = STEPS(Awaiting.CLOSE_COMPLETE, Awaiting.READY)
 _STREAM: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.STREAM_ROWS, Awaiting.READY)
@@ -295,6 +299,31 @@ class Statement:
         names = portal.encode() + self._names
         return self._parse + encode_bind(self.parameter_plan, names, arguments, self._result_formats, trailer)
 
+    def bound(self, arguments: Arguments, max_rows: int, row_plan: RowPlan | None) -> Operation:
+        """Bind and Execute for a group (`Frontend.group`).
+
+        Args:
+            row_plan: of the rows; None: they are not wanted.
+        Raises: as `bind`.
+        """
+        data = self.open("", arguments, Execute("", max_rows).encode())
+        return Operation(data, self.steps[:-1], 0 if row_plan is not None else DISCARDS_ROWS, row_plan)
+
+    def bound_many(self, elements: Iterator[object]) -> Operation | None:
+        """Bind and Execute for each element, for a group; None: there are no elements.
+
+        Raises: as `many`, and whatever `elements` does.
+        """
+        parts: list[bytes] = []
+        count, exhausted = 0, False
+        while not exhausted:
+            data, more, exhausted = self.many(elements, count, first=not count)
+            parts.append(data)
+            count += more
+        if not count:
+            return None
+        return Operation(b"".join(parts), [*self.steps[:-3], *_BIND_AND_EXECUTE * count], DISCARDS_ROWS)
+
     def many(self, elements: Iterator[object], index: int, *, first: bool) -> tuple[bytes, int, bool]:
         """Bind and Execute for as many elements as make a batch: bytes, number of elements, whether that were all.
 
@@ -312,6 +341,23 @@ def _argument_count_error(expected: int, given: int, query: str) -> InterfaceErr
     error = argument_count_error(expected, given)
     error.hint = percent_placeholder_hint(query) or error.hint
     return error
+
+
+def unprepared(query: str) -> Operation:
+    """Parse, Bind and Execute of a statement without arguments, for a group (`Frontend.group`); its rows, which are not
+    wanted, come as text.
+
+    Raises:
+        InterfaceError: the text holds a zero byte.
+    """
+    data = Parse("", query).encode() + Bind("", "").encode() + _EXECUTE_ALL
+    return Operation(data, _PARSE_AND_EXECUTE[:-1], DISCARDS_ROWS)
+
+
+def _simple_traits(query: str) -> int:
+    """What the queue has to know of a text of the user's in the simple protocol."""
+    kind = classify(query)
+    return (BARRIER if kind.simple_barrier else 0) | (BEGINS if kind.begins_transaction else 0)
 
 
 def _plan(statement: Statement, record_class: type[Any] | None) -> RowPlan:
@@ -727,13 +773,22 @@ class Frontend(Session):
         if internal:
             traits |= INTERNAL
         else:
-            kind = classify(query)
-            traits |= (BARRIER if kind.simple_barrier else 0) | (BEGINS if kind.begins_transaction else 0)
+            traits |= _simple_traits(query)
         if begins is not None:
             traits = (traits & ~BEGINS) | (BEGINS | BARRIER if begins else 0)
         if discard_rows:
             traits |= DISCARDS_ROWS
         operation = SimpleQuery(data, _SIMPLE, traits, None if discard_rows else self._plan_text_rows)
+        self.submit(operation)
+        return operation
+
+    def script(self, query: str, record_class: type[Any] | None = None) -> Script:
+        """A simple Query whose statements' rows, decoded from text, are kept apart. Raises as `simple_query`."""
+
+        def plan(fields: tuple[FieldDescription, ...]) -> RowPlan:
+            return plan_rows(self.registry, fields, record_class or self.record_class)
+
+        operation = Script(Query(query).encode(), _SIMPLE, SYNC | _simple_traits(query), plan)
         self.submit(operation)
         return operation
 
@@ -768,6 +823,51 @@ class Frontend(Session):
         operation = Batch(data + _SYNC if complete else data, _BATCH, traits, count, row_plan, owner)
         self.submit(operation)
         return operation
+
+    # groups
+
+    def preparation(self, query: str) -> Preparation:
+        """Parse and Describe, to be given to `group`. It is in the cache's hands once `prepared` was called.
+
+        Raises:
+            InterfaceError: the text holds a zero byte.
+        """
+        name = self._new_name("stmt") if self.statements.cacheable(query) else ""
+        parts = [Parse(name, query).encode(), Describe(Target.STATEMENT, name).encode()]
+        closing, self._to_close = self._to_close, []
+        return Preparation(
+            b"".join([*(Close(Target.STATEMENT, old).encode() for old in closing), *parts]),
+            STEPS(*[Awaiting.CLOSE_COMPLETE] * len(closing), *_PREPARE[:-1]),
+            0,
+            name,
+            tuple(closing),
+        )
+
+    def group(self, operations: Sequence[Operation], traits: int = 0) -> Operation:
+        """Queue operations that share one Sync group; what is returned is settled at its ReadyForQuery, after all of
+        them.
+
+        Args:
+            operations: without Sync.
+            traits: of the Sync, which is all that an empty group consists of.
+        Raises:
+            InterfaceError: as `Session.submit`; nothing was sent.
+        """
+        sync = Operation(_SYNC, _READY, SYNC | traits)
+        group = [*operations, sync]
+        # In one piece, since adding each to the outbox would copy all those before.
+        data = b"".join([operation.data for operation in group])
+        for operation in group:
+            operation.data = b""
+        group[0].data = data
+        try:
+            self.submit_group(group)
+        except BaseException:
+            for operation in operations:
+                if isinstance(operation, Preparation):
+                    self._to_close += operation.closing
+            raise
+        return sync
 
     # portals
 

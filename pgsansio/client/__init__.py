@@ -4,6 +4,7 @@ from pgsansio.client.connection import Connection
 from pgsansio.client.copy_stream import CopyChunks, CopyRecords
 from pgsansio.client.cursor import Cursor, CursorFactory, CursorIterator
 from pgsansio.client.listener import Notifications
+from pgsansio.client.pipeline import Pipeline, PipelineResult
 from pgsansio.client.pool import Pool, PoolAcquireContext, PoolConnectionProxy
 from pgsansio.client.port import ConcurrentPort, Port
 from pgsansio.client.sequential import SequentialPort, run
@@ -20,6 +21,8 @@ __all__ = [
     "CursorFactory",
     "CursorIterator",
     "Notifications",
+    "Pipeline",
+    "PipelineResult",
     "Pool",
     "PoolAcquireContext",
     "PoolConnectionProxy",

@@ -214,6 +214,7 @@ async def _attempt(
             if startup.authenticated:
                 progress.stage = Stage.SESSION
         connection = make_connection(port, frontend, address, settings)
+        connection._asked = asked
         connection._channel = way.again(frontend.tls)
         return connection
     except BaseException:

@@ -8,8 +8,11 @@ from pgsansio.client import cancelling
 from pgsansio.client.copy import CopyMethods, CopyStreams
 from pgsansio.client.core import CANCEL_SECONDS, TimeLimit
 from pgsansio.client.listening import ListenMethods
+from pgsansio.client.pipeline import PipelineMethods
 from pgsansio.client.port import Address
 from pgsansio.client.queries import QueryMethods
+from pgsansio.client.scripts import ScriptMethods
+from pgsansio.client.server import ServerMethods
 from pgsansio.client.statement import StatementMethods
 from pgsansio.client.transaction import Transaction
 from pgsansio.engine.operations import Copy, Operation, RowStream
@@ -47,7 +50,16 @@ class ConnectionSettings:
         return f"<ConnectionSettings {dict(self._parameters)!r}>"
 
 
-class Connection(QueryMethods, ListenMethods, CopyMethods, CopyStreams, StatementMethods):
+class Connection(
+    QueryMethods,
+    ScriptMethods,
+    PipelineMethods,
+    StatementMethods,
+    CopyMethods,
+    CopyStreams,
+    ListenMethods,
+    ServerMethods,
+):
     """A connection to a PostgreSQL server. Use `connect()` to make one.
 
     Many tasks may use it at once outside of transactions; their queries are pipelined, each with a Sync of its own.

@@ -55,6 +55,7 @@ class ConnectionCore:
     __slots__ = (
         "__weakref__",
         "_address",
+        "_asked",
         "_channel",
         "_command_timeout",
         "_frontend",
@@ -82,6 +83,8 @@ class ConnectionCore:
         self._port = port
         self._frontend = frontend
         self._address = address
+        #: The address before its host name was resolved.
+        self._asked = address
         #: How a stream to the same server is opened, for a CancelRequest.
         self._channel = PLAIN
         self._settings = settings

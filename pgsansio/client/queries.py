@@ -15,6 +15,7 @@ from pgsansio.engine.operations import Batch, Operation, RowsKept
 from pgsansio.errors import DataError, InterfaceError
 from pgsansio.frontend import MAX_ARGUMENTS, Statement
 from pgsansio.kernel.contract import OutdatedTypeError
+from pgsansio.types import Result
 
 __all__ = ["QueryMethods"]
 
@@ -107,6 +108,31 @@ class QueryMethods(TypeMethods, CallbackMethods):
                 operation = await self._repeat(operation, query, args, 1)
         rows = operation.rows
         return rows[0] if rows else None
+
+    async def query(
+        self,
+        query: str,
+        *args: object,
+        timeout: float | None = None,
+        record_class: type[Any] | None = None,
+        codecs: Codecs = (),
+    ) -> Result:
+        """As `fetch`, and return the command tag with the rows: `(await connection.query("UPDATE ...")).affected`.
+
+        Raises: as `execute`.
+        """
+        operation = None if codecs else self._execute_known(query, args, 0, timeout, record_class)
+        if operation is None:
+            operation = await self._query(query, args, 0, timeout, record_class, codecs)
+        else:
+            try:
+                await self._port.wait(operation)
+            except BaseException as error:
+                await self._give_up(operation, error)
+                raise
+            if operation.error is not None:
+                operation = await self._repeat(operation, query, args, 0)
+        return Result(operation.rows, operation.status or "")
 
     async def fetchval(
         self,

@@ -22,6 +22,7 @@ __all__ = [
     "Preparation",
     "RowStream",
     "RowsKept",
+    "Script",
     "SimpleQuery",
 ]
 
@@ -105,6 +106,9 @@ class Operation:
     def parsed(self) -> None:
         """ParseComplete came (engine only)."""
 
+    def statement_completed(self) -> None:
+        """A statement of the simple protocol, or a COPY TO STDOUT, has come to its end (engine only)."""
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.outcome.value}{' abandoned' if self.abandoned else ''} {id(self):#x}>"
 
@@ -169,6 +173,38 @@ class SimpleQuery(Operation):
     def described(self, fields: tuple[FieldDescription, ...]) -> None:
         if self._plan_rows is not None:
             self.row_plan = self._plan_rows(fields)
+
+
+class Script(SimpleQuery):
+    """A Query message of any number of statements, whose results are kept apart.
+
+    `statements` are those that have come to their end, each with rows, row plan, tag and error of its own (a value that
+    cannot be decoded, or not yet; COPY). `error` is what ended the script: of the statement behind those.
+    """
+
+    __slots__ = ("statements",)
+
+    def __init__(
+        self,
+        data: bytes,
+        steps: Sequence[Any],
+        traits: int,
+        plan_rows: Callable[[tuple[FieldDescription, ...]], RowPlan],
+    ) -> None:
+        super().__init__(data, steps, traits, plan_rows)
+        self.statements: list[Operation] = []
+
+    def statement_completed(self) -> None:
+        if self.abandoned:
+            return
+        statement = Operation(b"", (), 0, self.row_plan)
+        statement.tag = self.tag
+        statement.rows, self.rows = self.rows, []
+        statement.error, self.error = self.error, None
+        statement.outcome = Outcome.COMPLETED if statement.error is None else Outcome.FAILED
+        # The next one's rows come behind a description of their own.
+        self.row_plan = None
+        self.statements.append(statement)
 
 
 class Batch(Operation):

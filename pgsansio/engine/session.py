@@ -660,6 +660,10 @@ class Session:
         ):
             self._tell(StatementsDiscarded())  # never dropped, and one is as good as many
 
+    def _statement_complete(self, data: bytearray, start: int, after: int) -> None:
+        self._command_complete(data, start, after)
+        self._in_flight[0].statement_completed()
+
     def _batch_complete(self, data: bytearray, start: int, after: int) -> None:
         self._command_complete(data, start, after)
         self._in_flight[0].completed += 1  # type: ignore[attr-defined] # the table leads only batches here

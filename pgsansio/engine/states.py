@@ -190,7 +190,7 @@ SESSION: Final[SessionTable] = {
     Awaiting.SIMPLE_QUERY: {
         RowDescription: Transition(Next.SAME, "row_description"),
         DataRow: Transition(Next.SAME, "rows"),
-        CommandComplete: Transition(Next.SAME, "command_complete"),
+        CommandComplete: Transition(Next.SAME, "statement_complete"),
         EmptyQueryResponse: Transition(Next.SAME),
         CopyInResponse: Transition(Awaiting.COPY_IN, "copy_in"),
         CopyOutResponse: Transition(Awaiting.COPY_OUT, "copy_out"),
@@ -218,7 +218,7 @@ SESSION: Final[SessionTable] = {
         ErrorResponse: Transition(Awaiting.SKIPPING, "error"),
     },
     Awaiting.COPY_OUT_DONE: {
-        CommandComplete: Transition(Next.AFTER_COPY, "command_complete"),
+        CommandComplete: Transition(Next.AFTER_COPY, "statement_complete"),
         ErrorResponse: Transition(Awaiting.SKIPPING, "error"),
     },
     # "Streaming Replication Protocol": either side may end first, and two CommandComplete messages end
