@@ -17,7 +17,7 @@ ASYNCIO_ONLY_PARAMETERS = {"loop"}
 
 SHARED = sorted(set(pgsansio_asyncio.__all__) & set(pgsansio_trio.__all__))
 ROOT = Path(__file__).parents[1]
-MODULES = ("connection", "port", "cluster", "tls")
+MODULES = ("connection", "listener", "port", "cluster", "tls")
 
 
 def test_the_same_names() -> None:

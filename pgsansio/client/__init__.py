@@ -7,6 +7,7 @@ from pgsansio.client.listener import Notifications
 from pgsansio.client.pipeline import Pipeline, PipelineResult
 from pgsansio.client.pool import Pool, PoolAcquireContext, PoolConnectionProxy
 from pgsansio.client.port import ConcurrentPort, Port
+from pgsansio.client.reconnecting import ReconnectingListener
 from pgsansio.client.sequential import SequentialPort, run
 from pgsansio.client.statement import PreparedStatement
 from pgsansio.client.stream import Stream
@@ -28,6 +29,7 @@ __all__ = [
     "PoolConnectionProxy",
     "Port",
     "PreparedStatement",
+    "ReconnectingListener",
     "SequentialPort",
     "Stream",
     "Transaction",

@@ -18,7 +18,7 @@ from typing import Final, Generic, TypeVar, cast
 
 from pgsansio.errors import InterfaceError
 
-__all__ = ["Delivery", "Listen", "NotificationQueue", "Overflow", "Subscriptions", "Unlisten"]
+__all__ = ["Delivery", "Listen", "NotificationQueue", "Overflow", "Subscriptions", "Unlisten", "check_channel"]
 
 N = TypeVar("N")
 
@@ -153,7 +153,7 @@ class Subscriptions(Generic[N]):
         Raises:
             InterfaceError: there can be no channel of that name. Nothing has changed then.
         """
-        _check_channel(channel)
+        check_channel(channel)
         known = self._channels.get(channel)
         if known is None:
             known = self._channels[channel] = _Channel()
@@ -291,7 +291,10 @@ class Subscriptions(Generic[N]):
         del self._channels[channel]
 
 
-def _check_channel(channel: str) -> None:
+def check_channel(channel: object) -> None:
+    """Raises InterfaceError: there can be no channel of that name."""
+    if not isinstance(channel, str):
+        raise InterfaceError(f"channel name is expected to be a str, got {type(channel).__name__}")
     if not channel or "\0" in channel:
         raise InterfaceError(f"channel name is expected to have a character, and none of them NUL, got {channel!r}")
     try:
