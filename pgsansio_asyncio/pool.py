@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pgsansio import client
+from pgsansio.client import PoolAcquireContext, PoolConnectionProxy
 from pgsansio.client.port import ConcurrentPort
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.codecs.declaration import CodecDeclaration
@@ -13,7 +14,7 @@ from pgsansio.kernel import Record
 from pgsansio_asyncio.connection import Connection, connect
 from pgsansio_asyncio.port import AsyncioPort
 
-__all__ = ["Pool", "create_pool"]
+__all__ = ["Pool", "PoolAcquireContext", "PoolConnectionProxy", "create_pool"]
 
 
 class Pool(client.Pool):

@@ -187,7 +187,14 @@ def connect(
         return connection_class(port, frontend, address, settings, record_class=record_class)
 
     async def make() -> ConnectionT:
-        return await connecting.connect(TrioPort, settings, make_connection, record_class=record_class, codecs=shared)
+        return await connecting.connect(
+            TrioPort,
+            settings,
+            make_connection,
+            record_class=record_class,
+            codecs=shared,
+            around=connection_class._around_attempt,
+        )
 
     return ConnectRequest(make)
 

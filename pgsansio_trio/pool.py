@@ -7,6 +7,7 @@ from typing import Any, Self
 import trio
 
 from pgsansio import client
+from pgsansio.client import PoolAcquireContext, PoolConnectionProxy
 from pgsansio.client.port import ConcurrentPort
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.codecs.declaration import CodecDeclaration
@@ -16,7 +17,7 @@ from pgsansio_trio.connection import Connection, connect
 from pgsansio_trio.nursery import OwnNursery
 from pgsansio_trio.port import TrioPort
 
-__all__ = ["Pool", "create_pool"]
+__all__ = ["Pool", "PoolAcquireContext", "PoolConnectionProxy", "create_pool"]
 
 
 class Pool(client.Pool):

@@ -86,11 +86,7 @@ class Transaction:
         connection._check_open()
         connection._check_alone()
         levels, session = connection._levels, connection._frontend
-        if levels.isolation_unknown(level):
-            row = await connection.fetchrow("SHOW transaction_isolation")
-            if not row or not isinstance(row[0], str):
-                raise ProtocolError("the answer to SHOW transaction_isolation is not a text")
-            levels.outer_isolation(row[0])
+        await self._ask_outer_isolation()
         self._mark = connection._subscriptions.mark()
         sql = levels.start(level, session.predicted_status)
         outermost = levels.depth == 1
@@ -114,6 +110,15 @@ class Transaction:
         levels.began(level)
         if self._shared:
             session.shared_transaction = True
+
+    async def _ask_outer_isolation(self) -> None:
+        """Ask for the isolation of the transaction around this savepoint, if that matters and nobody knows."""
+        levels = self._connection._levels
+        if levels.isolation_unknown(self._level):
+            row = await self._connection.fetchrow("SHOW transaction_isolation")
+            if not row or not isinstance(row[0], str):
+                raise ProtocolError("the answer to SHOW transaction_isolation is not a text")
+            levels.outer_isolation(row[0])
 
     async def _end(self, *, commit: bool) -> None:
         connection, level = self._connection, self._level

@@ -1,4 +1,4 @@
-"""Make docs/differences.md from the tests in tests/server that are marked `differs`.
+"""Make docs/differences.md from the tests in tests/server that are marked `differs`, and from the table of names.
 
 Run `python -m tests.support.generate_differences`; a test makes the page again and compares.
 """
@@ -6,6 +6,8 @@ Run `python -m tests.support.generate_differences`; a test makes the page again 
 import ast
 from pathlib import Path
 from typing import Final
+
+from tests.support.names_of_asyncpg import DIFFERENCES
 
 __all__ = ["PAGE", "generate"]
 
@@ -19,6 +21,17 @@ HEAD: Final = """\
 
 Names, arguments, results and error texts are those of asyncpg 0.32. Where asyncpg does something that no correct
 program can want, this library does something else. Each row below is a test that this library passes and asyncpg fails.
+"""
+
+
+NAMES: Final = """\
+## Names
+
+Every public name of asyncpg 0.32 is here, with the same parameters (and, by keyword, some further ones), but for these.
+A name without a module is one of the package itself; modules are those of `install_as_asyncpg()`.
+
+| asyncpg's name | here |
+| --- | --- |
 """
 
 
@@ -45,6 +58,7 @@ def generate() -> str:
         if found:
             rows = "".join(f"| {theirs} | {ours} |\n" for theirs, ours in found)
             parts.append(f"## {title}\n\n| asyncpg | here |\n| --- | --- |\n{rows}")
+    parts.append(NAMES + "".join(f"| `{name}` | {reason} |\n" for name, reason in DIFFERENCES.items()))
     return "\n".join(parts)
 
 
