@@ -752,6 +752,12 @@ class Frontend(Session):
         if statement.name:
             self._to_close.append(statement.name)
 
+    def close_statement(self, name: str) -> Operation:
+        """Close of a prepared statement. Raises InterfaceError as `Session.submit`."""
+        operation = Operation(Close(Target.STATEMENT, name).encode() + _SYNC, _CLOSE, SYNC | INTERNAL)
+        self.submit(operation)
+        return operation
+
     def simple_query(
         self,
         query: str,

@@ -7,7 +7,8 @@ one coroutine frame, like those of `Connection`; whatever is not as usual goes t
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from pgsansio.client.cursor import CursorFactory
 from pgsansio.client.resource import Resource
@@ -16,10 +17,11 @@ from pgsansio.codecs.type_catalog import builtin_info
 from pgsansio.codecs.type_description import describe_type
 from pgsansio.engine.operations import Operation, RowsKept
 from pgsansio.enums import TransactionStatus
-from pgsansio.errors import DataError, InvalidCachedStatementError, InvalidSQLStatementNameError
+from pgsansio.errors import DataError, InterfaceError, InvalidCachedStatementError, InvalidSQLStatementNameError
 from pgsansio.frontend import Statement
 from pgsansio.kernel.contract import OutdatedTypeError
-from pgsansio.types.description import Attribute, Type
+from pgsansio.types import Result
+from pgsansio.types.description import Attribute, Column, Type
 
 if TYPE_CHECKING:
     from pgsansio.client.connection import Connection
@@ -28,12 +30,16 @@ __all__ = ["PreparedStatement", "StatementMethods"]
 
 
 class PreparedStatement(Resource):
-    """Made by `Connection.prepare()`; it lives until it is forgotten, across transactions.
+    """Made by `Connection.prepare()`; it lives until it is closed or forgotten, across transactions.
 
-    After the connection was closed, or given back to its pool, every method raises InterfaceError.
+    `async with await connection.prepare(...) as statement` closes it when the block ends. After that, and after the
+    connection was closed, or given back to its pool, every method but `close` raises InterfaceError.
     """
 
-    __slots__ = ("_generation", "_given_name", "_is_gone", "_query", "_record_class", "_statement", "_tag", "_types")
+    __slots__ = (
+        "_generation", "_given_name", "_is_closed", "_is_gone", "_query", "_record_class", "_statement", "_tag",
+        "_types",
+    )  # fmt: skip
 
     def __init__(
         self, connection: "Connection", statement: Statement, name: str | None, record_class: type[Any] | None
@@ -43,6 +49,7 @@ class PreparedStatement(Resource):
         self._given_name = name
         self._record_class = record_class
         self._tag: bytes | bytearray | None = None
+        self._is_closed = False
         self._take(statement)
 
     def _take(self, statement: Statement) -> None:
@@ -60,6 +67,67 @@ class PreparedStatement(Resource):
         statement: Statement | None = getattr(self, "_statement", None)
         if statement is not None and not self._is_gone:
             self._connection._frontend.release(statement)
+
+    async def __aenter__(self) -> Self:
+        self._check("__aenter__")
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc is None or isinstance(exc, Exception):
+            await self.close()
+        elif (statement := self._end()) is not None:
+            # A cancellation: waiting would only be cancelled again.
+            self._connection._frontend.release(statement)
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close it on the server; nothing can be done with it any more. Idempotent.
+
+        Where that cannot be done now it is done with the next statement that is prepared: when the connection is busy
+        with a COPY or a stream of this task's own, and when the wait for it is cancelled.
+
+        Args:
+            timeout: seconds; default: the connection's `command_timeout`.
+        Raises:
+            OperationTimeoutError: `timeout` seconds have passed.
+        """
+        connection = self._connection
+        frontend, port = connection._frontend, connection._port
+        port.guard()
+        is_ours = connection._releases == self._releases
+        statement = self._end()
+        if statement is None or not frontend.is_open:
+            await port.checkpoint()
+            return
+        exclusive = frontend.exclusive
+        if not is_ours or (exclusive is not None and exclusive.owner == port.task()):
+            frontend.release(statement)
+            await port.checkpoint()
+            return
+        operation: Operation | None = None
+        try:
+            async with connection._limit(connection._deadline(timeout)):
+                operation = frontend.close_statement(statement.name)
+                await connection._finish(operation)
+        except BaseException:
+            if operation is None or not operation.written:
+                frontend.release(statement)
+            raise
+
+    def _end(self) -> Statement | None:
+        """It is closed here; what is to be closed on the server."""
+        if self._is_closed:
+            return None
+        self._is_closed = True
+        self._releases = -1  # so that the short way sees it, too
+        is_gone, self._is_gone = self._is_gone, True
+        return None if is_gone or not self._statement.name else self._statement
+
+    def _check(self, method: str) -> None:
+        if self._is_closed:
+            raise InterfaceError(f"cannot call {type(self).__name__}.{method}(): the prepared statement is closed")
+        super()._check(method)
 
     # what it is
 
@@ -88,6 +156,22 @@ class PreparedStatement(Resource):
         """Names and types of its columns."""
         self._check("get_attributes")
         return tuple([Attribute(field.name, self._type(field.type_oid)) for field in self._statement.fields])
+
+    def get_columns(self) -> tuple[Column, ...]:
+        """As `get_attributes`, and where each column comes from."""
+        self._check("get_columns")
+        return tuple(
+            [
+                Column(
+                    field.name,
+                    self._type(field.type_oid),
+                    field.type_modifier if field.type_modifier != -1 else None,
+                    field.table_oid or None,
+                    field.column_number or None,
+                )
+                for field in self._statement.fields
+            ]
+        )
 
     def _type(self, oid: int) -> Type:
         return self._types.get(oid) or describe_type(self._statement.registry.catalog, oid)
@@ -158,6 +242,27 @@ class PreparedStatement(Resource):
         self._tag = operation.tag
         rows = operation.rows
         return rows[0][column] if rows else None
+
+    async def query(self, *args: object, timeout: float | None = None) -> Result:
+        """Execute it and return its rows and its command tag. Else as `fetch`."""
+        operation = self._begin("query", args, 0, timeout)
+        if operation is None:
+            operation = await self._converse(args, 0, timeout)
+        else:
+            try:
+                await self._connection._port.wait(operation)
+            except BaseException as error:
+                await self._connection._give_up(operation, error)
+                raise
+            if operation.error is not None:
+                operation = await self._mend(operation, args, 0)
+        self._tag = operation.tag
+        return Result(operation.rows, operation.status or "")
+
+    async def execute(self, *args: object, timeout: float | None = None) -> str:
+        """Execute it and return its command tag, 'INSERT 0 1'. Else as `fetch`."""
+        self._check("execute")
+        return (await self.query(*args, timeout=timeout)).status
 
     async def fetchmany(self, args: Iterable[Sequence[object]], *, timeout: float | None = None) -> list[Any]:
         """Execute it once for each element of `args`, as `Connection.fetchmany`, and return all rows."""

@@ -2,7 +2,7 @@
 
 from pgsansio.types.bit_string import BitString
 from pgsansio.types.cube import Cube
-from pgsansio.types.description import Attribute, Type
+from pgsansio.types.description import Attribute, Column, Type
 from pgsansio.types.geometry import Box, Circle, Line, LineSegment, Path, Point, Polygon
 from pgsansio.types.range import Range
 from pgsansio.types.result import Result, affected_rows
@@ -22,6 +22,7 @@ __all__ = [
     "BitString",
     "Box",
     "Circle",
+    "Column",
     "ConnectionParameters",
     "Cube",
     "Gap",
