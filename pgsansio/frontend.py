@@ -343,6 +343,11 @@ def _argument_count_error(expected: int, given: int, query: str) -> InterfaceErr
     return error
 
 
+def _unnamed(sql: str) -> bytes:
+    """Parse, Bind and Execute of a statement without arguments and rows."""
+    return Parse("", sql).encode() + Bind("", "").encode() + _EXECUTE_ALL
+
+
 def unprepared(query: str) -> Operation:
     """Parse, Bind and Execute of a statement without arguments, for a group (`Frontend.group`); its rows, which are not
     wanted, come as text.
@@ -350,8 +355,7 @@ def unprepared(query: str) -> Operation:
     Raises:
         InterfaceError: the text holds a zero byte.
     """
-    data = Parse("", query).encode() + Bind("", "").encode() + _EXECUTE_ALL
-    return Operation(data, _PARSE_AND_EXECUTE[:-1], DISCARDS_ROWS)
+    return Operation(_unnamed(query), _PARSE_AND_EXECUTE[:-1], DISCARDS_ROWS)
 
 
 def _simple_traits(query: str) -> int:
@@ -785,6 +789,16 @@ class Frontend(Session):
         if discard_rows:
             traits |= DISCARDS_ROWS
         operation = SimpleQuery(data, _SIMPLE, traits, None if discard_rows else self._plan_text_rows)
+        self.submit(operation)
+        return operation
+
+    def begin_with_next(self, sql: str) -> None:
+        """A transaction block from now on: this BEGIN goes out with the next operation (`Session.defer_begin`)."""
+        self.defer_begin(_unnamed(sql))
+
+    def savepoint(self, sql: str) -> Operation:
+        """SAVEPOINT, in the extended protocol, so that it can bring a BEGIN along."""
+        operation = Operation(_unnamed(sql) + _SYNC, _PARSE_AND_EXECUTE, SYNC | DISCARDS_ROWS)
         self.submit(operation)
         return operation
 

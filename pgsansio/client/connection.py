@@ -217,6 +217,7 @@ class Connection(
             # What is still on its way may begin a transaction; without one, ROLLBACK is only worth a warning.
             query = f"ROLLBACK;\n{query}"
         self._levels.reset()
+        session.drop_begin()
         session.shared_transaction = False
         if query:
             async with self._logged(query, (), None):

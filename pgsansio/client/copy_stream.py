@@ -56,6 +56,7 @@ class RunningCopy:
         port = connection._port
         port.guard()
         connection._check_alone()
+        await connection._begin_now()
         operation = connection._frontend.copy(query, owner=port.task())
         connection._queries += 1
         copy = cls(connection, query, operation)

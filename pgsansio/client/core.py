@@ -162,12 +162,25 @@ class ConnectionCore:
         check_query(query)
         self._port.guard()
         self._check_alone()
+        await self._begin_now()
         operation = self._frontend.simple_query(query, internal=internal)
         self._queries += 1
         await self._finish(operation)
         if operation.error is not None:
             raise self._failure(operation, query)
         return operation.status or ""
+
+    async def _begin_now(self) -> None:
+        """Wait for a BEGIN that is due, before something that cannot share its Sync group.
+
+        Raises:
+            InterfaceError, PostgresError: it was refused.
+        """
+        if self._frontend.begin_is_due:
+            operation = self._frontend.begin_now()
+            await self._finish(operation)
+            if operation.error is not None:
+                raise self._failure(operation, "BEGIN")
 
     async def _finish(self, operation: Operation) -> None:
         """Wait until it is settled; if that is cancelled, see to what is owed."""

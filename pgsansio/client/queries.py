@@ -357,6 +357,7 @@ class QueryMethods(TypeMethods, CallbackMethods):
         data, count, exhausted = statement.many(elements, 0, first=True)
         if not count:
             return None, None
+        await self._begin_now()
         plan = None if record_class is None else statement.rows_as(record_class)
         operation = self._frontend.batch(statement, data, count, complete=exhausted, owner=port.task(), row_plan=plan)
         self._queries += 1

@@ -43,6 +43,7 @@ class ScriptMethods(Preparations, CallbackMethods):
         self._checked_record_class(record_class)
         self._port.guard()
         self._check_alone()
+        await self._begin_now()
         operation = self._frontend.script(script, record_class)
         self._queries += 1
         await self._finish(operation)

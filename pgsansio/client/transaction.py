@@ -3,7 +3,8 @@
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from pgsansio.errors import ProtocolError
+from pgsansio.engine.operations import Operation
+from pgsansio.errors import InterfaceError, ProtocolError
 from pgsansio.policy.transactions import Level, TransactionState
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ __all__ = ["Transaction"]
 class Transaction:
     """Made by `Connection.transaction()`.
 
-    As `async with` it commits when the block ends, and rolls back when an exception leaves it (which goes on).
+    As `async with` it commits when the block ends, and rolls back when an exception leaves it (which goes on). BEGIN is
+    sent with the block's first statement, which says so if the server refuses it; a block without any sends nothing.
     """
 
     __slots__ = ("_connection", "_level", "_mark", "_shared")
@@ -34,7 +36,7 @@ class Transaction:
     async def __aenter__(self) -> None:
         self._level.enter()
         try:
-            await self._start()
+            await self._start(at_once=False)
         except BaseException:
             self._level.leave()
             raise
@@ -64,7 +66,7 @@ class Transaction:
                 connection in a transaction.
             PostgresError: the server's word.
         """
-        await self._start()
+        await self._start(at_once=True)
 
     async def commit(self) -> None:
         """End it and keep what was done.
@@ -81,20 +83,33 @@ class Transaction:
         self._level.check_manual("rollback")
         await self._end(commit=False)
 
-    async def _start(self) -> None:
+    async def _start(self, *, at_once: bool) -> None:
+        """Begin it; with `at_once` False, BEGIN may wait for the first statement."""
         connection, level = self._connection, self._level
         connection._check_open()
         connection._check_alone()
         levels, session = connection._levels, connection._frontend
         await self._ask_outer_isolation()
+        # Another task's statement, written behind a BEGIN that then fails, would be outside of the transaction.
+        deferred = not levels.depth and not at_once and not self._shared and session.pipelining
+        if deferred:
+            await connection._port.checkpoint()
         self._mark = connection._subscriptions.mark()
         sql = levels.start(level, session.predicted_status)
         outermost = levels.depth == 1
+        operation: Operation | None = None
         try:
-            operation = connection._frontend.simple_query(sql, begins=outermost)
+            if not outermost:
+                operation = session.savepoint(sql)
+            elif deferred:
+                session.begin_with_next(sql)
+            else:
+                operation = session.simple_query(sql, begins=True)
         except BaseException:
             levels.start_failed(level)
             raise
+        if operation is None:
+            return
         try:
             await connection._port.wait(operation)
         except BaseException as error:
@@ -107,7 +122,6 @@ class Transaction:
         if operation.error is not None:
             levels.start_failed(level)
             raise connection._failure(operation, sql)
-        levels.began(level)
         if self._shared:
             session.shared_transaction = True
 
@@ -126,7 +140,12 @@ class Transaction:
         connection._check_open()
         sql = levels.end(level, commit=commit)
         outermost = levels.depth == 1
-        operation = connection._frontend.simple_query(sql, begins=False)
+        if outermost and (session.begin_is_due or session.begin_error is not None):
+            await self._end_unbegun(commit=commit)
+            return
+        if outermost:
+            session.drop_begin()
+        operation = session.simple_query(sql, begins=False)
         try:
             await connection._port.wait(operation)
         except BaseException as error:
@@ -150,15 +169,31 @@ class Transaction:
         if operation.error is not None:
             raise connection._failure(operation, sql)
 
+    async def _end_unbegun(self, *, commit: bool) -> None:
+        """Nothing was done in the block, or nothing could be, for BEGIN was refused."""
+        connection = self._connection
+        refused = connection._frontend.begin_error
+        connection._frontend.drop_begin()
+        if refused is not None:
+            self._ended(TransactionState.FAILED, outermost=True)
+            if commit:
+                raise InterfaceError("cannot commit; the transaction could not begin") from refused
+        else:
+            self._ended(TransactionState.COMMITTED if commit else TransactionState.ROLLEDBACK, outermost=True)
+        await connection._port.checkpoint()
+
     async def _abandon(self, error: BaseException) -> None:
         """Leave without waiting; the rollback is owed."""
         connection = self._connection
         outermost = connection._levels.depth == 1
         started = self._level.state is TransactionState.STARTED
         self._ended(TransactionState.ROLLEDBACK, outermost)
+        was_sent = not connection._frontend.begin_is_due and connection._frontend.begin_error is None
         if outermost:
-            await connection._owe_rollback(error)
-        elif started:
+            connection._frontend.drop_begin()
+            if was_sent:
+                await connection._owe_rollback(error)
+        elif started and was_sent:
             await self._owe_undoing(error)
 
     async def _owe_undoing(self, error: BaseException) -> None:

@@ -148,6 +148,23 @@ def _outcome(operation: Operation) -> Outcome:
     return Outcome.SKIPPED if operation.step < 0 else Outcome.FAILED
 
 
+class _Beginning:
+    """A BEGIN that goes out with the first statement of its transaction.
+
+    Attributes:
+        data: its messages, without Sync.
+        operation: it, on its way; None while it waits for a statement.
+        error: why the server has refused it.
+    """
+
+    __slots__ = ("data", "error", "operation")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.operation: Operation | None = None
+        self.error: BaseException | None = None
+
+
 class Session:
     """The client's end of one connection after start-up: bytes in, operations settled, bytes out.
 
@@ -189,6 +206,10 @@ class Session:
         self._ends = 0
         #: Why nothing may be written at present: a barrier or an exclusive operation in flight.
         self._barrier: Operation | None = None
+        #: A BEGIN that waits for the first statement of its transaction, or was refused.
+        self._deferred: _Beginning | None = None
+        #: One that is on its way.
+        self._beginning: _Beginning | None = None
         self._abandoned = 0
         self._cancel_under_way = False
         self._row: Row = _IDLE
@@ -257,22 +278,14 @@ class Session:
             InterfaceError: the session is closed; or in a transaction (or without pipelining) another operation is in
                 progress; or a codec that decodes a result tries to use its connection.
         """
-        traits = operation.traits
-        if self.condition is not _OPEN:
-            raise self.closed_error()
-        if self._processing:
-            raise InterfaceError(
-                "cannot perform operation: a type codec may not use the connection that it decodes for"
-            )
+        if self.condition is not _OPEN or self._processing:
+            raise self._unusable()
         active = self._active
-        if active and not traits & (INTERNAL | FOLLOWS) and not self.may_join:
-            raise InterfaceError(
-                "cannot perform operation: another operation is in progress",
-                hint="In a transaction a connection serves one task at a time; use a connection for each task, "
-                "or transaction(shared=True)."
-                if self.pipelining
-                else None,
-            )
+        if self._deferred is not None:
+            self._begin_with(operation)
+        elif active and not operation.traits & (INTERNAL | FOLLOWS) and not self.may_join:
+            raise self._in_progress()
+        traits = operation.traits
         if traits == SYNC:
             self._active = active + 1
         else:
@@ -290,6 +303,105 @@ class Session:
             operation.written = True
             self.outbox += operation.data
             operation.data = b""
+
+    def _unusable(self) -> InterfaceError:
+        if self.condition is not _OPEN:
+            return self.closed_error()
+        return InterfaceError("cannot perform operation: a type codec may not use the connection that it decodes for")
+
+    def _in_progress(self) -> InterfaceError:
+        return InterfaceError(
+            "cannot perform operation: another operation is in progress",
+            hint="In a transaction a connection serves one task at a time; use a connection for each task, "
+            "or transaction(shared=True)."
+            if self.pipelining
+            else None,
+        )
+
+    # a BEGIN that goes with the first statement of its transaction
+
+    def defer_begin(self, data: bytes) -> None:
+        """From now on in a transaction, whose BEGIN is written in front of the next operation, in its Sync group.
+
+        If the server refuses BEGIN, that operation ends with the same error, and no other is taken until `drop_begin`.
+
+        Args:
+            data: BEGIN in the extended protocol, without Sync.
+        Raises:
+            InterfaceError: as `submit`.
+        """
+        if self.condition is not _OPEN or self._processing:
+            raise self._unusable()
+        if self._active and not self.may_join:
+            raise self._in_progress()
+        self._deferred = _Beginning(data)
+        self._begins += 1
+
+    @property
+    def begin_is_due(self) -> bool:
+        """Whether a BEGIN waits for the first operation of its transaction."""
+        return self._deferred is not None and self._deferred.error is None
+
+    @property
+    def begin_error(self) -> BaseException | None:
+        """Why the server has refused a BEGIN that was deferred."""
+        return None if self._deferred is None else self._deferred.error
+
+    def begin_now(self) -> Operation:
+        """Write the BEGIN that is due in a group of its own, for what cannot share one.
+
+        Raises:
+            InterfaceError: the server has refused it; or as `submit`.
+        """
+        beginning = self._deferred
+        assert beginning is not None
+        operation = Operation(beginning.data + _SYNC, _BEGIN_ALONE, SYNC | BARRIER | DISCARDS_ROWS)
+        self.submit(operation)
+        return operation
+
+    def drop_begin(self) -> None:
+        """The transaction has ended, or is about to: nothing waits for its BEGIN, and nobody minds its error."""
+        if self.begin_is_due:
+            self._begins -= 1
+        self._deferred = self._beginning = None
+
+    def _begin_with(self, last: Operation) -> None:
+        """Queue the BEGIN that is due; `last` is about to be, and ends its Sync group.
+
+        Operations that are in progress were there before the transaction, so they are in nobody's way.
+        """
+        beginning = self._deferred
+        assert beginning is not None
+        if beginning.error is not None:
+            error = InterfaceError(
+                "cannot perform operation: the transaction could not begin", hint="Leave the transaction block first."
+            )
+            raise error from beginning.error
+        if self._active and not self.pipelining:
+            raise self._in_progress()
+        if isinstance(last, SimpleQuery | Copy):
+            raise InterfaceError("a BEGIN is due, which cannot share a group with the simple protocol: begin_now()")
+        self._deferred = None
+        self._beginning = beginning
+        self._begins -= 1
+        # What `last` counts, since only the ReadyForQuery behind it tells of the transaction.
+        last.traits |= BEGINS
+        if last.steps is _BEGIN_ALONE:
+            beginning.operation = last
+            return
+        begin = beginning.operation = Operation(beginning.data, _BEGIN, INTERNAL | DISCARDS_ROWS)
+        if self._unsent or not self._may_write(begin):
+            self._unsent.append(begin)
+        else:
+            self._write(begin)
+
+    def _begin_settled(self, beginning: _Beginning) -> None:
+        self._beginning = None
+        assert beginning.operation is not None
+        if beginning.operation.error is not None:
+            # Whatever comes next in the block would be outside of a transaction.
+            beginning.error = beginning.operation.error
+            self._deferred = beginning
 
     @property
     def may_join(self) -> bool:
@@ -314,6 +426,9 @@ class Session:
             InterfaceError: as `submit`, before any of them is queued.
         """
         first, *others = operations
+        if self._deferred is not None and self.condition is _OPEN and not self._processing:
+            self._begin_with(operations[-1])
+            first.traits |= FOLLOWS  # BEGIN was let in, so it is
         self.submit(first)
         for operation in others:
             self._note(operation, operation.traits)
@@ -407,6 +522,11 @@ class Session:
         """Nobody waits for this operation any more; what has to be done about it."""
         if operation.abandoned or operation.outcome is not _PENDING:
             return Owed.NOTHING
+        begin = self._beginning.operation if self._beginning is not None else None
+        if begin is not None and begin.written and operation.traits & BEGINS and operation is not begin:
+            # What it has brought along: the server tells of it together with the rest of its group.
+            begin.abandoned = True
+            self._abandoned += 1
         owed = owed_for(
             settled=False,
             written=operation.written,
@@ -419,10 +539,18 @@ class Session:
         operation.traits |= DISCARDS_ROWS
         if owed is Owed.DROP:
             group = self._group_of(operation)
-            if all(member.abandoned for member in group):
+            if all(member.abandoned or member is begin for member in group):
+                beginning = self._beginning if begin in group else None
+                if beginning is not None:
+                    # The transaction goes on: BEGIN waits for another operation.
+                    self._beginning, beginning.operation = None, None
                 for member in group:
                     self._unsent.remove(member)
-                    self._settle(member, Outcome.CANCELLED)
+                    if member is not begin or member is operation:
+                        self._settle(member, Outcome.CANCELLED)
+                if beginning is not None:
+                    self._deferred = beginning
+                    self._begins += 1
                 self._pump()
             return owed
         self._abandoned += 1
@@ -958,6 +1086,8 @@ class Session:
             self._begins -= 1
         elif operation.traits & ENDS:
             self._ends -= 1
+        if self._beginning is not None and operation is self._beginning.operation:
+            self._begin_settled(self._beginning)
         self.woken.append(operation)
 
     def _wake(self, operation: Operation) -> None:
@@ -977,6 +1107,7 @@ class Session:
         for operation in self._unsent:
             operation.error = _loss(cause, safe_to_retry=True)
             self._settle(operation, Outcome.CANCELLED)
+        self.drop_begin()
         self._in_flight.clear()
         self._unsent.clear()
         self._in_flight_bytes = 0
@@ -1036,3 +1167,7 @@ def _name(tag: int) -> str:
 def STEPS(*states: Awaiting) -> tuple[Row, ...]:
     """A route: the answers that an operation awaits, in order."""
     return tuple(ROWS[state] for state in states)
+
+
+_BEGIN: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.EXECUTION)
+_BEGIN_ALONE: Final = (*_BEGIN, ROWS[Awaiting.READY])

@@ -2,7 +2,7 @@
 
 The outermost level is BEGIN ... COMMIT, deeper ones are savepoints. `Levels` says what to send and keeps the stack; it
 is told what came of it. A level counts as started from the moment its statement was asked for, since BEGIN may share a
-Sync group with the first statement: that is the *predicted* state, and `began` makes it a fact.
+Sync group with the first statement.
 """
 
 from collections.abc import Mapping
@@ -128,13 +128,11 @@ class Level:
 class Levels:
     """The levels that are open on one connection, outermost first."""
 
-    __slots__ = ("_begin_pending", "_outer_isolation", "_savepoints", "_stack")
+    __slots__ = ("_outer_isolation", "_savepoints", "_stack")
 
     def __init__(self) -> None:
         self._stack: list[Level] = []
         self._savepoints = 0
-        #: BEGIN was asked for and is not answered, so ReadyForQuery does not tell of it yet.
-        self._begin_pending = False
         #: Of the outermost level: what it asked for, or what SHOW said.
         self._outer_isolation: str | None = None
 
@@ -152,10 +150,6 @@ class Levels:
         """The outermost level belongs to an `async with` block, which will hear of whatever becomes of it."""
         return bool(self._stack) and self._stack[0].managed
 
-    def in_transaction(self, status: TransactionStatus) -> bool:
-        """The predicted state: by the last ReadyForQuery, and by a BEGIN that is on its way."""
-        return self._begin_pending or status is not TransactionStatus.IDLE
-
     def isolation_unknown(self, level: Level) -> bool:
         """Must `SHOW transaction_isolation;` be asked, and `outer_isolation` told, before `level` may start?"""
         return bool(self._stack) and level.isolation is not None and self._outer_isolation is None
@@ -170,7 +164,7 @@ class Levels:
         Args:
             status: of the last ReadyForQuery.
         Returns:
-            The SQL that is due. It then comes to `began` or `start_failed`.
+            The SQL that is due. If it fails, call `start_failed`.
         Raises:
             InterfaceError: as `starting_sql`. Nothing has changed then.
         """
@@ -180,7 +174,6 @@ class Levels:
             level.savepoint = self._savepoint_name(self._savepoints)
         else:
             self._outer_isolation = level.isolation
-            self._begin_pending = True
         level.state = TransactionState.STARTED
         self._stack.append(level)
         return sql
@@ -209,11 +202,6 @@ class Levels:
     @staticmethod
     def _savepoint_name(number: int) -> str:
         return f"__pgsansio_savepoint_{number:x}__"
-
-    def began(self, level: Level) -> None:
-        """The server has carried out what `start` returned."""
-        if self._stack and self._stack[0] is level:
-            self._begin_pending = False
 
     def start_failed(self, level: Level) -> None:
         """It has not, or nobody knows: the level is over before it began, and those inside it with it."""
@@ -254,8 +242,6 @@ class Levels:
         while level in self._stack:
             inner = self._stack.pop()
             inner.state = state if inner is level else TransactionState.FAILED
-        if not self._stack:
-            self._begin_pending = False
 
     def reset(self) -> int:
         """The connection was reset or is gone: every level was rolled back. Returns how many were open."""

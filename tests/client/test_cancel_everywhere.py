@@ -118,6 +118,18 @@ async def transaction_committed(connection: Connection) -> None:
         await connection.fetch("INSERT $1", 2)
 
 
+async def transaction_begun_by_a_query(connection: Connection) -> None:
+    async with connection.transaction():
+        await connection.fetch("INSERT $1", 1)
+        await connection.execute("INSERT 2")
+
+
+async def transaction_begun_by_a_savepoint(connection: Connection) -> None:
+    async with connection.transaction(), connection.transaction():
+        await connection.fetch("INSERT $1", 1)
+        await connection.executemany("INSERT $1", [(2,)])
+
+
 async def transaction_rolled_back(connection: Connection) -> None:
     with contextlib.suppress(LookupError):
         async with connection.transaction():
@@ -253,6 +265,8 @@ CONVERSATIONS = [
     executemany_lazy,
     executemany_that_fails,
     transaction_committed,
+    transaction_begun_by_a_query,
+    transaction_begun_by_a_savepoint,
     transaction_rolled_back,
     transaction_nested,
     fetchmany_lazy,
@@ -288,6 +302,8 @@ ROWS = {
     executemany_lazy: list(range(30)),
     executemany_that_fails: [],
     transaction_committed: [1, 2],
+    transaction_begun_by_a_query: [1, 2],
+    transaction_begun_by_a_savepoint: [1, 2],
     transaction_rolled_back: [],
     transaction_nested: [1, 3],
 }

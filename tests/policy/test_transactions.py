@@ -16,7 +16,6 @@ COMMITTED, ROLLEDBACK, FAILED = TransactionState.COMMITTED, TransactionState.ROL
 def opened(levels: Levels, **options: object) -> Level:
     level = Level(**options)  # type: ignore[arg-type]
     levels.start(level, OPEN if levels.depth else IDLE)
-    levels.began(level)
     return level
 
 
@@ -174,29 +173,6 @@ def test_only_the_innermost_level_can_be_left() -> None:
     assert outer.state is inner.state is TransactionState.STARTED
 
 
-def test_the_predicted_state_is_in_transaction_before_begin_is_answered() -> None:
-    levels = Levels()
-    level = Level()
-    assert not levels.in_transaction(IDLE)
-    assert levels.in_transaction(TransactionStatus.FAILED)
-    levels.start(level, IDLE)
-    assert levels.in_transaction(IDLE)
-    levels.began(level)
-    assert levels.in_transaction(OPEN)
-    assert not levels.in_transaction(IDLE)  # the user's own SQL has ended it
-    levels.ended(level, COMMITTED)
-    assert not levels.in_transaction(IDLE)
-
-
-def test_a_savepoint_that_begins_says_nothing_of_begin() -> None:
-    levels = Levels()
-    levels.start(Level(), IDLE)
-    inner = Level()
-    levels.start(inner, IDLE)
-    levels.began(inner)
-    assert levels.in_transaction(IDLE)
-
-
 def test_a_failed_begin_takes_the_levels_inside_with_it() -> None:
     levels = Levels()
     outer, inner = Level(), Level()
@@ -204,7 +180,6 @@ def test_a_failed_begin_takes_the_levels_inside_with_it() -> None:
     levels.start(inner, IDLE)
     levels.start_failed(outer)
     assert outer.state is inner.state is FAILED
-    assert not levels.in_transaction(IDLE)
     levels.start_failed(outer)  # told twice
     assert outer.state is FAILED
 
@@ -265,7 +240,6 @@ class LevelsBesideAServer(RuleBasedStateMachine):
     def start(self) -> None:
         level = Level()
         self.send(self.levels.start(level, IDLE if self.server is None else OPEN))
-        self.levels.began(level)
         self.open.append(level)
 
     @precondition(lambda self: self.open)
@@ -301,10 +275,8 @@ def test_what_starting_would_send_changes_nothing() -> None:
     levels, outer, inner = Levels(), Level(isolation="serializable"), Level()
     assert levels.starting_sql(outer, IDLE) == "BEGIN ISOLATION LEVEL SERIALIZABLE;"
     assert (levels.depth, outer.state) == (0, TransactionState.NEW)
-    assert not levels.in_transaction(IDLE)
     sql = levels.start(outer, IDLE)
     assert sql == "BEGIN ISOLATION LEVEL SERIALIZABLE;"
-    levels.began(outer)
     asked = levels.starting_sql(inner, OPEN)
     assert inner.savepoint is None
     assert asked == levels.start(inner, OPEN)

@@ -157,6 +157,8 @@ class ToyServer:
         self._savepoints: list[tuple[str, State]] = []
         self._statements: dict[str, str] = {}
         self._portals: dict[str, Portal] = {}
+        #: After an error in the extended protocol, until Sync.
+        self._skipping = False
         #: What is left of a script that sleeps.
         self._script: list[str] | None = None
         self._notifications: list[str] = []
@@ -196,6 +198,8 @@ class ToyServer:
 
     def _answer(self, message: Any) -> None:
         backend = self.backend
+        if self._skipping and not isinstance(message, Sync | Terminate):
+            return
         match message:
             case StartupMessage():
                 backend.authenticate(Trust())
@@ -211,7 +215,7 @@ class ToyServer:
                     backend.send(EmptyQueryResponse())
                 self._go_on()
             case Parse():
-                self._statements[message.statement] = message.query
+                self._statements[message.statement] = message.query.removesuffix(";")
                 backend.send(ParseComplete())
             case Describe():
                 assert message.target is Target.STATEMENT
@@ -253,7 +257,7 @@ class ToyServer:
         self._ready()
 
     def _ready(self) -> None:
-        self.interrupted = False
+        self.interrupted = self._skipping = False
         if self.status is TransactionStatus.IDLE:
             self._before = None
             self._savepoints.clear()
@@ -327,6 +331,7 @@ class ToyServer:
             self._undo()
         else:
             self.status = TransactionStatus.FAILED
+        self._skipping = self._script is None
         fields = {"S": "ERROR", "V": "ERROR", "C": error.sqlstate, "M": str(error)}
         self.backend.send(ErrorResponse(fields))
 
