@@ -61,7 +61,7 @@ HOMES = (
 
 TYPE_VARIABLES = ("T", "ConnectionT", "ErrorT")
 #: Beside those of pgsansio.client.
-MADE_BY_FUNCTIONS = ("Connection", "ConnectRequest", "Record")
+MADE_BY_FUNCTIONS = ("Connection", "ConnectRequest", "Listener", "Record")
 
 #: Of a section in a docstring: "IndexError, KeyError: ...".
 ENTRY = r"\w[\w.]*(, \w[\w.]*)*: "
@@ -117,8 +117,12 @@ def before_napoleon(app: Sphinx, what: str, name: str, obj: object, options: obj
 def signature(
     app: Sphinx, what: str, name: str, obj: object, options: object, arguments: str | None, result: str | None
 ) -> tuple[str | None, str | None] | None:
-    """Without arguments for the classes that only the library itself makes instances of."""
-    if inspect.isclass(obj) and (obj.__module__.startswith("pgsansio.client.") or obj.__name__ in MADE_BY_FUNCTIONS):
+    """Without arguments for protocols, and for classes that only the library itself makes instances of."""
+    if inspect.isclass(obj) and (
+        getattr(obj, "_is_protocol", False)
+        or obj.__module__.startswith("pgsansio.client.")
+        or obj.__name__ in MADE_BY_FUNCTIONS
+    ):
         return "", None
     return None
 

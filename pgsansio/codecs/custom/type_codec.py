@@ -46,7 +46,7 @@ class TypeCodec:
     decoder: Decoder | None = field(kw_only=True)
     #: 'text': str, as the server prints and reads it. 'binary': bytes, as on the wire (for jsonb with the version byte
     #: in front); the encoder may return any buffer. 'tuple': of a composite type its attributes (a `Record` for the
-    #: decoder), of date and time types integers:
+    #: decoder), of date and time types integers::
     #:
     #:     interval                 (months, days, microseconds)
     #:     date                     (days since 2000-01-01,)
