@@ -122,12 +122,12 @@ class Transaction(client.Transaction):
     def __repr__(self) -> str:
         return super().__repr__().replace("<asyncpg.transaction.", "<asyncpg.", 1)
 
-    async def _start(self) -> None:
+    async def _start(self, *, at_once: bool) -> None:
         connection = self._connection
         connection._check_open()
         await self._ask_outer_isolation()
         sql = connection._levels.starting_sql(self._level, connection._frontend.predicted_status)
-        await _carry_out(connection, sql, super()._start)
+        await _carry_out(connection, sql, functools.partial(super()._start, at_once=at_once))
 
     async def _end(self, *, commit: bool) -> None:
         connection = self._connection
