@@ -20,7 +20,13 @@ try:
 except ImportError:  # SQLAlchemy 2.0
     from sqlalchemy.util.concurrency import await_only as await_
 
-__all__ = ["AsyncAdapt_pgsansio_connection", "AsyncAdapt_pgsansio_dbapi", "PGDialect_pgsansio", "dialect"]
+__all__ = [
+    "AsyncAdapt_pgsansio_connection",
+    "AsyncAdapt_pgsansio_dbapi",
+    "AsyncAdapt_pgsansio_ss_cursor",
+    "PGDialect_pgsansio",
+    "dialect",
+]
 
 #: The driver's exceptions that have one of their own in SQLAlchemy's DBAPI for asyncpg, and that one's name.
 _TRANSLATED: Final = {
@@ -55,10 +61,34 @@ _OWN_OPTIONS: Final = ("prepared_statement_cache_size", "prepared_statement_name
 _PARAMETERS: Final = {*inspect.signature(pgsansio_asyncio.connect).parameters, *_OWN_OPTIONS, "async_creator_fn"}
 
 
+class AsyncAdapt_pgsansio_ss_cursor(base.AsyncAdapt_asyncpg_ss_cursor):
+    """A cursor on the server. What goes wrong while it fetches is SQLAlchemy's error, as everywhere else."""
+
+    __slots__ = ()
+
+    def _fetch(self, how: str, *args: Any) -> Any:
+        try:
+            return getattr(super(), how)(*args)
+        except Exception as error:
+            handler: Any = self
+            return handler._handle_exception(error)
+
+    def fetchone(self) -> Any:
+        return self._fetch("fetchone")
+
+    def fetchmany(self, size: int | None = None) -> Any:
+        return self._fetch("fetchmany", size)
+
+    def fetchall(self) -> Any:
+        return self._fetch("fetchall")
+
+
 class AsyncAdapt_pgsansio_connection(base.AsyncAdapt_asyncpg_connection):
     """A connection of this library with the face of a DBAPI connection."""
 
     __slots__ = ()
+
+    _ss_cursor_cls = AsyncAdapt_pgsansio_ss_cursor
 
     async def _async_ping(self) -> None:
         # An empty text by the simple protocol leaves no prepared statement behind, so it needs no transaction around it

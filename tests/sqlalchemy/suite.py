@@ -98,27 +98,17 @@ def run(source: Path, url: str, arguments: Sequence[str], *, explain: bool = Fal
     Args:
         explain: print the failures.
     """
+    command = [sys.executable, "-m", "pytest", "-p", "tests.sqlalchemy.suite_plugin", "-p", "no:cacheprovider", "-n2"]
+    command += ["--quiet", "--quiet", "--maxfail=1000000"]
+    command += ["--tb=short", "-rfE"] if explain else ["--tb=no", "-rN"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "PYTEST_"))}
     with tempfile.NamedTemporaryFile(suffix=".json") as outcomes:
-        subprocess.run(
-            [
-                *(
-                    sys.executable,
-                    "-s",
-                    "-m",
-                    "pytest",
-                ),  # -s: with the SQLAlchemy that is installed, not with its source
-                *("-p", "tests.sqlalchemy.suite_plugin", "-p", "no:cacheprovider", "-n", "2"),
-                *("--quiet", "--quiet", "--maxfail=1000000", "--dburi", url, *arguments),
-                *(("--tb=short", "-rfE") if explain else ("--tb=no", "-rN")),
-            ],
-            cwd=source,
-            env={
-                **{name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
-                "PYTHONPATH": str(ROOT),
-                "PGSANSIO_OUTCOMES": outcomes.name,
-            },
-            check=False,
-        )
+        environment |= {
+            "PGSANSIO_OUTCOMES": outcomes.name,
+            "PYTHONNOUSERSITE": "1",  # with the SQLAlchemy that is installed, not with the one beside the tests
+            "PYTHONPATH": str(ROOT),
+        }
+        subprocess.run([*command, "--dburi", url, *arguments], cwd=source, env=environment, check=False)
         return read_outcomes(Path(outcomes.name).read_text(encoding="utf-8").splitlines())
 
 
