@@ -51,7 +51,15 @@ def create_pool(
     max_size: int = 10,
     max_queries: int = 50000,
     max_inactive_connection_lifetime: float = 300.0,
+    max_lifetime: float | None = None,
+    max_lifetime_jitter: float | None = None,
+    max_waiting: int | None = None,
+    acquire_timeout: float | None = None,
+    check: float | Callable[[Any], Any] | None = None,
+    multiplex: int = 0,
+    lazy: bool = False,
     connect: Callable[..., Any] | None = None,
+    connect_parameters: Callable[[], Any] | None = None,
     setup: Callable[[Any], Any] | None = None,
     init: Callable[[Any], Any] | None = None,
     reset: Callable[[Any], Any] | None = None,
@@ -71,7 +79,17 @@ def create_pool(
         max_size: never more than these.
         max_queries: a connection that ran so many is replaced at its release.
         max_inactive_connection_lifetime: seconds after which an idle connection above `min_size` is closed; 0: never.
+        max_lifetime: seconds after which a connection is replaced, when nobody uses it; None: never.
+        max_lifetime_jitter: each connection's own limit is up to so many seconds lower; default: a tenth.
+        max_waiting: tasks that may wait until others release their connections; more are refused; None: any number.
+        acquire_timeout: seconds, the default of acquire's `timeout`; None: no limit.
+        check: seconds, one that was idle for longer is asked whether it is alive before somebody gets it; or a
+            function that is called each time with one that was idle, and rejects it by an error or False.
+        multiplex: so many of `max_size` are kept for the pool's own fetch(), fetchrow(), fetchval() and execute() with
+            arguments: queries of one statement each, which share them; 0: none. Not with `setup` or `reset`.
+        lazy: start with the first use, and again with the next one if that fails.
         connect: called in place of `connect()`, with its arguments.
+        connect_parameters: called for each new connection; returns a dict of arguments of `connect()`, over those here.
         setup: called with the connection at each acquire.
         init: called with each new connection.
         reset: called with the connection at each release, in place of the query that resets its session.
@@ -79,7 +97,8 @@ def create_pool(
         codecs, json: as for `connect()`; what is learned of types is shared by the pool's connections.
     Raises:
         ValueError: the numbers contradict each other.
-        TypeError: a class is not one that is expected.
+        TypeError: a class is not one that is expected, or a value is none of its parameter's.
+        ClientConfigurationError: `multiplex` with what it cannot be combined with.
     """
     return Pool(
         dsn,
@@ -88,7 +107,15 @@ def create_pool(
         max_size=max_size,
         max_queries=max_queries,
         max_inactive_connection_lifetime=max_inactive_connection_lifetime,
+        max_lifetime=max_lifetime,
+        max_lifetime_jitter=max_lifetime_jitter,
+        max_waiting=max_waiting,
+        acquire_timeout=acquire_timeout,
+        check=check,
+        multiplex=multiplex,
+        lazy=lazy,
         connect=connect,
+        connect_parameters=connect_parameters,
         setup=setup,
         init=init,
         reset=reset,

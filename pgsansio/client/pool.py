@@ -1,51 +1,25 @@
-"""Pool: connections that tasks take, use and give back.
+"""Pool: connections that tasks take, use and give back. What it does behind the scenes is in `client.pool_work`."""
 
-How this works. `policy.pool.PoolPolicy` decides; it is told what happened and answers with actions, which `_carry_out`
-does at once: a waiter is woken, a connection given up, or a task begun that opens, resets or closes one and tells the
-policy what came of it. So every change of state is synchronous, and a cancellation at any await finds the pool whole:
-whoever stops waiting tells the policy, which gives what he was granted to the next.
-
-The tasks belong to the pool's *home*, a port that is never opened. They handle their own failures, and none is left
-when `close()` returns.
-"""
-
-import functools
-import inspect
 import logging
-import sys
+import math
 import warnings
-from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, Self, cast
+from typing import Any, Final, Self, cast
 
 from pgsansio.client.connection import Connection
-from pgsansio.client.copy import CopyMethods
-from pgsansio.client.port import ConcurrentPort, PortEvent, TaskHandle
-from pgsansio.client.type_methods import Codecs
+from pgsansio.client.pool_proxy import PoolAcquireContext, PoolConnectionProxy
+from pgsansio.client.pool_queries import PoolQueries
+from pgsansio.client.pool_work import NOT_READY, ResetRequest, Start, Waiter, as_ours
+from pgsansio.client.port import ConcurrentPort, PortEvent
 from pgsansio.codecs.codec_set import CodecSet, codec_set
 from pgsansio.codecs.declaration import CodecDeclaration
-from pgsansio.enums import CANCEL_GRACE, Outcome, TransactionStatus
-from pgsansio.errors import InterfaceError, InterfaceWarning, OperationTimeoutError
+from pgsansio.enums import CANCEL_GRACE
+from pgsansio.errors import ClientConfigurationError, InterfaceError, InterfaceWarning, OperationTimeoutError
 from pgsansio.kernel import Record
-from pgsansio.policy.pool import PoolPolicy
-from pgsansio.policy.pool_actions import (
-    Action,
-    Check,
-    Close,
-    Drained,
-    Fail,
-    Finished,
-    FloorFailed,
-    Grant,
-    Open,
-    PoolState,
-    Ready,
-    Reset,
-    StartFailed,
-    Terminate,
-)
+from pgsansio.policy.pool_actions import PoolState, Reset
 from pgsansio.policy.pool_limits import PoolLimits
+from pgsansio.types.pool import PoolStatistics
 
 __all__ = ["Pool", "PoolAcquireContext", "PoolConnectionProxy"]
 
@@ -54,150 +28,14 @@ RESET_SECONDS: Final = 30.0
 #: After so long `close()` says in the log that it still waits for somebody.
 CLOSE_WARNING_SECONDS: Final = 60.0
 
-_NOT_READY: Final = "the time limit has passed before the pool had a connection ready"
-
 _logger: Final = logging.getLogger(__name__)
 
 
-if TYPE_CHECKING:
-    _ConnectionFace = Connection
-    _CopyFace = CopyMethods
-else:
-    _ConnectionFace = _CopyFace = object
-
-
-class PoolConnectionProxy(_ConnectionFace):
-    """A pooled connection while one task has it: every public method of Connection, until it is released.
-
-    `isinstance` takes it for an instance of the connection's class. After the release its methods raise InterfaceError.
-    """
-
-    __slots__ = ("_con", "_con_class", "_pool", "_timeout")
-
-    def __init__(self, pool: "Pool", connection: Connection, timeout: float | None) -> None:
-        self._con: Connection | None = connection
-        self._con_class = type(connection)
-        self._pool = pool
-        self._timeout = timeout
-
-    @property
-    def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return self._con_class
-
-    @__class__.setter
-    def __class__(self, value: type[Any]) -> NoReturn:
-        raise TypeError("the class of a PoolConnectionProxy cannot be changed")
-
-    def __getattr__(self, name: str) -> Any:
-        if self._con is None and not name.startswith("_"):
-            raise _released(name)
-        return getattr(self._con, name)
-
-    def __repr__(self) -> str:
-        return f"<PoolConnectionProxy {'[released]' if self._con is None else repr(self._con)} {id(self):#x}>"
-
-
-def _released(name: str) -> InterfaceError:
-    return InterfaceError(f"cannot call Connection.{name}(): connection has been released back to the pool")
-
-
-def _forwarding(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def call(self: PoolConnectionProxy, *args: Any, **kwargs: Any) -> Any:
-        connection = self._con
-        if connection is None:
-            raise _released(name)
-        return getattr(connection, name)(*args, **kwargs)
-
-    if sys.version_info >= (3, 12) and inspect.iscoroutinefunction(method):
-        return inspect.markcoroutinefunction(call)
-    return call
-
-
-for _name in dir(Connection):
-    if not _name.startswith("_") and inspect.isfunction(_method := getattr(Connection, _name)):
-        setattr(PoolConnectionProxy, _name, _forwarding(_name, _method))
-
-
-def _on_a_connection(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    async def call(self: "Pool", *args: Any, **kwargs: Any) -> Any:
-        async with self.acquire() as connection:
-            return await getattr(connection, name)(*args, **kwargs)
-
-    return call
-
-
-def _if_any(codecs: Codecs) -> dict[str, Any]:
-    """An argument of which a user's class of connections, written for asyncpg, may know nothing."""
-    return {"codecs": codecs} if codecs else {}
-
-
-class _Waiter:
-    """A task that wants a connection: gets one, or an error. `event` is there if it has to wait."""
-
-    __slots__ = ("connection", "error", "event")
-
-    def __init__(self) -> None:
-        self.connection: Connection | None = None
-        self.error: BaseException | None = None
-        self.event: PortEvent | None = None
-
-    def settled(self) -> None:
-        if self.event is not None:
-            self.event.set()
-
-
-class _ResetRequest:
-    """How long a reset may take, and who is told its end."""
-
-    __slots__ = ("done", "error", "seconds")
-
-    def __init__(self, seconds: float, done: PortEvent | None) -> None:
-        self.seconds = seconds
-        self.done = done
-        self.error: BaseException | None = None
-
-
-class PoolAcquireContext:
-    """What `acquire()` returns: to be awaited, or an `async with` block that releases the connection again."""
-
-    __slots__ = ("_done", "_pool", "_proxy", "_timeout")
-
-    def __init__(self, pool: "Pool", timeout: float | None) -> None:
-        self._pool = pool
-        self._timeout = timeout
-        self._proxy: PoolConnectionProxy | None = None
-        self._done = False
-
-    def __await__(self) -> Generator[Any, Any, PoolConnectionProxy]:
-        self._done = True
-        return self._pool._acquire(self._timeout).__await__()
-
-    async def __aenter__(self) -> PoolConnectionProxy:
-        if self._proxy is not None or self._done:
-            raise InterfaceError("a connection is already acquired")
-        self._proxy = await self._pool._acquire(self._timeout)
-        return self._proxy
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._done = True
-        proxy, self._proxy = self._proxy, None
-        if proxy is not None:
-            await self._pool.release(proxy)
-
-
-class Pool(_CopyFace):
+class Pool(PoolQueries):
     """A pool of connections. Use `create_pool()` to make one; `async with`, or `await` on a loop with tasks of its own.
 
     Waiters are served first come first served, and get the connection that was used last.
     """
-
-    #: This loop's `connect` and `Connection`.
-    _connect_here: ClassVar[Callable[..., Awaitable[Any]]]
-    _connection_class_here: ClassVar[type[Connection]]
 
     def __init__(
         self,
@@ -208,7 +46,15 @@ class Pool(_CopyFace):
         max_size: int = 10,
         max_queries: int = 50000,
         max_inactive_connection_lifetime: float = 300.0,
+        max_lifetime: float | None = None,
+        max_lifetime_jitter: float | None = None,
+        max_waiting: int | None = None,
+        acquire_timeout: float | None = None,
+        check: float | Callable[[Any], Any] | None = None,
+        multiplex: int = 0,
+        lazy: bool = False,
         connect: Callable[..., Any] | None = None,
+        connect_parameters: Callable[[], Any] | None = None,
         setup: Callable[[Any], Any] | None = None,
         init: Callable[[Any], Any] | None = None,
         reset: Callable[[Any], Any] | None = None,
@@ -218,55 +64,58 @@ class Pool(_CopyFace):
         json: object = None,
         **connect_kwargs: Any,
     ) -> None:
+        if not (check is None or callable(check) or type(check) in (int, float)):
+            raise TypeError(f"check is expected to be a number of seconds, a function or None, got {check!r}")
+        if not isinstance(lazy, bool):
+            raise TypeError(f"lazy is expected to be a bool, got {lazy!r}")
+        if connect_parameters is not None and not callable(connect_parameters):
+            raise TypeError(f"connect_parameters is expected to be a function or None, got {connect_parameters!r}")
+        limits = PoolLimits(
+            min_size=min_size,
+            max_size=max_size,
+            init_size=init_size,
+            max_queries=max_queries,
+            max_inactive_connection_lifetime=max_inactive_connection_lifetime,
+            max_lifetime=max_lifetime,
+            max_lifetime_jitter=max_lifetime_jitter,
+            max_waiting=max_waiting,
+            acquire_timeout=acquire_timeout,
+            check_after=0.0 if callable(check) else check,
+            multiplex=multiplex,
+        )
+        for name, hook in (("setup", setup), ("reset", reset)):
+            if multiplex and hook is not None:
+                raise ClientConfigurationError(
+                    f"multiplex cannot be combined with {name}: nobody acquires and releases the connections that "
+                    "queries share",
+                    hint="Use init, which is called once for each new connection.",
+                )
+        if multiplex and not connect_kwargs.get("pipelining", True):
+            raise ClientConfigurationError("multiplex cannot be combined with pipelining=False")
         if connection_class is None:
             connection_class = self._connection_class_here
-        self._policy: PoolPolicy[_Waiter, Connection] = PoolPolicy(
-            PoolLimits(
-                min_size=min_size,
-                max_size=max_size,
-                init_size=init_size,
-                max_queries=max_queries,
-                max_inactive_connection_lifetime=max_inactive_connection_lifetime,
-            )
-        )
         if not _is_subclass(connection_class, Connection):
             raise TypeError(
                 f"connection_class is expected to be a subclass of asyncpg.Connection, got {connection_class!r}"
             )
         if not _is_subclass(record_class, Record):
             raise TypeError(f"record_class is expected to be a subclass of asyncpg.Record, got {record_class!r}")
+        super().__init__(limits, is_lazy=lazy)
         self._dsn = dsn
-        self._connect_kwargs: dict[str, Any] = connect_kwargs
+        self._connect_kwargs = connect_kwargs
+        self._connect_parameters = connect_parameters
         self._connect = connect
         self._setup = setup
         self._init = init
         self._reset = reset
-        self._connection_class: type[Connection] = connection_class
+        self._check = check if callable(check) else None
+        self._connection_class = connection_class
         self._record_class = record_class
         #: Codecs by name, and what the connections have learned of types; what is declared here is at once in force on
         #: all of them.
         self.codecs = codec_set(codecs, json)
-        self._home: ConcurrentPort | None = None
-        self._due: deque[Action[_Waiter, Connection]] = deque()
-        self._carrying_out = False
-        self._started: PortEvent | None = None
-        self._start_error: BaseException | None = None
-        self._finished: PortEvent | None = None
-        self._tasks: dict[object, TaskHandle] = {}
-        #: Set when the last task has ended, if somebody waits for that.
-        self._alone: PortEvent | None = None
-        #: When the task that keeps the time looks next, and what makes it look at once. None: there is no such task.
-        self._wake_at: float | None = None
-        self._wake: PortEvent | None = None
-        #: Resets under way.
-        self._resets: dict[Connection, _ResetRequest] = {}
-
-    def _make_home(self) -> ConcurrentPort:
-        """A port of the running loop, never to be opened."""
-        raise NotImplementedError
 
     def _connect_arguments(self) -> dict[str, Any]:
-        """Keyword arguments for connect()."""
         return {
             "connection_class": self._connection_class,
             "record_class": self._record_class,
@@ -283,7 +132,7 @@ class Pool(_CopyFace):
         return self._start().__await__()
 
     async def __aenter__(self) -> Self:
-        return await self._start()
+        return self if self._is_lazy else await self._start()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -292,7 +141,7 @@ class Pool(_CopyFace):
             return None
         if exc is None or isinstance(exc, Exception):
             await self.close()
-        elif isinstance(exc, GeneratorExit):
+        elif isinstance(exc, GeneratorExit) or self._policy.state in (PoolState.NEW, PoolState.STARTING):
             self.terminate()
         else:
             # A cancellation; whatever is awaited here may be cancelled again. What it has stopped is still to be
@@ -303,23 +152,38 @@ class Pool(_CopyFace):
         return None
 
     async def _start(self) -> Self:
-        policy = self._policy
-        if policy.state is PoolState.RUNNING:
-            return self
-        home = self._home
-        if home is None:
-            home = self._make_home()
-            self._started, self._finished = home.event(), home.event()
-            self._home = home
-        self._carry_out(policy.start(home.clock()))
-        try:
-            await cast(PortEvent, self._started).wait()
-        except BaseException:
-            self.terminate()
-            raise
-        if self._start_error is not None:
-            raise self._start_error
+        if self._is_lazy:
+            await self._ready(math.inf)
+        elif self._policy.state is not PoolState.RUNNING:
+            start = self._begin_start()
+            try:
+                await start.done.wait()
+            except BaseException:
+                self.terminate()
+                raise
+            if start.error is not None:
+                raise start.error
         return self
+
+    async def _ready(self, timeout: float | None) -> tuple[ConcurrentPort, float | None]:
+        starting = self._is_lazy and self._policy.state in (PoolState.NEW, PoolState.STARTING)
+        if starting and self._policy.state is PoolState.NEW:
+            self._begin_start()
+        home = self._running_home()
+        home.guard()
+        seconds = self._limits.acquire_timeout if timeout is None else timeout
+        deadline = None if seconds is None or seconds == math.inf else home.clock() + seconds
+        if starting:
+            # Whoever comes first begins it; all of them wait for it, and a cancellation stops but the waiting.
+            start = cast(Start, self._start_under_way)
+            try:
+                async with home.deadline(deadline):
+                    await start.done.wait()
+            except TimeoutError as error:
+                raise as_ours(error, NOT_READY) from None
+            if start.error is not None:
+                raise start.error
+        return home, deadline
 
     async def close(self) -> None:
         """Close the pool: no new acquires; wait until every connection was released, and close it.
@@ -327,8 +191,12 @@ class Pool(_CopyFace):
         A cancellation, or an error, terminates the pool. Idempotent.
 
         Raises:
-            InterfaceError: the pool has not started.
+            InterfaceError: the pool has not started, and is not a lazy one.
         """
+        if self._is_lazy and (self._home is None or self._policy.state is PoolState.STARTING):
+            self.terminate()
+            if self._home is None:
+                return
         home = self._running_home()
         home.guard()
         self._carry_out(self._policy.close(home.clock()))
@@ -355,16 +223,6 @@ class Pool(_CopyFace):
             self.terminate()
             raise
 
-    def terminate(self) -> None:
-        """Close the pool and all of its connections now, without waiting.
-
-        Raises:
-            InterfaceError: the pool has not started.
-        """
-        home = self._running_home()
-        self._carry_out(self._policy.terminate(home.clock()))
-        self._cancel_tasks()
-
     async def expire_connections(self) -> None:
         """Replace every connection that is open now: idle ones at once, others when they are released.
 
@@ -376,15 +234,47 @@ class Pool(_CopyFace):
         self._carry_out(self._policy.expire(home.clock()))
         await home.checkpoint()
 
+    async def drain(self, *, timeout: float | None = None) -> None:
+        """As `expire_connections`, and wait until those that were open are closed: with `set_connect_args()` before
+        it, nothing uses the former arguments when this returns.
+
+        The pool goes on, unlike with `close()`: who acquires gets a new connection.
+
+        Args:
+            timeout: seconds for the waiting.
+        Raises:
+            InterfaceError: the pool has not started, or is closed.
+            OperationTimeoutError: somebody has not released a connection in time. It is closed when he does.
+        """
+        home = self._running_home()
+        home.guard()
+        deadline = None if timeout is None else home.clock() + timeout
+        waiter = Waiter()
+        waiter.event = home.event()
+        self._carry_out(self._policy.drain(waiter, home.clock()))
+        try:
+            async with home.deadline(deadline):
+                await waiter.event.wait()
+        except TimeoutError:
+            raise OperationTimeoutError(
+                "the time limit has passed before all connections were released", safe_to_retry=True
+            ) from None
+        finally:
+            self._policy.cancel_drain(waiter)
+
     def set_connect_args(self, dsn: str | None = None, **connect_kwargs: Any) -> None:
         """What connections opened from now on are connected with, in place of the arguments of `create_pool()`.
 
-        `expire_connections()` replaces those that are open.
+        `expire_connections()` and `drain()` replace those that are open.
         """
         self._dsn = dsn
         self._connect_kwargs = connect_kwargs
 
     # what is
+
+    def stats(self) -> PoolStatistics:
+        """The pool at this moment, and what it has done so far."""
+        return self._policy.statistics()
 
     def get_size(self) -> int:
         """How many connections are open."""
@@ -392,15 +282,15 @@ class Pool(_CopyFace):
 
     def get_init_size(self) -> int:
         """How many are opened at the start."""
-        return self._policy.limits.initial
+        return self._limits.initial
 
     def get_min_size(self) -> int:
         """How many are kept when they are idle."""
-        return self._policy.limits.min_size
+        return self._limits.min_size
 
     def get_max_size(self) -> int:
         """How many may be open at once."""
-        return self._policy.limits.max_size
+        return self._limits.max_size
 
     def get_idle_size(self) -> int:
         """How many of the open ones nobody has."""
@@ -417,8 +307,10 @@ class Pool(_CopyFace):
 
         Args:
             timeout: seconds for waiting, connecting and `setup` together; also the limit of the reset at its release.
+                Default: the pool's `acquire_timeout`, which limits no resets; math.inf: no limit.
         Raises:
             InterfaceError: the pool is not started, closing or closed.
+            PoolExhaustedError: `max_waiting` tasks wait already.
             OperationTimeoutError: none became free in time.
             Whatever connecting, `init` or `setup` raises.
         """
@@ -449,19 +341,19 @@ class Pool(_CopyFace):
         raw._proxy = None
         raw._releases += 1
         raw._forget_stream()
-        listeners = raw._end_subscriptions()
+        left_behind = raw._end_listening()
         actions = self._policy.released(raw, home.clock(), not raw.is_closed(), raw._queries)
         request = None
         if Reset(raw) in actions:
-            request = self._resets[raw] = _ResetRequest(
+            request = self._resets[raw] = ResetRequest(
                 RESET_SECONDS if seconds is None else seconds, None if self._reset is None else home.event()
             )
         self._carry_out(actions)
-        if listeners:
+        for kind, count in left_behind:
             warnings.warn(
                 InterfaceWarning(
-                    f"{raw!r} is being released to the pool but has {listeners} "
-                    f"active notification listener{'' if listeners == 1 else 's'}"
+                    f"{raw!r} is being released to the pool but has {count} "
+                    f"active {kind} listener{'' if count == 1 else 's'}"
                 ),
                 stacklevel=2,
             )
@@ -472,13 +364,18 @@ class Pool(_CopyFace):
         if request.error is not None:
             raise request.error
 
+    def _acquired(self) -> PoolAcquireContext:
+        return self.acquire()
+
     async def _acquire(self, timeout: float | None) -> PoolConnectionProxy:
-        home = self._running_home()
-        home.guard()
+        if timeout is None and self._limits.acquire_timeout is None and self._policy.state is PoolState.RUNNING:
+            home, deadline = cast(ConcurrentPort, self._home), None
+            home.guard()
+        else:
+            home, deadline = await self._ready(timeout)
         policy = self._policy
-        deadline = None if timeout is None else home.clock() + timeout
         while True:
-            waiter = _Waiter()
+            waiter = Waiter()
             self._carry_out(policy.acquire(waiter, home.clock(), deadline))
             try:
                 if waiter.connection is None and waiter.error is None:
@@ -491,7 +388,7 @@ class Pool(_CopyFace):
                 raise
             connection = waiter.connection
             if connection is None:
-                raise _as_ours(cast(BaseException, waiter.error), _NOT_READY)
+                raise as_ours(cast(BaseException, waiter.error), NOT_READY)
             if not connection.is_closed():
                 break
             # It was lost before this task could run: that is nobody's error yet.
@@ -507,273 +404,12 @@ class Pool(_CopyFace):
                 proxy._con = None
                 connection._proxy = None
                 self._carry_out(policy.released(connection, home.clock(), False, 0))
-                ours = _as_ours(error, _NOT_READY)
+                ours = as_ours(error, NOT_READY)
                 if ours is error:
                     raise
                 raise ours from error
         return proxy
 
-    # queries, each on a connection of its own
-
-    async def execute(self, query: str, *args: object, timeout: float | None = None, codecs: Codecs = ()) -> str:
-        """As `Connection.execute`, on a connection of the pool."""
-        async with self.acquire() as connection:
-            return await connection.execute(query, *args, timeout=timeout, **_if_any(codecs))
-
-    async def executemany(
-        self, command: str, args: Iterable[Sequence[object]], *, timeout: float | None = None, codecs: Codecs = ()
-    ) -> None:
-        """As `Connection.executemany`, on a connection of the pool."""
-        async with self.acquire() as connection:
-            await connection.executemany(command, args, timeout=timeout, **_if_any(codecs))
-
-    async def fetchmany(
-        self,
-        query: str,
-        args: Iterable[Sequence[object]],
-        *,
-        timeout: float | None = None,
-        record_class: type[Any] | None = None,
-        codecs: Codecs = (),
-    ) -> list[Any]:
-        """As `Connection.fetchmany`, on a connection of the pool."""
-        async with self.acquire() as connection:
-            return await connection.fetchmany(
-                query, args, timeout=timeout, record_class=record_class, **_if_any(codecs)
-            )
-
-    async def fetch(
-        self,
-        query: str,
-        *args: object,
-        timeout: float | None = None,
-        record_class: type[Any] | None = None,
-        codecs: Codecs = (),
-    ) -> list[Any]:
-        """As `Connection.fetch`, on a connection of the pool."""
-        async with self.acquire() as connection:
-            return await connection.fetch(query, *args, timeout=timeout, record_class=record_class, **_if_any(codecs))
-
-    async def fetchrow(
-        self,
-        query: str,
-        *args: object,
-        timeout: float | None = None,
-        record_class: type[Any] | None = None,
-        codecs: Codecs = (),
-    ) -> Any:
-        """As `Connection.fetchrow`, on a connection of the pool."""
-        async with self.acquire() as connection:
-            return await connection.fetchrow(
-                query, *args, timeout=timeout, record_class=record_class, **_if_any(codecs)
-            )
-
-    async def fetchval(
-        self,
-        query: str,
-        *args: object,
-        column: int | str = 0,
-        timeout: float | None = None,
-        codecs: Codecs = (),
-    ) -> Any:
-        """As `Connection.fetchval`, on a connection of the pool."""
-        async with self.acquire() as connection:
-            return await connection.fetchval(query, *args, column=column, timeout=timeout, **_if_any(codecs))
-
-    # carrying out
-
-    def _running_home(self) -> ConcurrentPort:
-        if self._home is None:
-            raise InterfaceError("pool is not initialized")
-        return self._home
-
-    def _carry_out(self, actions: list[Action[_Waiter, Connection]]) -> None:
-        """Do what the policy has decided; what follows from that comes after it."""
-        due = self._due
-        due.extend(actions)
-        if self._carrying_out:
-            return
-        self._carrying_out = True
-        try:
-            while due:
-                self._do(due.popleft())
-        finally:
-            self._carrying_out = False
-        self._keep_time()
-
-    def _do(self, action: Action[_Waiter, Connection]) -> None:
-        match action:
-            case Grant(waiter, connection):
-                waiter.connection = connection
-                waiter.settled()
-            case Reset(connection):
-                self._begin(functools.partial(self._reset_connection, connection))
-            case Open(slot):
-                self._begin(functools.partial(self._open, slot))
-            case Close(connection):
-                self._begin(functools.partial(self._close, connection))
-            case Terminate(connection):
-                connection.terminate()
-            case Fail(waiter, error):
-                waiter.error = error
-                waiter.settled()
-            case Ready():
-                cast(PortEvent, self._started).set()
-            case StartFailed(error):
-                self._start_error = error
-                cast(PortEvent, self._started).set()
-                cast(PortEvent, self._finished).set()
-                self._cancel_tasks()
-            case FloorFailed(error, retry_in):
-                _logger.warning(
-                    "Failed to restore the pool connection floor; retrying in %g s", retry_in, exc_info=error
-                )
-            case Finished():
-                cast(PortEvent, self._finished).set()
-
-    def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
-        """A task of the pool's."""
-        key = object()
-        ended = False
-
-        async def run() -> None:
-            nonlocal ended
-            try:
-                await work()
-            finally:
-                ended = True
-                self._tasks.pop(key, None)
-                if not self._tasks and self._alone is not None:
-                    self._alone.set()
-
-        task = cast(ConcurrentPort, self._home).start_task(run)
-        if not ended:  # some loops begin tasks at once
-            self._tasks[key] = task
-
-    async def _open(self, slot: int) -> None:
-        policy, home = self._policy, cast(ConcurrentPort, self._home)
-        try:
-            connection = await self._connected(home)
-        except Exception as error:
-            self._carry_out(policy.open_failed(slot, error, home.clock()))
-        except BaseException:
-            # The pool was terminated, or the loop ends: then there is nobody to open another one for.
-            self.terminate()
-            raise
-        else:
-            self._carry_out(policy.opened(slot, connection, home.clock()))
-
-    async def _connected(self, home: ConcurrentPort) -> Connection:
-        """A new connection, ready for its first user."""
-        connect = self._connect if self._connect is not None else type(self)._connect_here
-        connection = await home.call_user(functools.partial(connect, self._dsn, **self._connect_arguments()))
-        if not isinstance(connection, self._connection_class):
-            wanted = self._connection_class
-            raise InterfaceError(
-                f"expected pool connect callback to return an instance of "
-                f"'{wanted.__module__}.{wanted.__name__}', got '{_full_name(connection)}'"
-            )
-        try:
-            home.keep_reading(connection._port)
-            if self._init is not None:
-                await home.call_user(self._init, connection)
-            connection._check_open()
-        except BaseException:
-            connection.terminate()
-            raise
-        connection._on_end = self._connection_ended
-        return connection
-
-    def _connection_ended(self, connection: Connection) -> None:
-        self._carry_out(self._policy.connection_lost(connection, cast(ConcurrentPort, self._home).clock()))
-
-    async def _reset_connection(self, connection: Connection) -> None:
-        policy, home = self._policy, cast(ConcurrentPort, self._home)
-        request = self._resets[connection]
-        ok = False
-        try:
-            async with home.deadline(home.clock() + request.seconds):
-                if self._reset is None:
-                    await connection.reset()
-                else:
-                    await connection._reset("")
-                    await home.call_user(self._reset, connection)
-            ok = connection._frontend.transaction_status is TransactionStatus.IDLE and not connection.is_closed()
-        except Exception as error:
-            # Without a function of the user's that is nobody's error: the connection is closed, and another opened.
-            request.error = _as_ours(error, "the time limit has passed before the connection was reset")
-        except BaseException:
-            self.terminate()
-            raise
-        finally:
-            del self._resets[connection]
-            self._carry_out(policy.reset_done(connection, home.clock(), ok))
-            if request.done is not None:
-                request.done.set()
-
-    async def _close(self, connection: Connection) -> None:
-        try:
-            await connection.close()
-        except Exception:
-            connection.terminate()
-        except BaseException:
-            self.terminate()
-            raise
-        finally:
-            self._carry_out(self._policy.closed(connection, cast(ConcurrentPort, self._home).clock()))
-
-    def _cancel_tasks(self) -> None:
-        tasks = list(self._tasks.values())
-        # One that has not begun is gone without a trace.
-        self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        for request in self._resets.values():
-            if request.done is not None:
-                request.done.set()
-        if self._alone is not None:
-            self._alone.set()
-
-    def _keep_time(self) -> None:
-        """See that somebody tells the policy when its next deadline has come."""
-        at = None if self._policy.state is PoolState.CLOSED else self._policy.next_deadline()
-        if self._wake_at is None:
-            if at is not None:
-                self._wake_at = at
-                self._begin(self._tick)
-        elif self._wake is not None and (self._policy.is_closing if at is None else at < self._wake_at):
-            self._wake.set()
-
-    async def _tick(self) -> None:
-        policy, home = self._policy, cast(ConcurrentPort, self._home)
-        while not policy.is_closing and (at := policy.next_deadline()) is not None:
-            self._wake_at = at
-            self._wake = home.event()
-            try:
-                async with home.deadline(at):
-                    await self._wake.wait()
-            except TimeoutError:
-                self._carry_out(policy.tick(home.clock()))
-        self._wake_at = None
-
-
-for _name, _method in inspect.getmembers(CopyMethods, inspect.isfunction):
-    setattr(Pool, _name, _on_a_connection(_name, _method))
-
-
-def _as_ours(error: BaseException, text: str) -> BaseException:
-    """A time limit's error as this library raises it; others as they are."""
-    if type(error) is TimeoutError and not error.args:
-        ours = OperationTimeoutError(text, outcome=Outcome.CANCELLED)
-        ours.__cause__ = error.__cause__
-        return ours
-    return error
-
 
 def _is_subclass(value: object, parent: type[Any]) -> bool:
     return isinstance(value, type) and issubclass(value, parent)
-
-
-def _full_name(instance: object) -> str:
-    value = type(instance)
-    return value.__name__ if value.__module__ == "builtins" else f"{value.__module__}.{value.__name__}"

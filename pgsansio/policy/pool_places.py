@@ -68,7 +68,7 @@ class Places(Generic[W, C]):
         self._opening_shared = 0
         self._slots = 0
         #: Raised by `expire`; connections of an older one are closed instead of granted.
-        self._generation = 0
+        self._generation: int = 0
         #: (when it is too old, serial number, connection), with some that are closed or too old already.
         self._ages: list[tuple[float, int, C]] = []
 

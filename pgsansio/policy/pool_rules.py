@@ -48,18 +48,18 @@ class PoolRules(Places[W, C], Generic[W, C]):
         self._floor_failures = 0
         self._floor_retry_at = float("-inf")
 
-        self._most_waiting = 0
-        self._granted = 0
-        self._shares = 0
-        self._timed_out = 0
-        self._refused = 0
-        self._opened = 0
-        self._open_failures = 0
-        self._lost = 0
-        self._reset_failures = 0
-        self._check_failures = 0
-        self._expired = 0
-        self._idled_out = 0
+        self._most_waiting: int = 0
+        self._granted: int = 0
+        self._shares: int = 0
+        self._timed_out: int = 0
+        self._refused: int = 0
+        self._opened: int = 0
+        self._open_failures: int = 0
+        self._lost: int = 0
+        self._reset_failures: int = 0
+        self._check_failures: int = 0
+        self._expired: int = 0
+        self._idled_out: int = 0
 
     # Rules
 

@@ -4,6 +4,7 @@ from pgsansio.types.bit_string import BitString
 from pgsansio.types.cube import Cube
 from pgsansio.types.description import Attribute, Column, Type
 from pgsansio.types.geometry import Box, Circle, Line, LineSegment, Path, Point, Polygon
+from pgsansio.types.pool import PoolStatistics
 from pgsansio.types.range import Range
 from pgsansio.types.result import Result, affected_rows
 from pgsansio.types.server import (
@@ -33,6 +34,7 @@ __all__ = [
     "Path",
     "Point",
     "Polygon",
+    "PoolStatistics",
     "Range",
     "Result",
     "ServerVersion",

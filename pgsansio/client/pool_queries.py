@@ -1,0 +1,189 @@
+"""Queries of a pool: each on a connection that it has for itself, or shares with others."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from pgsansio.client.connection import Connection
+from pgsansio.client.copy import CopyMethods
+from pgsansio.client.pool_work import NOT_READY, PoolWork, Waiter, as_ours
+from pgsansio.client.port import ConcurrentPort
+from pgsansio.codecs.declaration import CodecDeclaration
+from pgsansio.policy.pool_limits import PoolLimits
+from pgsansio.policy.pool_one_shots import OneShots
+
+__all__ = ["PoolQueries"]
+
+Codecs: TypeAlias = Iterable[CodecDeclaration]
+
+if TYPE_CHECKING:
+    _CopyFace = CopyMethods
+else:
+    _CopyFace = object
+
+
+class PoolQueries(PoolWork, _CopyFace):
+    """The methods of a connection that a pool has, too."""
+
+    def __init__(self, limits: PoolLimits, *, is_lazy: bool) -> None:
+        super().__init__(limits, is_lazy=is_lazy)
+        #: None: each query has its connection for itself.
+        self._one_shots = OneShots() if limits.multiplex else None
+
+    def _acquired(self) -> AbstractAsyncContextManager[Connection]:
+        """A block with a connection that nobody else uses."""
+        raise NotImplementedError
+
+    async def _ready(self, timeout: float | None) -> tuple[ConcurrentPort, float | None]:
+        """The home of the pool, which has started (a lazy one is started), and when a task gives up that waits for a
+        connection.
+
+        Args:
+            timeout: for how long it waits; None: as long as the pool says.
+        """
+        raise NotImplementedError
+
+    def _borrowed(self, query: object) -> AbstractAsyncContextManager[Connection]:
+        """A block with a connection for this query."""
+        if self._one_shots is not None and self._one_shots.fits(query):
+            return _Shared(self)
+        return self._acquired()
+
+    # queries, each on a connection of its own
+
+    async def execute(self, query: str, *args: object, timeout: float | None = None, codecs: Codecs = ()) -> str:
+        """As `Connection.execute`, on a connection of the pool; with arguments and `multiplex` beside other queries on
+        one."""
+        async with self._borrowed(query) if args else self._acquired() as connection:
+            return await connection.execute(query, *args, timeout=timeout, **_if_any(codecs))
+
+    async def executemany(
+        self, command: str, args: Iterable[Sequence[object]], *, timeout: float | None = None, codecs: Codecs = ()
+    ) -> None:
+        """As `Connection.executemany`, on a connection of the pool."""
+        async with self._acquired() as connection:
+            await connection.executemany(command, args, timeout=timeout, **_if_any(codecs))
+
+    async def fetchmany(
+        self,
+        query: str,
+        args: Iterable[Sequence[object]],
+        *,
+        timeout: float | None = None,
+        record_class: type[Any] | None = None,
+        codecs: Codecs = (),
+    ) -> list[Any]:
+        """As `Connection.fetchmany`, on a connection of the pool."""
+        async with self._acquired() as connection:
+            return await connection.fetchmany(
+                query, args, timeout=timeout, record_class=record_class, **_if_any(codecs)
+            )
+
+    async def fetch(
+        self,
+        query: str,
+        *args: object,
+        timeout: float | None = None,
+        record_class: type[Any] | None = None,
+        codecs: Codecs = (),
+    ) -> list[Any]:
+        """As `Connection.fetch`, on a connection of the pool, or with `multiplex` beside other queries on one."""
+        async with self._borrowed(query) as connection:
+            return await connection.fetch(query, *args, timeout=timeout, record_class=record_class, **_if_any(codecs))
+
+    async def fetchrow(
+        self,
+        query: str,
+        *args: object,
+        timeout: float | None = None,
+        record_class: type[Any] | None = None,
+        codecs: Codecs = (),
+    ) -> Any:
+        """As `Connection.fetchrow`, on a connection of the pool, or with `multiplex` beside other queries on one."""
+        async with self._borrowed(query) as connection:
+            return await connection.fetchrow(
+                query, *args, timeout=timeout, record_class=record_class, **_if_any(codecs)
+            )
+
+    async def fetchval(
+        self,
+        query: str,
+        *args: object,
+        column: int | str = 0,
+        timeout: float | None = None,
+        codecs: Codecs = (),
+    ) -> Any:
+        """As `Connection.fetchval`, on a connection of the pool, or with `multiplex` beside other queries on one."""
+        async with self._borrowed(query) as connection:
+            return await connection.fetchval(query, *args, column=column, timeout=timeout, **_if_any(codecs))
+
+    # sharing connections
+
+    async def _share(self) -> Connection:
+        """A connection that other queries use, too; to be given back by `_shared_done`."""
+        home = self._home
+        if home is not None:
+            home.guard()
+            found = self._policy.share(home.clock())
+            if found is not None:
+                return found
+        home, deadline = await self._ready(None)
+        waiter = Waiter()
+        self._carry_out(self._policy.join(waiter, home.clock(), deadline))
+        try:
+            if waiter.connection is None and waiter.error is None:
+                waiter.event = home.event()
+                await waiter.event.wait()
+        except BaseException:
+            self._policy.leave(waiter, home.clock())
+            if waiter.connection is not None:
+                self._shared_done(waiter.connection)
+            raise
+        if waiter.connection is None:
+            raise as_ours(cast(BaseException, waiter.error), NOT_READY)
+        return waiter.connection
+
+    def _shared_done(self, connection: Connection) -> None:
+        home = cast(ConcurrentPort, self._home)
+        self._carry_out(self._policy.shared_done(connection, home.clock(), connection._queries))
+
+
+class _Shared:
+    """A block with a connection that other queries use at the same time."""
+
+    __slots__ = ("_connection", "_pool")
+
+    def __init__(self, pool: PoolQueries) -> None:
+        self._pool = pool
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._pool._share()
+        return self._connection
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            self._pool._shared_done(self._connection)
+
+
+def _if_any(codecs: Codecs) -> dict[str, Any]:
+    """An argument of which a user's class of connections, written for asyncpg, may know nothing."""
+    return {"codecs": codecs} if codecs else {}
+
+
+def _on_a_connection(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    async def call(self: PoolQueries, *args: Any, **kwargs: Any) -> Any:
+        async with self._acquired() as connection:
+            return await getattr(connection, name)(*args, **kwargs)
+
+    return call
+
+
+for _name, _method in inspect.getmembers(CopyMethods, inspect.isfunction):
+    setattr(PoolQueries, _name, _on_a_connection(_name, _method))
