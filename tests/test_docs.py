@@ -101,9 +101,10 @@ def in_the_reference() -> set[str]:
 def test_every_public_name_is_in_the_reference(package: ModuleType) -> None:
     shared = {name for name in package.__all__ if getattr(package, name) is getattr(pgsansio, name, None)}
     wanted = {f"{'pgsansio' if name in shared else package.__name__}.{name}" for name in package.__all__}
-    assert sorted(wanted - in_the_reference()) == []
+    assert sorted(wanted - in_the_reference()) == [], "name it in one of docs/reference/*.rst"
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
     contents = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
-    assert [path.stem for path in PAGES if path.stem != "index" and path.stem not in contents] == []
+    missing = [path.stem for path in PAGES if path.stem != "index" and path.stem not in contents]
+    assert missing == [], "name it in docs/index.md"
