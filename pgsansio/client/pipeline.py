@@ -166,7 +166,7 @@ class Pipeline(Resource):
             await self._sync()
             return
         discarded, self._waiting = self._waiting, []
-        _tell_others(discarded, "was not sent, since an exception has left the pipeline's block", exc)
+        _tell_others(discarded, "was not sent, since an exception has left the pipeline's block", exc, Outcome.CANCELLED)
 
     # what may be asked
 
@@ -273,8 +273,8 @@ class Pipeline(Resource):
             raise
         finally:
             for timer, handle in zip(timers, told, strict=True):
-                error = handle._error
-                await timer.__aexit__(None if error is None else type(error), error, None)
+                failure = handle._error
+                await timer.__aexit__(None if failure is None else type(failure), failure, None)
 
     async def _send(self, handles: list[PipelineResult[Any]], *, repeated: bool = False) -> bool:
         """Send a group, wait for its answers and tell the handles.

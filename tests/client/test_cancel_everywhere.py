@@ -173,6 +173,75 @@ async def prepared_statement(connection: Connection) -> None:
     assert await statement.fetchrow() == (9,)
 
 
+async def query(connection: Connection) -> None:
+    result = await connection.query("INSERT $1", 5)
+    assert (result.rows, result.affected) == ([], 1)
+
+
+async def execute_script_for_results(connection: Connection) -> None:
+    results = await connection.execute_script("INSERT 1; SELECT 2; INSERT 3")
+    assert [(result.rows, result.status) for result in results] == [
+        ([], "INSERT 0 1"),
+        ([(2,)], "SELECT 1"),
+        ([], "INSERT 0 1"),
+    ]
+
+
+async def ping(connection: Connection) -> None:
+    await connection.ping()
+
+
+async def pipeline(connection: Connection) -> None:
+    async with connection.pipeline() as pipeline:
+        first = pipeline.execute("INSERT 1")
+        second = pipeline.fetch("SELECT $1", 5)
+        third = pipeline.executemany("INSERT $1", [(2,), (3,)])
+    assert (first.result(), second.result(), await third) == ("INSERT 0 1", [(5,)], None)
+
+
+async def pipeline_in_two_parts(connection: Connection) -> None:
+    async with connection.pipeline() as pipeline:
+        pipeline.execute("SELECT 1")
+        await pipeline.sync()
+        pipeline.execute("INSERT $1", 4)
+        pipeline.fetchval("SELECT 1")
+
+
+async def pipeline_that_fails(connection: Connection) -> None:
+    with contextlib.suppress(DivisionByZeroError):
+        async with connection.pipeline() as pipeline:
+            pipeline.execute("INSERT 1")
+            pipeline.fetch("FAIL")
+            pipeline.execute("INSERT $1", 2)
+
+
+async def pipeline_that_sleeps(connection: Connection) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with connection.pipeline(timeout=5) as pipeline:
+            pipeline.execute("INSERT 1")
+            pipeline.fetch("SELECT $1", 1)
+            pipeline.execute("SLEEP")
+            pipeline.fetch("SELECT $1", 2)
+
+
+async def pipeline_in_a_transaction(connection: Connection) -> None:
+    async with connection.transaction():
+        async with connection.pipeline() as pipeline:
+            pipeline.execute("INSERT $1", 1)
+            pipeline.fetchval("SELECT 7")
+        with contextlib.suppress(DivisionByZeroError):
+            async with connection.transaction(), connection.pipeline() as pipeline:
+                pipeline.execute("INSERT 2")
+                pipeline.execute("FAIL")
+        await connection.execute("INSERT 3")
+
+
+async def statement_closed(connection: Connection) -> None:
+    async with await connection.prepare("INSERT $1") as statement:
+        assert await statement.execute(5) == "INSERT 0 1"
+    await statement.close()
+
+
 async def cursor(connection: Connection) -> None:
     async with connection.transaction():
         numbers = await connection.cursor("SERIES $1", 9)
@@ -271,6 +340,15 @@ CONVERSATIONS = [
     transaction_nested,
     fetchmany_lazy,
     prepared_statement,
+    query,
+    execute_script_for_results,
+    ping,
+    pipeline,
+    pipeline_in_two_parts,
+    pipeline_that_fails,
+    pipeline_that_sleeps,
+    pipeline_in_a_transaction,
+    statement_closed,
     cursor,
     cursor_iterated,
     stream,
@@ -306,6 +384,11 @@ ROWS = {
     transaction_begun_by_a_savepoint: [1, 2],
     transaction_rolled_back: [],
     transaction_nested: [1, 3],
+    execute_script_for_results: [1, 3],
+    pipeline: [1, 2, 3],
+    pipeline_that_fails: [],
+    pipeline_that_sleeps: [],
+    pipeline_in_a_transaction: [1, 3],
 }
 
 
@@ -450,7 +533,18 @@ def test_cancelled_where_the_user_ends_the_transaction(conversation: Conversatio
 @pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])
 @pytest.mark.parametrize(
     "conversation",
-    [fetch_uncached, fetch_cached, fetch_what_fails, execute_script, executemany, executemany_lazy],
+    [
+        fetch_uncached,
+        fetch_cached,
+        fetch_what_fails,
+        execute_script,
+        executemany,
+        executemany_lazy,
+        execute_script_for_results,
+        ping,
+        pipeline,
+        pipeline_that_fails,
+    ],
 )
 def test_nobody_else_pays(conversation: Conversation, inline: bool) -> None:
     for there, task, bystanders in moments(conversation, inline=inline, others=2):
