@@ -262,7 +262,18 @@ class Connection(our_connection.Connection):
             return await query.carry_out()
         if ignore_custom_codec:
             raise UnsupportedClientFeatureError("custom codecs cannot be ignored")
-        operation = await self._query(query, args, limit, timeout, record_class, codecs)
+        # As in `fetch` of the client: a query that is known goes the short way.
+        operation = None if codecs else self._execute_known(query, args, limit, timeout, record_class)
+        if operation is None:
+            operation = await self._query(query, args, limit, timeout, record_class, codecs)
+        else:
+            try:
+                await self._port.wait(operation)
+            except BaseException as error:
+                await self._give_up(operation, error)
+                raise
+            if operation.error is not None:
+                operation = await self._repeat(operation, query, args, limit)
         if return_status:
             return operation.rows, None if operation.tag is None else bytes(operation.tag), operation.tag is not None
         return operation.rows
