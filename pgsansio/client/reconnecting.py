@@ -185,9 +185,8 @@ class ReconnectingListener:
                 raise self._failure
             connection = self._connection
             if connection is None:
-                await self._connect_again(home)
-                if self._lost is not None and not self._closed:
-                    return self._gap(home, self._lost)
+                if await self._connect_again(home):
+                    return self._gap(home)
             elif self._queue.ended or not connection._frontend.is_open:
                 self._has_lost(connection, connection._frontend.failure)
             else:
@@ -259,7 +258,7 @@ class ReconnectingListener:
     async def _beat(self, connection: Connection) -> None:
         """Ask the server whether it is there; a connection that does not answer is given up."""
         try:
-            await connection.fetchval("SELECT 1", timeout=ANSWER_SECONDS)
+            await connection.ping(timeout=ANSWER_SECONDS)
         except OperationTimeoutError as error:
             connection.terminate()
             self._has_lost(connection, error)
@@ -274,8 +273,8 @@ class ReconnectingListener:
             self._lost = error or ConnectionDoesNotExistError("connection was closed in the middle of operation")
             self._next_attempt_at = self._reconnection.lost(home.clock(), jitter(home.nonce()))
 
-    async def _connect_again(self, home: ConcurrentPort) -> None:
-        """Wait until it is time for the next attempt, and make it.
+    async def _connect_again(self, home: ConcurrentPort) -> bool:
+        """Wait until it is time for the next attempt, and make it; whether there is a connection now.
 
         Raises: as `_connect`, if there is to be no other attempt.
         """
@@ -285,14 +284,14 @@ class ReconnectingListener:
             async with home.deadline(self._next_attempt_at):
                 await self._sleep.wait()
         if self._closed:
-            return
+            return False
         reconnection.attempts += 1
         try:
             await self._connect()
         except Exception as error:
             at = reconnection.failed(error, home.clock(), jitter(home.nonce()))
             if at is None:
-                error.add_note(f"It was tried {reconnection.attempts} times to connect again.")
+                error.add_note(f"The connection was lost; it was tried {reconnection.attempts} times to connect again.")
                 self._failure = error
                 raise
             self._next_attempt_at = at
@@ -300,7 +299,9 @@ class ReconnectingListener:
             # Whoever waits for a moment only, again and again, is not to ask the server as often.
             self._next_attempt_at = reconnection.interrupted(home.clock(), jitter(home.nonce()))
             raise
+        return self._connection is not None
 
-    def _gap(self, home: ConcurrentPort, error: BaseException) -> Gap:
-        self._lost = None
+    def _gap(self, home: ConcurrentPort) -> Gap:
+        error, self._lost = self._lost, None
+        assert error is not None
         return Gap(self._reconnection.connected(home.clock()), error, self._reconnection.attempts)
