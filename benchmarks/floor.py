@@ -16,8 +16,9 @@ import trio
 
 from benchmarks.cases import TASKS, Case, Shape, elements
 from pgsansio.engine.operations import Operation
-from pgsansio.frontend import Frontend, Statement
+from pgsansio.frontend import Frontend
 from pgsansio.policy.conninfo import TcpAddress, start_up_parameters
+from pgsansio.statement import Statement
 from pgsansio_asyncio.connection import settings_of_this_process
 
 __all__ = ["AsyncioFloor", "TrioFloor"]

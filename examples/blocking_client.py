@@ -19,7 +19,7 @@ from contextlib import suppress
 import pgsansio
 from pgsansio.client import Connection, SequentialPort, connecting, run
 from pgsansio.client.port import Address
-from pgsansio.frontend import Engine
+from pgsansio.engine.driven import Engine
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress, resolve_settings
 
 

@@ -22,7 +22,7 @@ from blocking_client import BlockingPort
 
 from pgsansio.client import Connection, connecting
 from pgsansio.client.port import Address
-from pgsansio.frontend import Engine
+from pgsansio.engine.driven import Engine
 from pgsansio.policy.conninfo import resolve_settings
 
 T = TypeVar("T")

@@ -14,12 +14,13 @@ from pgsansio.engine.events import NoticeReceived
 from pgsansio.engine.operations import Batch, Copy, Operation, RowsKept, RowStream
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InternalClientError, PostgresError
-from pgsansio.frontend import Frontend, Statement
+from pgsansio.frontend import Frontend
 from pgsansio.messages.authentication import AuthenticationOk
 from pgsansio.messages.backend import FieldDescription, ReadyForQuery
 from pgsansio.messages.frontend import FunctionCall
 from pgsansio.messages.startup import BackendKeyData
 from pgsansio.policy.keywords import classify
+from pgsansio.statement import Statement
 from pgsansio.wire.framing import BLOCK_BYTES
 
 __all__ = ["PREFIX_BYTES", "mutate", "target"]

@@ -9,9 +9,10 @@ from pgsansio.backend import Backend
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.codecs.custom import AliasCodec, CompositeCodec, EnumCodec, JsonCodec, TypeCodec, json_codecs
 from pgsansio.codecs.type_catalog import TypeCatalog
+from pgsansio.engine.driven import Engine
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import *  # noqa: F403
-from pgsansio.frontend import Engine, Frontend
+from pgsansio.frontend import Frontend
 from pgsansio.kernel import UUID, Record
 from pgsansio.policy.conninfo import parse_dsn, redact_dsn
 from pgsansio.policy.subscriptions import Overflow

@@ -5,19 +5,18 @@ It joins the two machines (start-up, session), the statement cache and the codec
 in `client/`.
 """
 
-import dataclasses
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from weakref import WeakMethod
 
 from pgsansio.codecs import introspection
-from pgsansio.codecs.parameter_plan import plan_parameters
-from pgsansio.codecs.registry import RECORD_OIDS, Registry
-from pgsansio.codecs.row_plan import plan_rows, result_formats, with_formats
+from pgsansio.codecs.registry import Registry
+from pgsansio.codecs.row_plan import plan_rows
 from pgsansio.codecs.type_catalog import TypeCatalog, parts_of
 from pgsansio.codecs.type_info import TypeInfo, TypeKind
+from pgsansio.engine.driven import CancelExchange
 from pgsansio.engine.events import Event, StatementsDiscarded
 from pgsansio.engine.operations import (
     BARRIER,
@@ -41,26 +40,22 @@ from pgsansio.engine.operations import (
 from pgsansio.engine.session import STEPS, Session
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.engine.states import Awaiting
-from pgsansio.enums import Format, Outcome
+from pgsansio.enums import Outcome
 from pgsansio.errors import (
-    InterfaceError,
     InvalidCachedStatementError,
     InvalidSQLStatementNameError,
     PostgresError,
     ProtocolError,
 )
-from pgsansio.kernel import Record, decode_rows, encode_bind, encode_many, row_plan
+from pgsansio.kernel import Record, decode_rows, row_plan
 from pgsansio.kernel.contract import (
     Arguments,
     OutdatedTypeError,
-    ParameterPlan,
     RowPlan,
     UnknownTypeError,
-    argument_count_error,
 )
 from pgsansio.messages.backend import FieldDescription
 from pgsansio.messages.frontend import (
-    Bind,
     Close,
     Describe,
     Execute,
@@ -74,17 +69,14 @@ from pgsansio.messages.frontend import (
 )
 from pgsansio.messages.startup import PROTOCOL_3_0, CancelRequest
 from pgsansio.policy.cancellation import Owed
-from pgsansio.policy.keywords import StatementKind, classify, percent_placeholder_hint
+from pgsansio.policy.keywords import classify
 from pgsansio.policy.statement_cache import StatementCache
+from pgsansio.statement import Statement, unnamed
 from pgsansio.types import TlsInfo, parse_server_version
 from pgsansio.wire.framing import ReceiveBuffer, last_frame
 
-__all__ = ["BATCH_BYTES", "MAX_ARGUMENTS", "CancelExchange", "Engine", "Frontend", "Statement", "unprepared"]
+__all__ = ["Frontend"]
 
-#: executemany() hands over about this much at a time.
-BATCH_BYTES: Final = 65536
-#: Bind counts its parameters with an unsigned Int16.
-MAX_ARGUMENTS: Final = 65535
 #: For servers that do not say what they are.
 _NEWEST_MAJOR: Final = 18
 _UNDEFINED_FUNCTION: Final = "42883"
@@ -94,17 +86,12 @@ _INTERNAL_ERROR: Final = "XX000"
 _NO_TYPE: Final = ("getTypeInputInfo", "getTypeBinaryInputInfo")
 _NO_OUTPUT: Final = ("getTypeBinaryOutputInfo", None)
 _OTHER_ATTRIBUTES: Final = ("record_recv", None)
-#: Sets of codecs for single queries with which a statement is kept.
-_MAX_VARIANTS: Final = 8
 
 _SYNC: Final = Sync().encode()
 _FLUSH: Final = Flush().encode()
-_EXECUTE_ALL: Final = Execute("", 0).encode()
-_TRAILERS: Final = {max_rows: Execute("", max_rows).encode() + _SYNC for max_rows in (0, 1)}
 _TERMINATE: Final = Terminate().encode()
 
 _EXECUTE: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
-_BIND_AND_EXECUTE: Final = _EXECUTE[:-1]
 _PARSE_AND_EXECUTE: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
 _BIND: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.READY)
 _PARSE_AND_BIND: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.READY)
@@ -122,240 +109,6 @@ _PREPARE: Final = (
 _SIMPLE: Final = STEPS(Awaiting.SIMPLE_QUERY)
 _BATCH: Final = STEPS(Awaiting.BATCH_BIND)
 _FUNCTION: Final = STEPS(Awaiting.FUNCTION_RESULT, Awaiting.READY)
-
-
-class Engine(Protocol):
-    """What a transport drives: a `Frontend`, or a `CancelExchange`. Feeding never raises for what the server sent."""
-
-    def get_buffer(self, size_hint: int = -1) -> memoryview:
-        """Room for received bytes, to be filled from its beginning."""
-        ...
-
-    def bytes_received(self, size_bytes: int) -> None:
-        """So many bytes were written to what `get_buffer` gave: parse them and settle what they answer."""
-        ...
-
-    def receive_eof(self) -> None:
-        """The server closed its side."""
-        ...
-
-    def connection_lost(self, cause: BaseException | None) -> None:
-        """The transport failed with this error (None: it was closed)."""
-        ...
-
-    def data_to_send(self) -> bytes:
-        """What has to be written now; it belongs to the caller, and is b"" if there is nothing."""
-        ...
-
-    def completed(self) -> list[Operation]:
-        """Operations that were settled, or have news for their owner, since the last call; one may be there twice."""
-        ...
-
-    @property
-    def news(self) -> bool:
-        """Events wait, the connection has ended, or a cancellation is due: tell whoever owns the connection."""
-        ...
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more will be read or understood: write what is left, then close the transport."""
-        ...
-
-    @property
-    def cancel_due(self) -> bool:
-        """Only abandoned operations are in flight: call `on_cancel_due`."""
-        ...
-
-    @property
-    def busy(self) -> bool:
-        """Several operations are in flight, so that writing may wait for more without delaying anybody."""
-        ...
-
-    @property
-    def reading_paused(self) -> bool:
-        """Nothing should be read until somebody has taken what is there."""
-        ...
-
-
-class Statement:
-    """A statement as the server described it.
-
-    Attributes:
-        query: its text.
-        name: on the server; "" for one that is parsed again with each execution.
-        parameter_oids, fields: its description.
-        kind: what its first words say.
-        registry: whose codecs it uses.
-        records_as_text: see `take_records_as_text`.
-    """
-
-    __slots__ = (
-        "_names", "_parse", "_record_class", "_result_formats", "_row_plans", "_variants",
-        "constant", "fields", "kind", "name", "parameter_count", "parameter_oids", "parameter_plan", "query",
-        "records_as_text", "registry", "row_plan", "steps", "traits",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        query: str,
-        name: str,
-        parameter_oids: tuple[int, ...],
-        fields: tuple[FieldDescription, ...],
-        registry: Registry,
-        record_class: type[Any],
-        kind: StatementKind,
-    ) -> None:
-        self.registry = registry
-        self.query = query
-        self.name = name
-        self.parameter_oids = parameter_oids
-        self.parameter_count = len(parameter_oids)
-        self.kind = kind
-        self.parameter_plan: ParameterPlan = plan_parameters(registry, parameter_oids)
-        self._record_class = record_class
-        self._variants: dict[int, Statement] = {}
-        self.records_as_text = False
-        self._plan_rows(with_formats(registry, fields))
-        self._names = b"\0" + name.encode() + b"\0"
-        # A statement without a name goes with its own Parse, in one Sync group, and names its parameter types: another
-        # task's statement, or a pooler's other backend, cannot come between.
-        self._parse = b"" if name else Parse("", query, parameter_oids).encode()
-        self.steps = _EXECUTE if name else _PARSE_AND_EXECUTE
-        self.traits = SYNC | (BARRIER if kind.barrier else 0) | (BEGINS if kind.begins_transaction else 0)
-
-    def _plan_rows(self, fields: tuple[FieldDescription, ...]) -> None:
-        self.fields = fields
-        self._result_formats = result_formats(fields)
-        self.row_plan: RowPlan = plan_rows(self.registry, fields, self._record_class)
-        self._row_plans: dict[type[Any], RowPlan] = {self._record_class: self.row_plan}
-        #: Bind and Execute without arguments, by row limit.
-        self.constant: dict[int, bytes] = {}
-
-    def take_records_as_text(self) -> None:
-        """Ask for anonymous records as text from now on, since the server cannot send a member of them in binary."""
-        self.records_as_text = True
-        self._plan_rows(
-            tuple(
-                [
-                    dataclasses.replace(field, format=Format.TEXT) if field.type_oid in RECORD_OIDS else field
-                    for field in self.fields
-                ]
-            )
-        )
-        self._variants.clear()
-
-    @property
-    def binary_records(self) -> bool:
-        """Whether a column holds anonymous records, in binary: the server may be unable to send a member so."""
-        return any(field.type_oid in RECORD_OIDS and field.format is Format.BINARY for field in self.fields)
-
-    def rows_as(self, record_class: type[Any]) -> RowPlan:
-        """How its rows become records of this class."""
-        plan = self._row_plans.get(record_class)
-        if plan is None:
-            plan = self._row_plans[record_class] = plan_rows(self.registry, self.fields, record_class)
-        return plan
-
-    def with_codecs(self, registry: Registry, record_class: type[Any]) -> "Statement":
-        """The same statement on the server, with another registry's codecs."""
-        variant = self._variants.get(registry.generation)
-        if variant is None:
-            if len(self._variants) >= _MAX_VARIANTS:
-                self._variants.clear()
-            variant = Statement(
-                self.query, self.name, self.parameter_oids, self.fields, registry, record_class, self.kind
-            )
-            if self.records_as_text:
-                variant.take_records_as_text()
-            self._variants[registry.generation] = variant
-        return variant
-
-    def renewed(self) -> "Statement":
-        """The same statement on the server, with the codecs that its registry has by now."""
-        statement = Statement(
-            self.query, self.name, self.parameter_oids, self.fields, self.registry, self._record_class, self.kind
-        )
-        if self.records_as_text:
-            statement.take_records_as_text()
-        return statement
-
-    def bind(self, arguments: Arguments, max_rows: int) -> bytes:
-        """Bind and Execute with these arguments.
-
-        Raises:
-            InterfaceError: the number of arguments is wrong.
-            DataError: an argument cannot be encoded.
-        """
-        if self.parameter_count != len(arguments):
-            raise _argument_count_error(self.parameter_count, len(arguments), self.query)
-        trailer = _TRAILERS.get(max_rows) or Execute("", max_rows).encode() + _SYNC
-        data = encode_bind(self.parameter_plan, self._names, arguments, self._result_formats, trailer)
-        return self._parse + data if self._parse else data
-
-    def open(self, portal: str, arguments: Arguments, trailer: bytes) -> bytes:
-        """Bind of a portal of this name with these arguments, and `trailer`. Raises as `bind`."""
-        if self.parameter_count != len(arguments):
-            raise _argument_count_error(self.parameter_count, len(arguments), self.query)
-        names = portal.encode() + self._names
-        return self._parse + encode_bind(self.parameter_plan, names, arguments, self._result_formats, trailer)
-
-    def bound(self, arguments: Arguments, max_rows: int, row_plan: RowPlan | None) -> Operation:
-        """Bind and Execute for a group (`Frontend.group`).
-
-        Args:
-            row_plan: of the rows; None: they are not wanted.
-        Raises: as `bind`.
-        """
-        data = self.open("", arguments, Execute("", max_rows).encode())
-        return Operation(data, self.steps[:-1], 0 if row_plan is not None else DISCARDS_ROWS, row_plan)
-
-    def bound_many(self, elements: Iterator[object]) -> Operation | None:
-        """Bind and Execute for each element, for a group; None: there are no elements.
-
-        Raises: as `many`, and whatever `elements` does.
-        """
-        parts: list[bytes] = []
-        count, exhausted = 0, False
-        while not exhausted:
-            data, more, exhausted = self.many(elements, count, first=not count)
-            parts.append(data)
-            count += more
-        if not count:
-            return None
-        return Operation(b"".join(parts), [*self.steps[:-3], *_BIND_AND_EXECUTE * count], DISCARDS_ROWS)
-
-    def many(self, elements: Iterator[object], index: int, *, first: bool) -> tuple[bytes, int, bool]:
-        """Bind and Execute for as many elements as make a batch: bytes, number of elements, whether that were all.
-
-        Raises:
-            DataError: an element is no sequence, or an argument cannot be encoded.
-            InterfaceError: an element has the wrong number of arguments.
-        """
-        data, count, exhausted = encode_many(
-            self.parameter_plan, self._names, elements, self._result_formats, _EXECUTE_ALL, BATCH_BYTES, index
-        )
-        return (self._parse + data if first else data), count, exhausted
-
-
-def _argument_count_error(expected: int, given: int, query: str) -> InterfaceError:
-    error = argument_count_error(expected, given)
-    error.hint = percent_placeholder_hint(query) or error.hint
-    return error
-
-
-def _unnamed(sql: str) -> bytes:
-    """Parse, Bind and Execute of a statement without arguments and rows."""
-    return Parse("", sql).encode() + Bind("", "").encode() + _EXECUTE_ALL
-
-
-def unprepared(query: str) -> Operation:
-    """Parse, Bind and Execute of a statement without arguments, for a group (`Frontend.group`); its rows, which are not
-    wanted, come as text.
-
-    Raises:
-        InterfaceError: the text holds a zero byte.
-    """
-    return Operation(_unnamed(query), _PARSE_AND_EXECUTE[:-1], DISCARDS_ROWS)
 
 
 def _simple_traits(query: str) -> int:
@@ -794,11 +547,11 @@ class Frontend(Session):
 
     def begin_with_next(self, sql: str) -> None:
         """A transaction block from now on: this BEGIN goes out with the next operation (`Session.defer_begin`)."""
-        self.defer_begin(_unnamed(sql))
+        self.defer_begin(unnamed(sql))
 
     def savepoint(self, sql: str) -> Operation:
         """SAVEPOINT, in the extended protocol, so that it can bring a BEGIN along."""
-        operation = Operation(_unnamed(sql) + _SYNC, _PARSE_AND_EXECUTE, SYNC | DISCARDS_ROWS)
+        operation = Operation(unnamed(sql) + _SYNC, _PARSE_AND_EXECUTE, SYNC | DISCARDS_ROWS)
         self.submit(operation)
         return operation
 
@@ -984,7 +737,7 @@ class Frontend(Session):
         if operation.abandoned and isinstance(operation, Preparation) and operation.is_parsed and operation.name:
             self._to_close.append(operation.name)
 
-    def cancel_exchange(self) -> "CancelExchange | None":
+    def cancel_exchange(self) -> CancelExchange | None:
         """The exchange that cancels what runs, to be driven over a connection of its own; None: the server gave no
         key."""
         if self.process_id is None or self.secret_key is None:
@@ -994,51 +747,3 @@ class Frontend(Session):
     def terminate(self) -> None:
         """Terminate goes out; everything that is not settled ends as lost."""
         self.close(_TERMINATE)
-
-
-class CancelExchange:
-    """The whole of a cancel connection: CancelRequest goes out, and the server closes. An `Engine`.
-
-    `operation` is settled when the end was seen: from then on no later statement can be hit.
-    """
-
-    news = False
-    cancel_due = False
-    busy = False
-    reading_paused = False
-
-    def __init__(self, request: bytes) -> None:
-        self.operation = Operation(b"", (), SYNC)
-        self.operation.written = True
-        self._outbox = request
-        self._room = memoryview(bytearray(64))
-        self._woken: list[Operation] = []
-
-    def get_buffer(self, size_hint: int = -1) -> memoryview:
-        return self._room
-
-    def bytes_received(self, size_bytes: int) -> None:
-        """Nothing is ever sent; what comes all the same says nothing."""
-
-    def receive_eof(self) -> None:
-        self._end()
-
-    def connection_lost(self, cause: BaseException | None) -> None:
-        self._end()  # some servers reset instead of closing
-
-    def data_to_send(self) -> bytes:
-        data, self._outbox = self._outbox, b""
-        return data
-
-    def completed(self) -> list[Operation]:
-        woken, self._woken = self._woken, []
-        return woken
-
-    @property
-    def ended(self) -> bool:
-        return self.operation.settled
-
-    def _end(self) -> None:
-        if not self.operation.settled:
-            self.operation.outcome = Outcome.COMPLETED
-            self._woken.append(self.operation)

@@ -12,8 +12,8 @@ TLS is a matter of the transport: what the tap sees is plain text, and the reque
 from collections.abc import Callable
 from typing import TypeAlias
 
+from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
-from pgsansio.frontend import Engine
 from pgsansio.messages.tags import Direction
 
 __all__ = ["Report", "Tap"]

@@ -14,9 +14,9 @@ word, goodbye is said, but not waited for.
 from contextlib import suppress
 from typing import Final, Literal, Protocol
 
+from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import SYNC, Operation
 from pgsansio.enums import Outcome
-from pgsansio.frontend import Engine
 from pgsansio.types.tls import TlsInfo
 
 __all__ = ["MemoryBuffer", "TlsEngine", "TlsSession"]

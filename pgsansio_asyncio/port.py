@@ -22,10 +22,10 @@ from threading import get_ident
 from typing import Any, Final, TypeVar, cast
 
 from pgsansio.client.port import Address, BinaryFile, FilePath, Port, PortEvent, TaskHandle
+from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError
-from pgsansio.frontend import Engine
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.tls import TlsEngine

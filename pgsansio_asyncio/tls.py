@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeAlias, cast
 
+from pgsansio.engine.driven import Engine
 from pgsansio.errors import ClientConfigurationError
-from pgsansio.frontend import Engine
 from pgsansio.policy.encryption_mode import ALPN_PROTOCOL, SSLMode
 from pgsansio.policy.tls_settings import TlsFile, TlsSettings
 from pgsansio.tls import TlsEngine, TlsSession

@@ -10,7 +10,7 @@ from pgsansio.cli.arguments import Action, Request, decide, make_parser
 from pgsansio.cli.run import greeting, run_statements
 from pgsansio.cli.tour import Screen, take
 from pgsansio.client import connecting
-from pgsansio.frontend import Engine
+from pgsansio.engine.driven import Engine
 from pgsansio.policy.keywords import split_statements
 from pgsansio.tap import Tap
 from pgsansio_trio.cluster import TempCluster

@@ -32,10 +32,10 @@ from typing import Any, Final, TypeVar, cast
 import trio
 
 from pgsansio.client.port import Address, BinaryFile, FilePath, Port, PortEvent, TaskHandle
+from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.enums import CANCEL_GRACE, Outcome
 from pgsansio.errors import InterfaceError
-from pgsansio.frontend import Engine
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.tls import TlsEngine

@@ -27,12 +27,13 @@ BELOW: dict[str, set[str]] = {
     "policy": BASE | {"messages"},
     "engine": ENGINE,
     "codecs": MESSAGES | {"kernel"},
-    "frontend": ENGINE | {"codecs"},
+    "statement": ENGINE | {"codecs"},
+    "frontend": ENGINE | {"codecs", "statement"},
     "backend": ENGINE,
     "tap": ENGINE | {"frontend"},
-    "tls": ENGINE | {"frontend"},
-    "client": ENGINE | {"codecs", "frontend", "tap"},
-    "cli": ENGINE | {"codecs", "frontend", "tap", "client"},
+    "tls": ENGINE,
+    "client": ENGINE | {"codecs", "statement", "frontend", "tap"},
+    "cli": ENGINE | {"codecs", "statement", "frontend", "tap", "client"},
 }
 FORBIDDEN = {
     *("socket", "ssl", "select", "selectors", "asyncio", "trio", "anyio", "uvloop", "threading", "multiprocessing"),

@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pgsansio.engine.driven import CancelExchange
 from pgsansio.enums import TransactionStatus
-from pgsansio.frontend import CancelExchange, Frontend
+from pgsansio.frontend import Frontend
 from pgsansio.messages.authentication import AuthenticationCleartextPassword, AuthenticationOk, PasswordMessage
 from pgsansio.messages.backend import CommandComplete, ReadyForQuery
 from pgsansio.messages.frontend import Query

@@ -14,9 +14,9 @@ from pgsansio.client.copy_stream import CopyChunks
 from pgsansio.client.port import BinaryFile, FilePath, Port
 from pgsansio.codecs.copy_format import HEADER, TRAILER, text_lines
 from pgsansio.enums import Format
-from pgsansio.frontend import BATCH_BYTES
 from pgsansio.kernel import encode_copy, parameter_plan
 from pgsansio.kernel.contract import Buffer, ValueCodec
+from pgsansio.statement import BATCH_BYTES
 
 __all__ = [
     "Output",

@@ -20,7 +20,7 @@ from pgsansio.engine.events import Event
 from pgsansio.engine.operations import Operation, RowsKept
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InvalidValueError, OperationTimeoutError, PostgresError
-from pgsansio.frontend import Frontend, Statement
+from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
 from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
 from pgsansio.policy.cancellation import Owed
@@ -28,6 +28,7 @@ from pgsansio.policy.conninfo import Settings
 from pgsansio.policy.keywords import percent_placeholder_hint
 from pgsansio.policy.subscriptions import Subscriptions
 from pgsansio.policy.transactions import Levels
+from pgsansio.statement import Statement
 from pgsansio.types import Notification
 
 __all__ = [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from pgsansio.client.resource import Resource
 from pgsansio.engine.operations import Operation, RowsKept
 from pgsansio.errors import DataError, InterfaceError, NoActiveSQLTransactionError
-from pgsansio.frontend import Statement
+from pgsansio.statement import Statement
 
 if TYPE_CHECKING:
     from pgsansio.client.connection import Connection

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from pgsansio.client.port import Address, Port
+from pgsansio.engine.driven import Engine
 from pgsansio.engine.encryption import EncryptionExchange
 from pgsansio.engine.states import Encryption
-from pgsansio.frontend import Engine
 from pgsansio.policy.conninfo import TcpAddress
 from pgsansio.policy.encryption_mode import (
     ALPN_PROTOCOL,

@@ -15,8 +15,8 @@ from pgsansio.client.type_methods import Codecs
 from pgsansio.engine.operations import BARRIER, Operation, Preparation, RowsKept
 from pgsansio.enums import Outcome
 from pgsansio.errors import DataError, InterfaceError, PipelineAbortedError
-from pgsansio.frontend import MAX_ARGUMENTS, Statement, unprepared
 from pgsansio.policy.keywords import StatementKind, classify
+from pgsansio.statement import MAX_ARGUMENTS, Statement, unprepared
 from pgsansio.types import Result
 
 if TYPE_CHECKING:

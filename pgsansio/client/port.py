@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, Self, TypeAlias, TypeVar
 
+from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
-from pgsansio.frontend import Engine
 from pgsansio.policy.conninfo import PathLike, TcpAddress, UnixAddress
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.types.tls import TlsInfo

@@ -12,8 +12,8 @@ from pgsansio.codecs.registry import Registry
 from pgsansio.engine.operations import Operation, Preparation, RowsKept
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import DataError, InterfaceError, InternalClientError, PostgresError
-from pgsansio.frontend import Statement
 from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
+from pgsansio.statement import Statement
 
 __all__ = ["Preparations"]
 

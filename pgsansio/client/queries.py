@@ -13,8 +13,8 @@ from pgsansio.client.core import TimeLimit
 from pgsansio.client.type_methods import Codecs, TypeMethods
 from pgsansio.engine.operations import Batch, Operation, RowsKept
 from pgsansio.errors import DataError, InterfaceError
-from pgsansio.frontend import MAX_ARGUMENTS, Statement
 from pgsansio.kernel.contract import OutdatedTypeError
+from pgsansio.statement import MAX_ARGUMENTS, Statement
 from pgsansio.types import Result
 
 __all__ = ["QueryMethods"]

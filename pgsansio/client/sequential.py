@@ -14,9 +14,9 @@ from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
 
 from pgsansio.client.port import Address, BinaryFile, FilePath
+from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError
-from pgsansio.frontend import Engine
 from pgsansio.policy.conninfo import TcpAddress
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.types.tls import TlsInfo

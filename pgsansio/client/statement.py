@@ -18,8 +18,8 @@ from pgsansio.codecs.type_description import describe_type
 from pgsansio.engine.operations import Operation, RowsKept
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import DataError, InterfaceError, InvalidCachedStatementError, InvalidSQLStatementNameError
-from pgsansio.frontend import Statement
 from pgsansio.kernel.contract import OutdatedTypeError
+from pgsansio.statement import Statement
 from pgsansio.types import Result
 from pgsansio.types.description import Attribute, Column, Type
 

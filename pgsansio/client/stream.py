@@ -14,7 +14,7 @@ from pgsansio.client.cursor import BaseCursor
 from pgsansio.client.resource import Resource
 from pgsansio.engine.operations import RowsKept, RowStream
 from pgsansio.errors import DataError, InterfaceError, InvalidValueError
-from pgsansio.frontend import Statement
+from pgsansio.statement import Statement
 
 if TYPE_CHECKING:
     from pgsansio.client.connection import Connection

@@ -11,9 +11,9 @@ from pgsansio.codecs.registry import Registry
 from pgsansio.codecs.row_plan import plan_rows
 from pgsansio.codecs.type_catalog import TypeCatalog, builtin_info, builtin_oid
 from pgsansio.codecs.type_info import TypeInfo
-from pgsansio.frontend import Statement
 from pgsansio.kernel.contract import RowPlan
 from pgsansio.messages.backend import FieldDescription
+from pgsansio.statement import Statement
 
 __all__ = ["Codecs", "TypeMethods"]
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from pgsansio.engine.driven import CancelExchange
 from pgsansio.engine.events import (
     BackendErrorReceived,
     NoticeReceived,
@@ -32,7 +33,6 @@ from pgsansio.errors import (
     PostgresError,
     ProtocolError,
 )
-from pgsansio.frontend import CancelExchange
 from pgsansio.kernel.contract import RowPlan
 from pgsansio.messages.backend import (
     BindComplete,

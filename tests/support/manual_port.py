@@ -18,9 +18,9 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from pgsansio.client.port import Address, BinaryFile, FilePath, Port, PortEvent, TaskHandle
+from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError
-from pgsansio.frontend import Engine
 from pgsansio.policy.conninfo import TcpAddress
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.types.tls import TlsInfo
