@@ -1,5 +1,6 @@
 """The Python code in docs/*.md does what the pages say, on both loops; `tests.support.doc_blocks` tells how."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def names(value: Path | Block) -> str:
 def test_each_block_is_run_or_says_why_not(path: Path) -> None:
     for block in blocks(path):
         assert block.kind in KINDS, f"line {block.line}: unknown mark {block.mark}"
+        compile(block.text, str(path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         if block.kind in ("fragment", "example", "program"):
             assert block.argument, f"line {block.line}: {block.kind} of what?"
     assert (ROOT / "tests" / ELSEWHERE.get(path.name, "test_docs_run.py")).is_file()
