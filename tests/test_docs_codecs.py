@@ -1,7 +1,5 @@
-"""The examples of docs/codecs.md run, as far as they need no server."""
+"""The declarations of docs/codecs.md, without a server; `test_docs_run` runs all of the page."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +9,15 @@ from pgsansio.codecs.custom import TypeCodec
 from pgsansio.codecs.registry import Registry
 from pgsansio.codecs.type_info import TypeInfo, TypeKind
 from pgsansio.kernel.contract import ValueCodec
-
-BLOCKS = re.findall(r"```python\n(.*?)```", (Path(__file__).parent.parent / "docs/codecs.md").read_text(), re.DOTALL)
+from tests.support.doc_blocks import DOCS, blocks
 
 
 @pytest.fixture(scope="module")
 def names() -> dict[str, Any]:
     found: dict[str, Any] = {"__name__": "docs.codecs"}
-    for block in BLOCKS:
-        exec(compile(block, "docs/codecs.md", "exec"), found)
+    for block in blocks(DOCS / "codecs.md"):
+        if block.kind == "":
+            exec(compile(block.text, "docs/codecs.md", "exec"), found)
     return found
 
 

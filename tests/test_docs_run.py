@@ -15,11 +15,9 @@ from tests.support.clients import ours
 from tests.support.doc_blocks import DOCS, ROOT, Block, blocks, run
 from tests.support.servers import Server
 
-#: Pages whose code another module runs.
-ELSEWHERE = {"codecs.md": "test_docs_codecs.py"}
 KINDS = {"", "asyncio", "trio", "program", "example", "fragment", "hidden"}
 
-PAGES = sorted(path for path in DOCS.glob("*.md") if path.name not in ELSEWHERE)
+PAGES = sorted(DOCS.glob("*.md"))
 RUN = [path for path in PAGES if any(block.kind in ("", "asyncio", "trio") for block in blocks(path))]
 PROGRAMS = [block for path in PAGES for block in blocks(path) if block.kind == "program"]
 
@@ -35,7 +33,6 @@ def test_each_block_is_run_or_says_why_not(path: Path) -> None:
         compile(block.text, str(path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         if block.kind in ("fragment", "example", "program"):
             assert block.argument, f"line {block.line}: {block.kind} of what?"
-    assert (ROOT / "tests" / ELSEWHERE.get(path.name, "test_docs_run.py")).is_file()
 
 
 @pytest.fixture(scope="module", params=["asyncio", "trio"])
