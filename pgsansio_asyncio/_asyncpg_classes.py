@@ -16,8 +16,10 @@ from typing import Any, Final, Self, cast
 
 from pgsansio import client
 from pgsansio.client.cursor import BaseCursor as ClientBaseCursor
+from pgsansio.client.elements import Arguments
 from pgsansio.client.port import Address, Port
 from pgsansio.codecs.declaration import CodecDeclaration
+from pgsansio.engine.operations import Operation
 from pgsansio.errors import UnsupportedClientFeatureError
 from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
@@ -70,6 +72,61 @@ def _addr(address: Address) -> tuple[str, int] | str:
 def _if_any(codecs: Iterable[CodecDeclaration]) -> dict[str, Any]:
     """An argument that asyncpg does not have, for functions that may have been replaced."""
     return {"codecs": codecs} if codecs else {}
+
+
+class _State:
+    """What a method of `Protocol` is told of the statement: its text, as in asyncpg, and what is to be done."""
+
+    __slots__ = ("query", "work")
+
+    def __init__(self, query: str, work: Callable[[], Awaitable[Any]]) -> None:
+        self.query = query
+        self.work = work
+
+
+class Protocol:
+    """A connection's way to the server, as far as ddtrace replaces it, to see what goes there."""
+
+    __module__ = "asyncpg.protocol.protocol"
+
+    def __init__(self, connection: "Connection") -> None:
+        # Weakly: a connection that its user has forgotten has to go.
+        self._connection = ref(connection)
+
+    async def query(self, query: str, timeout: float | None) -> str:
+        connection = self._connection()
+        assert connection is not None  # whose method calls this one
+        return await our_connection.Connection.execute(connection, query, timeout=timeout)
+
+    async def bind_execute(
+        self,
+        state: _State,
+        args: Sequence[object],
+        portal_name: str,
+        limit: int,
+        return_extra: bool,
+        timeout: float | None,
+    ) -> Any:
+        return await state.work()
+
+    async def bind_execute_many(
+        self,
+        state: _State,
+        args: Arguments,
+        portal_name: str,
+        timeout: float | None,
+        return_rows: bool,
+    ) -> Any:
+        return await state.work()
+
+    async def execute(
+        self, state: _State, portal_name: str, limit: int, return_extra: bool, timeout: float | None
+    ) -> Any:
+        return await state.work()
+
+
+def _protocol_of(connection: client.Connection) -> Protocol:
+    return cast(Connection, connection)._protocol
 
 
 class PreparedStatement(client.PreparedStatement):
@@ -224,7 +281,7 @@ class Connection(our_connection.Connection):
     async def executemany(
         self,
         command: str,
-        args: Iterable[Sequence[object]],
+        args: Arguments,
         *,
         timeout: float | None = None,
         codecs: Iterable[CodecDeclaration] = (),
@@ -234,7 +291,7 @@ class Connection(our_connection.Connection):
     async def fetchmany(
         self,
         query: str,
-        args: Iterable[Sequence[object]],
+        args: Arguments,
         *,
         timeout: float | None = None,
         record_class: type[Any] | None = None,
@@ -281,7 +338,7 @@ class Connection(our_connection.Connection):
     async def _executemany(
         self,
         query: str,
-        args: Iterable[Sequence[object]],
+        args: Arguments,
         timeout: float | None,
         return_rows: bool = False,
         record_class: type[Any] | None = None,

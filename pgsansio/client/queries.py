@@ -5,11 +5,12 @@ what the port returns for it. Everything else (a statement to prepare, a time li
 `_query`, which is the same conversation at length.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pgsansio.client.callbacks import CallbackMethods
 from pgsansio.client.core import TimeLimit
+from pgsansio.client.elements import Arguments, Elements
 from pgsansio.client.type_methods import Codecs, TypeMethods
 from pgsansio.engine.operations import Batch, Operation, RowsKept
 from pgsansio.errors import DataError, InterfaceError
@@ -164,12 +165,13 @@ class QueryMethods(TypeMethods, CallbackMethods):
         return rows[0][column] if rows else None
 
     async def executemany(
-        self, command: str, args: Iterable[Sequence[object]], *, timeout: float | None = None, codecs: Codecs = ()
+        self, command: str, args: Arguments, *, timeout: float | None = None, codecs: Codecs = ()
     ) -> None:
         """Run a statement once for each element of `args`, all under one Sync: outside a transaction all or nothing.
 
         Args:
-            args: sequences of arguments; taken lazily, some 64 KiB of messages ahead.
+            args: sequences of arguments, from an iterable or an asynchronous one; taken lazily, some 64 KiB of messages
+                ahead. Others who use the connection wait meanwhile.
         Raises:
             DataError: an element is not a sequence, or an argument cannot be encoded; it names both. Outside a
                 transaction nothing is kept; inside one, what was sent before stays.
@@ -181,7 +183,7 @@ class QueryMethods(TypeMethods, CallbackMethods):
     async def fetchmany(
         self,
         query: str,
-        args: Iterable[Sequence[object]],
+        args: Arguments,
         *,
         timeout: float | None = None,
         record_class: type[Any] | None = None,
@@ -297,7 +299,7 @@ class QueryMethods(TypeMethods, CallbackMethods):
     async def _many(
         self,
         command: str,
-        args: Iterable[Sequence[object]],
+        args: Arguments,
         codecs: Codecs,
         record_class: type[Any] | None = None,
         *,
@@ -314,13 +316,13 @@ class QueryMethods(TypeMethods, CallbackMethods):
         """
         port, frontend = self._port, self._frontend
         port.guard()
-        elements = iter(args)
         repeated = repeated or not isinstance(args, Sequence)
-        statement = frontend.cached(command, port.clock()) or await self._prepare(command)
-        if codecs:
-            statement = self._with_codecs(statement, codecs)
         try:
-            operation, failure = await self._batch(statement, elements, record_class)
+            async with Elements(port, args) as elements:
+                statement = frontend.cached(command, port.clock()) or await self._prepare(command)
+                if codecs:
+                    statement = self._with_codecs(statement, codecs)
+                operation, failure = await self._batch(statement, elements, record_class)
         except DataError as error:
             if not await self._was_outdated(error) or repeated:
                 raise
@@ -341,7 +343,7 @@ class QueryMethods(TypeMethods, CallbackMethods):
         return operation.rows
 
     async def _batch(
-        self, statement: Statement, elements: Iterator[Sequence[object]], record_class: type[Any] | None
+        self, statement: Statement, elements: Elements, record_class: type[Any] | None
     ) -> tuple[Batch | None, BaseException | None]:
         """Execute a statement for each element: the settled operation, and what the user's side raised meanwhile.
 
@@ -354,7 +356,7 @@ class QueryMethods(TypeMethods, CallbackMethods):
         """
         port = self._port
         self._check_alone()
-        data, count, exhausted = statement.many(elements, 0, first=True)
+        data, count, exhausted = await elements.take(statement, 0, first=True)
         if not count:
             return None, None
         await self._begin_now()
@@ -370,7 +372,7 @@ class QueryMethods(TypeMethods, CallbackMethods):
         return operation, failure
 
     async def _feed(
-        self, operation: Batch, statement: Statement, elements: Iterator[Sequence[object]], index: int
+        self, operation: Batch, statement: Statement, elements: Elements, index: int
     ) -> BaseException | None:
         """Hand over the rest of a batch as the transport takes it, and end it; what the user's side raised."""
         session = self._frontend
@@ -381,8 +383,10 @@ class QueryMethods(TypeMethods, CallbackMethods):
         while not exhausted and not operation.refused and not operation.settled:
             await self._port.outbox_low()
             try:
-                data, count, exhausted = statement.many(elements, index, first=False)
+                data, count, exhausted = await elements.take(statement, index, first=False)
             except BaseException as error:
+                if elements.are_awaited and not isinstance(error, Exception):
+                    raise  # a cancellation of this task, as at any other await
                 session.give_up(operation)
                 return error
             index += count

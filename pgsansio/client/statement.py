@@ -6,11 +6,12 @@ one coroutine frame, like those of `Connection`; whatever is not as usual goes t
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from pgsansio.client.cursor import CursorFactory
+from pgsansio.client.elements import Arguments, Elements
 from pgsansio.client.resource import Resource
 from pgsansio.client.stream import STREAM_PREFETCH, Stream
 from pgsansio.codecs.type_catalog import builtin_info
@@ -264,12 +265,12 @@ class PreparedStatement(Resource):
         self._check("execute")
         return (await self.query(*args, timeout=timeout)).status
 
-    async def fetchmany(self, args: Iterable[Sequence[object]], *, timeout: float | None = None) -> list[Any]:
+    async def fetchmany(self, args: Arguments, *, timeout: float | None = None) -> list[Any]:
         """Execute it once for each element of `args`, as `Connection.fetchmany`, and return all rows."""
         self._check("fetchmany")
         return await self._many(args, timeout, self._record_class or self._connection._record_class)
 
-    async def executemany(self, args: Iterable[Sequence[object]], *, timeout: float | None = None) -> None:
+    async def executemany(self, args: Arguments, *, timeout: float | None = None) -> None:
         """Execute it once for each element of `args`, as `Connection.executemany`."""
         self._check("executemany")
         await self._many(args, timeout, None)
@@ -362,7 +363,7 @@ class PreparedStatement(Resource):
 
     async def _many(
         self,
-        args: Iterable[Sequence[object]],
+        args: Arguments,
         timeout: float | None,
         record_class: type[Any] | None,
     ) -> list[Any]:
@@ -371,14 +372,15 @@ class PreparedStatement(Resource):
             return await self._execute_many(args, record_class)
 
     async def _execute_many(
-        self, args: Iterable[Sequence[object]], record_class: type[Any] | None, *, repeated: bool = False
+        self, args: Arguments, record_class: type[Any] | None, *, repeated: bool = False
     ) -> list[Any]:
         connection = self._connection
         connection._port.guard()
-        await self._restore()
         repeated = repeated or not isinstance(args, Sequence)
         try:
-            operation, failure = await connection._batch(self._statement, iter(args), record_class)
+            async with Elements(connection._port, args) as elements:
+                await self._restore()
+                operation, failure = await connection._batch(self._statement, elements, record_class)
         except DataError as error:
             if not await self._was_outdated(error) or repeated:
                 raise

@@ -3,13 +3,16 @@
 # ruff: noqa: PT012 - a block that is left by an error is what is tested
 
 import decimal
-from collections.abc import Iterator
+import itertools
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.support.clients import Client
+from tests.support.pools import make_pool
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -35,6 +38,7 @@ async def test_arguments_have_the_types_that_the_server_tells(connection: Any) -
             "DELETE 3",
         ),
         ("BEGIN", "BEGIN"),
+        ("CREATE TEMP TABLE t (a int); COPY t TO '/dev/null'", "COPY 0"),
         ("SELECT generate_series(1, 1000); SELECT 2;", "SELECT 1"),
     ],
 )
@@ -240,6 +244,149 @@ async def test_executemany_counts_arguments(connection: Any, client: Client) -> 
     assert await connection.fetchval("SELECT count(*) FROM t") == 0
 
 
+@pytest.mark.checklist("Q-8")
+async def test_what_was_sent_in_a_transaction_stays(connection: Any, client: Client) -> None:
+    await connection.execute("CREATE TEMP TABLE t (a text)")
+    async with connection.transaction():
+        with pytest.raises(client.DataError, match=r"\$1 in element #20000 of executemany\(\) sequence"):
+            await connection.executemany("INSERT INTO t VALUES ($1)", [*(("x" * 100,) for _ in range(20_000)), (5,)])
+        assert connection.is_in_transaction()
+        kept = await connection.fetchval("SELECT count(*) FROM t")
+        assert 0 < kept <= 20_000
+    assert await connection.fetchval("SELECT count(*) FROM t") == kept
+
+
+@pytest.mark.checklist("Q-8")
+async def test_a_server_error_ends_the_sending(connection: Any, client: Client) -> None:
+    await connection.execute("CREATE TEMP TABLE t (a int CHECK (a > 0), b text)")
+    endless = ((n, "x" * 1000) for n in itertools.count())
+    with anyio.fail_after(20), pytest.raises(client.CheckViolationError):
+        await connection.executemany("INSERT INTO t VALUES ($1, $2)", endless)
+    assert await connection.fetchval("SELECT count(*) FROM t") == 0
+
+
+async def numbers(count: int, last: object = None) -> AsyncIterator[Any]:
+    for number in range(count):
+        await anyio.lowlevel.checkpoint()
+        yield (number,)
+    if isinstance(last, Exception):
+        raise last
+    if last is not None:
+        yield last
+
+
+@pytest.mark.checklist("Q-8", "Q-9")
+@pytest.mark.differs(
+    asyncpg="takes no asynchronous iterable in `executemany()` and `fetchmany()`.",
+    ours="Any iterable or asynchronous iterable; the error names the element.",
+)
+@pytest.mark.parametrize("count", [0, 1, 2, 3000])
+async def test_elements_that_are_awaited(connection: Any, client: Client, count: int) -> None:
+    await connection.execute("CREATE TEMP TABLE t (a int)")
+    insert = "INSERT INTO t VALUES ($1) RETURNING a"
+    total = "SELECT count(*) FROM t"
+    assert await connection.executemany(insert, numbers(count)) is None
+    assert await connection.fetchval(total) == count
+    assert [row[0] for row in await connection.fetchmany(insert, numbers(count))] == list(range(count))
+    statement = await connection.prepare(insert)
+    await statement.executemany(numbers(count))
+    assert len(await statement.fetchmany(numbers(count))) == count
+    assert await connection.fetchval(total) == 4 * count
+    async with make_pool(client) as pool:
+        assert len(await pool.fetchmany("SELECT $1::int", numbers(count))) == count
+    for last, error, text in (
+        (("x",), client.DataError, rf"\$1 in element #{count} of executemany\(\) sequence: 'x'"),
+        (5, client.DataError, f"executemany\\(\\) argument sequence element #{count}: expected a sequence, got int"),
+        (LookupError("mine"), LookupError, "mine"),
+        ((0, 0), client.InterfaceError, "the server expects 1 argument"),
+    ):
+        with pytest.raises(error, match=text):
+            await connection.executemany(insert, numbers(count, last))
+        assert await connection.fetchval(total) == 4 * count
+        assert not connection.is_in_transaction()
+
+
+@pytest.mark.checklist("Q-8")
+@pytest.mark.differs(
+    asyncpg="takes no asynchronous iterable in `executemany()`.",
+    ours="A generator is closed when it is not asked any more, and may not use the connection that waits for it.",
+)
+async def test_a_generator_of_elements(connection: Any, client: Client) -> None:
+    await connection.execute("CREATE TEMP TABLE t (a int CHECK (a < 3))")
+    closed = 0
+
+    async def endless(uses_it: bool = False) -> AsyncIterator[tuple[int]]:
+        nonlocal closed
+        try:
+            for number in itertools.count():
+                yield (number,)
+                await anyio.lowlevel.checkpoint()
+                if uses_it:
+                    await connection.fetchval("SELECT 1")
+        finally:
+            closed += 1
+
+    with anyio.fail_after(20):
+        with pytest.raises(client.CheckViolationError):
+            await connection.executemany("INSERT INTO t VALUES ($1)", endless())
+        assert closed == 1
+        with pytest.raises(client.PostgresSyntaxError):
+            await connection.executemany("INSER INTO t VALUES ($1)", endless())
+        assert closed == 2
+        with pytest.raises(client.InterfaceError, match="this task is in the middle of another one"):
+            await connection.executemany("INSERT INTO t VALUES ($1)", endless(uses_it=True))
+        assert closed == 3
+        with anyio.move_on_after(0.01):
+            await connection.executemany("SELECT $1::int", endless())
+        assert await connection.fetchval("SELECT count(*) FROM t") == 0
+
+
+# values that cannot be decoded
+
+
+class Undecodable:
+    """A decoder that refuses a value."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __call__(self, text: str) -> int:
+        if text == "13":
+            raise self.error
+        return int(text)
+
+
+@pytest.mark.checklist("Q-13")
+@pytest.mark.parametrize("error", [ValueError("mine"), KeyError("mine"), ZeroDivisionError()], ids=repr)
+async def test_a_decoders_error_is_raised_as_it_is(connection: Any, error: Exception) -> None:
+    await connection.set_type_codec("int4", schema="pg_catalog", encoder=str, decoder=Undecodable(error))
+    query = "SELECT n FROM generate_series(1, 20) AS n"
+    for _ in range(2):
+        for method in (connection.fetch, connection.fetchmany):
+            with pytest.raises(type(error)) as caught:
+                await method(query, *([[()]] if method == connection.fetchmany else []))
+            assert caught.value is error
+        with pytest.raises(type(error)):
+            await connection.fetchval("SELECT 13")
+        assert await connection.fetchval("SELECT 12") == 12
+    assert not connection.is_closed()
+
+
+@pytest.mark.checklist("Q-13")
+@pytest.mark.differs(
+    asyncpg="does not say which value a decoder has refused.",
+    ours="A note of the error names the column and its type.",
+)
+async def test_a_decoders_error_names_the_column(connection: Any) -> None:
+    await connection.set_type_codec("int4", schema="pg_catalog", encoder=str, decoder=Undecodable(ValueError("mine")))
+    with pytest.raises(ValueError, match="mine") as caught:
+        await connection.fetch("SELECT 12 AS good, 13 AS bad")
+    (note,) = caught.value.__notes__
+    assert "bad" in note
+    assert "int4" in note or "integer" in note
+    assert await connection.fetchval("SELECT 1") == 1
+
+
 # refused arguments
 
 
@@ -373,6 +520,29 @@ async def test_timeout_of_a_query(connection: Any) -> None:
         with anyio.fail_after(20), pytest.raises(TimeoutError):
             await getattr(connection, method)(query, *args, timeout=0.05)
         assert await connection.fetchval("SELECT 7") == 7
+
+
+@pytest.mark.checklist("Q-14")
+@pytest.mark.parametrize("method", ["fetch", "fetchrow", "fetchval", "execute", "executemany"])
+async def test_timeout_of_preparing(connection: Any, observer: Any, method: str) -> None:
+    await observer.execute("DROP TABLE IF EXISTS locked; CREATE TABLE locked (a int)")
+    arguments: list[Any] = [[(1,)]] if method == "executemany" else [1]
+    async with observer.transaction():
+        await observer.execute("LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
+        with anyio.fail_after(20), pytest.raises(TimeoutError):
+            await getattr(connection, method)("SELECT a FROM locked WHERE a = $1", *arguments, timeout=0.02)
+    assert await connection.fetchval("SELECT 7") == 7
+    await observer.execute("DROP TABLE locked")
+
+
+@pytest.mark.checklist("Q-14")
+async def test_timeout_of_asking_about_types(connection: Any, observer: Any) -> None:
+    await connection.execute("CREATE TYPE pg_temp.mood AS ENUM ('x')")
+    async with observer.transaction():
+        await observer.execute("SET LOCAL allow_system_table_mods TO on; LOCK TABLE pg_range IN ACCESS EXCLUSIVE MODE")
+        with anyio.fail_after(20), pytest.raises(TimeoutError):
+            await connection.fetch("SELECT 'x'::pg_temp.mood", timeout=0.05)
+    assert await connection.fetchval("SELECT 'x'::pg_temp.mood") == "x"
 
 
 @pytest.mark.checklist("Q-15")
