@@ -39,6 +39,7 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
 
 nitpicky = True
+highlight_language = "none"  # of blocks behind ::
 default_role = "py:obj"
 napoleon_numpy_docstring = False
 napoleon_custom_sections = ["Source"]
