@@ -467,7 +467,14 @@ class Frontend(Session):
         """
         if not isinstance(error, PostgresError):
             return False
-        if isinstance(error, InvalidCachedStatementError | InvalidSQLStatementNameError):
+        if isinstance(error, InvalidCachedStatementError):
+            if statement is not None:
+                # The schema has changed. In a transaction the same error could not be mended: the pool's other
+                # connections are spared it.
+                self.forget(statement)
+                self.registry.forget_statements()
+            return True
+        if isinstance(error, InvalidSQLStatementNameError):
             if statement is not None:
                 self.forget(statement)
             return True

@@ -104,7 +104,7 @@ class ConnectionCore:
         self._preparing: dict[str, Any] = {}
         #: Codecs of single queries, over those of the connection.
         self._layers: dict[tuple[CodecDeclaration, ...], Registry] = {}
-        self._queries = 0
+        self._queries: int = 0
         #: The pool's: what stands for this connection while a task has it, and who is told that it has ended.
         self._proxy: Any = None
         self._on_end: Callable[[Any], None] | None = None

@@ -66,7 +66,7 @@ class Pool(PoolQueries):
     ) -> None:
         if not (check is None or callable(check) or type(check) in (int, float)):
             raise TypeError(f"check is expected to be a number of seconds, a function or None, got {check!r}")
-        if not isinstance(lazy, bool):
+        if type(lazy) is not bool:
             raise TypeError(f"lazy is expected to be a bool, got {lazy!r}")
         if connect_parameters is not None and not callable(connect_parameters):
             raise TypeError(f"connect_parameters is expected to be a function or None, got {connect_parameters!r}")

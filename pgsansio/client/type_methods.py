@@ -103,7 +103,7 @@ class TypeMethods(Preparations):
         """Forget what is known of the database's types, and all prepared statements: the schema has changed."""
         self._check_open()
         self._frontend.registry.catalog.clear()
-        self._frontend.forget_all()
+        self._frontend.registry.forget_statements()
         await self._port.checkpoint()
 
     async def _type_named(self, typename: str, schema: str) -> TypeInfo:

@@ -62,7 +62,7 @@ class Registry:
     Attributes:
         catalog: what is known of the database's types; one for all layers.
         generation: a number for the codecs that are in force here: where it is the same, so are they.
-        on_change: called when codecs have changed that may be in use.
+        on_change: called when codecs have changed that may be in use, or described statements are outdated.
     """
 
     __slots__ = (
@@ -213,6 +213,19 @@ class Registry:
     def types_changed(self) -> None:
         """What is known of types has changed (the catalogue calls it)."""
         self._changed()
+
+    def forget_statements(self) -> None:
+        """The database's schema has changed: whoever has statements is told as of codecs, whichever layer he has."""
+        lowest = self
+        while lowest._below is not None:
+            lowest = lowest._below
+        lowest._tell()
+
+    def _tell(self) -> None:
+        if self.on_change is not None:
+            self.on_change()
+        for registry in list(self._above):
+            registry._tell()
 
     def _changed(self) -> None:
         self._found.clear()

@@ -1,6 +1,7 @@
 """The pool on both loops: what is each loop's own, and load."""
 
 import asyncio
+import gc
 import itertools
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import trio
 
 from tests.support.clients import PATIENCE_SECONDS, Client, at_once, eventually, until
-from tests.support.pools import make_pool
+from tests.support.pools import at_rest, make_pool
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -55,6 +56,35 @@ async def test_awaiting_it(client: Client, anyio_backend_name: str) -> None:
     await pool.close()
     with pytest.raises(client.InterfaceError, match="pool is closed"):
         await pool
+
+
+@pytest.mark.checklist("P-16")
+@pytest.mark.parametrize("lifetime", [0, 300], ids=["no timer", "timer"])
+async def test_a_forgotten_pool_is_collected(
+    client: Client, observer: Any, anyio_backend_name: str, lifetime: float
+) -> None:
+    if anyio_backend_name == "trio":
+        return  # there it has a block
+
+    there = "FROM pg_stat_activity WHERE application_name = 'forgotten'"
+
+    async def use() -> None:
+        pool = await make_pool(
+            client,
+            1,
+            2,
+            max_inactive_connection_lifetime=lifetime,
+            server_settings={"application_name": "forgotten"},
+        )
+        async with pool.acquire(), pool.acquire() as connection:
+            await connection.fetchval("SELECT 1")
+        await eventually(lambda: at_rest(client, pool))
+        assert await observer.fetchval(f"SELECT count(*) {there}") == 2
+
+    await use()
+    with pytest.warns(ResourceWarning, match="unclosed connection"):
+        gc.collect()
+    await until(observer, f"SELECT count(*) = 0 {there}")
 
 
 async def test_another_loop_than_was_said(client: Client, anyio_backend_name: str) -> None:

@@ -4,6 +4,7 @@
 
 import functools
 import inspect
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -498,6 +499,46 @@ async def test_shortcuts(client: Client) -> None:
         with pytest.raises(TimeoutError):
             await pool.fetch("SELECT pg_sleep(60)", timeout=0.05)
         assert await pool.fetchval("SELECT 1") == 1
+
+
+# what all of them share
+
+
+async def with_statement(client: Client, pool: Any, use: Callable[[Any, Any], Awaitable[None]]) -> None:
+    """Two connections of the pool that both know a statement, and a table that was changed since."""
+    async with client.connect() as owner:
+        await owner.execute("DROP TABLE IF EXISTS grows; CREATE TABLE grows (a int)")
+        try:
+            async with pool.acquire() as one, pool.acquire() as other:
+                for connection in (one, other):
+                    assert await connection.fetch("SELECT * FROM grows") == []
+                await owner.execute("ALTER TABLE grows ADD COLUMN b int")
+                await use(one, other)
+        finally:
+            await owner.execute("DROP TABLE grows")
+
+
+@pytest.mark.checklist("P-15")
+async def test_what_one_connection_finds_outdated_is_outdated_for_all(client: Client) -> None:
+    async def use(one: Any, other: Any) -> None:
+        async with other.transaction():
+            await other.execute("SELECT 1")
+            assert await one.fetch("SELECT * FROM grows") == []  # asked again at once
+            assert await other.fetch("SELECT * FROM grows") == []  # not possible in a transaction
+
+    async with make_pool(client, 2, 2) as pool:
+        await with_statement(client, pool, use)
+
+
+@pytest.mark.checklist("P-15")
+async def test_a_schema_that_is_reloaded_is_reloaded_for_all(client: Client) -> None:
+    async def use(one: Any, other: Any) -> None:
+        await one.reload_schema_state()
+        async with other.transaction():
+            assert await other.fetch("SELECT * FROM grows") == []
+
+    async with make_pool(client, 2, 2) as pool:
+        await with_statement(client, pool, use)
 
 
 @pytest.mark.checklist("P-17")
