@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any, Final, Self, cast
+from weakref import ref
 
 from pgsansio import client
 from pgsansio.client.cursor import BaseCursor as ClientBaseCursor
@@ -37,6 +38,7 @@ __all__ = [
     "CursorIterator",
     "Pool",
     "PreparedStatement",
+    "Protocol",
     "Transaction",
     "connect",
     "connect_utils",
@@ -93,7 +95,10 @@ class Protocol:
         # Weakly: a connection that its user has forgotten has to go.
         self._connection = ref(connection)
 
-    async def query(self, query: str, timeout: float | None) -> str:
+    async def query(self, query: str | _State, timeout: float | None) -> str:
+        if isinstance(query, _State):
+            await query.work()
+            return ""
         connection = self._connection()
         assert connection is not None  # whose method calls this one
         return await our_connection.Connection.execute(connection, query, timeout=timeout)
@@ -125,6 +130,10 @@ class Protocol:
         return await state.work()
 
 
+#: As long as nobody has replaced it, the most frequent queries do without it: a fifth less of the client's time.
+_BIND_EXECUTE: Final = Protocol.bind_execute
+
+
 def _protocol_of(connection: client.Connection) -> Protocol:
     return cast(Connection, connection)._protocol
 
@@ -135,12 +144,48 @@ class PreparedStatement(client.PreparedStatement):
     __module__ = "asyncpg.prepared_stmt"
     __slots__ = ()
 
+    async def fetch(self, *args: object, timeout: float | None = None) -> list[Any]:
+        return cast(list[Any], await self._bind_execute(super().fetch, args, 0, timeout))
+
+    async def fetchrow(self, *args: object, timeout: float | None = None) -> Any:
+        return await self._bind_execute(super().fetchrow, args, 1, timeout)
+
+    async def fetchval(self, *args: object, column: int | str = 0, timeout: float | None = None) -> Any:
+        return await self._bind_execute(functools.partial(super().fetchval, column=column), args, 1, timeout)
+
+    async def fetchmany(self, args: Arguments, *, timeout: float | None = None) -> list[Any]:
+        state = _State(self._query, functools.partial(super().fetchmany, args, timeout=timeout))
+        rows = await _protocol_of(self._connection).bind_execute_many(state, args, "", timeout, True)
+        return cast(list[Any], rows)
+
+    async def executemany(self, args: Arguments, *, timeout: float | None = None) -> None:
+        state = _State(self._query, functools.partial(super().executemany, args, timeout=timeout))
+        await _protocol_of(self._connection).bind_execute_many(state, args, "", timeout, False)
+
+    def _bind_execute(
+        self, method: Callable[..., Awaitable[Any]], args: Sequence[object], limit: int, timeout: float | None
+    ) -> Awaitable[Any]:
+        if Protocol.bind_execute is _BIND_EXECUTE:
+            return method(*args, timeout=timeout)
+        state = _State(self._query, functools.partial(method, *args, timeout=timeout))
+        return _protocol_of(self._connection).bind_execute(state, args, "", limit, True, timeout)
+
 
 class BaseCursor(ClientBaseCursor):
     """What both kinds of cursors have."""
 
     __module__ = "asyncpg.cursor"
     __slots__ = ()
+
+    async def _bind_exec(self, n: int, timeout: float | None) -> list[Any]:
+        state = _State(self._query, functools.partial(super()._bind_exec, n, timeout))
+        protocol = _protocol_of(self._connection)
+        return cast(list[Any], await protocol.bind_execute(state, self._args, "", n, True, timeout))
+
+    async def _exec(self, n: int, timeout: float | None) -> list[Any]:
+        state = _State(self._query, functools.partial(super()._exec, n, timeout))
+        rows = await _protocol_of(self._connection).execute(state, self._portal_name or "", n, True, timeout)
+        return cast(list[Any], rows)
 
     def __repr__(self) -> str:
         return super().__repr__().replace("<asyncpg.cursor.", "<asyncpg.", 1)
@@ -217,7 +262,7 @@ class Connection(our_connection.Connection):
     """A connection to a PostgreSQL server. Use `connect()` to make one."""
 
     __module__ = "asyncpg.connection"
-    __slots__ = ("_addr",)
+    __slots__ = ("_addr", "_protocol")
 
     _transaction_class = Transaction
     _prepared_statement_class = PreparedStatement
@@ -229,6 +274,7 @@ class Connection(our_connection.Connection):
     ) -> None:
         super().__init__(port, frontend, address, settings, record_class=record_class)
         self._addr: tuple[str, int] | str = _addr(address)
+        self._protocol = Protocol(self)
 
     @property
     def _params(self) -> Settings:
@@ -240,10 +286,8 @@ class Connection(our_connection.Connection):
         if args:
             _, tag, _ = await self._execute(query, args, 0, timeout, return_status=True, **_if_any(codecs))
             return (tag or b"").decode("utf-8", "replace")
-        if isinstance(query, _Conversation):
-            await query.carry_out()
-            return ""
-        return await super().execute(query, timeout=timeout, codecs=codecs)
+        state = _State(query, query.carry_out) if isinstance(query, _Conversation) else query
+        return await self._protocol.query(state, timeout)
 
     async def fetch(
         self,
@@ -316,9 +360,27 @@ class Connection(our_connection.Connection):
     ) -> Any:
         """The rows; with `return_status` also the command tag, as bytes, and whether there are no more rows."""
         if isinstance(query, _Conversation):
-            return await query.carry_out()
+            return await self._protocol.bind_execute(_State(query, query.carry_out), args, "", limit, True, timeout)
         if ignore_custom_codec:
             raise UnsupportedClientFeatureError("custom codecs cannot be ignored")
+        if Protocol.bind_execute is _BIND_EXECUTE:
+            operation = await self._run(query, args, limit, timeout, record_class, codecs)
+        else:
+            state = _State(query, functools.partial(self._run, query, args, limit, timeout, record_class, codecs))
+            operation = await self._protocol.bind_execute(state, args, "", limit, True, timeout)
+        if return_status:
+            return operation.rows, None if operation.tag is None else bytes(operation.tag), operation.tag is not None
+        return operation.rows
+
+    async def _run(
+        self,
+        query: str,
+        args: Sequence[object],
+        limit: int,
+        timeout: float | None,
+        record_class: type[Any] | None,
+        codecs: Iterable[CodecDeclaration],
+    ) -> Operation:
         # As in `fetch` of the client: a query that is known goes the short way.
         operation = None if codecs else self._execute_known(query, args, limit, timeout, record_class)
         if operation is None:
@@ -331,9 +393,7 @@ class Connection(our_connection.Connection):
                 raise
             if operation.error is not None:
                 operation = await self._repeat(operation, query, args, limit)
-        if return_status:
-            return operation.rows, None if operation.tag is None else bytes(operation.tag), operation.tag is not None
-        return operation.rows
+        return operation
 
     async def _executemany(
         self,
@@ -345,10 +405,15 @@ class Connection(our_connection.Connection):
         *,
         codecs: Iterable[CodecDeclaration] = (),
     ) -> list[Any] | None:
+        work: Callable[[], Awaitable[Any]]
         if return_rows:
-            return await super().fetchmany(query, args, timeout=timeout, record_class=record_class, codecs=codecs)
-        await super().executemany(query, args, timeout=timeout, codecs=codecs)
-        return None
+            work = functools.partial(
+                super().fetchmany, query, args, timeout=timeout, record_class=record_class, codecs=codecs
+            )
+        else:
+            work = functools.partial(super().executemany, query, args, timeout=timeout, codecs=codecs)
+        rows = await self._protocol.bind_execute_many(_State(query, work), args, "", timeout, return_rows)
+        return cast(list[Any] | None, rows)
 
     async def _carry_out(self, action: Listen | Unlisten, *, internal: bool = False) -> None:
         if internal:

@@ -152,8 +152,8 @@ def _contents() -> dict[str, dict[str, Any]]:
             "create_pool": classes.create_pool,
         },
         "asyncpg.prepared_stmt": {"PreparedStatement": classes.PreparedStatement},
-        "asyncpg.protocol": {"Record": Record},
-        "asyncpg.protocol.protocol": {"Record": Record},
+        "asyncpg.protocol": {"Protocol": classes.Protocol, "Record": Record},
+        "asyncpg.protocol.protocol": {"Protocol": classes.Protocol, "Record": Record},
         "asyncpg.protocol.record": {"Record": Record},
         "asyncpg.serverversion": {
             "ServerVersion": types.ServerVersion,

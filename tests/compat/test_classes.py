@@ -189,3 +189,65 @@ async def test_a_method_that_was_replaced_is_called_once(
 async def test_the_isolation_of_the_outer_transaction_is_asked_for(connection: Any) -> None:
     async with connection.transaction(), connection.transaction(isolation="read_committed"):
         assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.checklist("PKG-5")
+async def test_replaced_methods_of_the_protocol(
+    asyncpg: ModuleType, connection: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ddtrace does it."""
+    calls: list[tuple[str, str]] = []
+    protocol = asyncpg.protocol.Protocol
+
+    def count(name: str) -> None:
+        original = getattr(protocol, name)
+
+        async def replacement(self: Any, state: Any, *args: Any, **kwargs: Any) -> Any:
+            calls.append((name, state if isinstance(state, str) else state.query))
+            return await original(self, state, *args, **kwargs)
+
+        monkeypatch.setattr(protocol, name, replacement)
+
+    for name in ("execute", "bind_execute", "query", "bind_execute_many"):
+        count(name)
+    assert isinstance(connection._protocol, protocol)
+    await connection.execute("SELECT 1")
+    await connection.execute("SELECT $1::int", 2)
+    await connection.fetch("SELECT 3", timeout=30)
+    await connection.fetchrow("SELECT 4")
+    await connection.fetchval("SELECT 5")
+    await connection.executemany("SELECT $1::int", [(6,)])
+    await connection.fetchmany("SELECT $1::int", [(7,)])
+    statement = await connection.prepare("SELECT $1::int AS a")
+    await statement.fetch(8)
+    await statement.fetchrow(9)
+    await statement.fetchval(10, column="a")
+    assert await statement.fetchmany([(11,)]) == [(11,)]
+    await statement.executemany([(12,)])
+    async with connection.transaction():
+        assert [row async for row in connection.cursor("SELECT generate_series(1, 3)", prefetch=2)] == [
+            (1,),
+            (2,),
+            (3,),
+        ]
+        cursor = await connection.cursor("SELECT 13")
+        assert await cursor.fetch(2) == [(13,)]
+    assert calls == [
+        ("query", "SELECT 1"),
+        ("bind_execute", "SELECT $1::int"),
+        ("bind_execute", "SELECT 3"),
+        ("bind_execute", "SELECT 4"),
+        ("bind_execute", "SELECT 5"),
+        ("bind_execute_many", "SELECT $1::int"),
+        ("bind_execute_many", "SELECT $1::int"),
+        ("bind_execute", "SELECT $1::int AS a"),
+        ("bind_execute", "SELECT $1::int AS a"),
+        ("bind_execute", "SELECT $1::int AS a"),
+        ("bind_execute_many", "SELECT $1::int AS a"),
+        ("bind_execute_many", "SELECT $1::int AS a"),
+        ("query", "BEGIN;"),
+        ("bind_execute", "SELECT generate_series(1, 3)"),
+        ("execute", "SELECT generate_series(1, 3)"),
+        ("execute", "SELECT 13"),
+        ("query", "COMMIT;"),
+    ]

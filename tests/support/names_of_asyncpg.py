@@ -46,7 +46,7 @@ DIFFERENCES: Final[Mapping[str, str]] = {
     "connresource.guarded": "Absent: a decorator of asyncpg's own methods.",
     "introspection": "Empty: types are asked for with other queries.",
     "pgproto.pgproto": "Only `UUID`: buffers and dates are those of asyncpg's codecs.",
-    "protocol": "Only `Record`: the protocol is `pgsansio.engine`, and has an interface of its own.",
+    "protocol": "Only `Record`, and of `Protocol` what ddtrace replaces: the protocol is `pgsansio.engine`.",
 }
 
 #: Those in asyncpg's documentation; they are attributes of our packages in any case.
