@@ -8,7 +8,7 @@ in `client/`.
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from weakref import WeakMethod
 
 from pgsansio.codecs import introspection
@@ -50,9 +50,11 @@ from pgsansio.errors import (
 from pgsansio.kernel import Record, decode_rows, row_plan
 from pgsansio.kernel.contract import (
     Arguments,
+    Opcode,
     OutdatedTypeError,
     RowPlan,
     UnknownTypeError,
+    ValueCodec,
 )
 from pgsansio.messages.backend import FieldDescription
 from pgsansio.messages.frontend import (
@@ -109,6 +111,15 @@ _PREPARE: Final = (
 _SIMPLE: Final = STEPS(Awaiting.SIMPLE_QUERY)
 _BATCH: Final = STEPS(Awaiting.BATCH_BIND)
 _FUNCTION: Final = STEPS(Awaiting.FUNCTION_RESULT, Awaiting.READY)
+
+
+def _unknown(codec: ValueCodec) -> ValueCodec:
+    """In its place, where values have to wait until the type is known."""
+
+    def decode(data: bytes) -> NoReturn:
+        raise UnknownTypeError(f"a value of the unknown type {codec.oid}", oids=frozenset([codec.oid]))
+
+    return ValueCodec(codec.oid, codec.name, Opcode.CALL, codec.format, decode, codec.encode)
 
 
 def _simple_traits(query: str) -> int:
@@ -566,7 +577,13 @@ class Frontend(Session):
         """A simple Query whose statements' rows, decoded from text, are kept apart. Raises as `simple_query`."""
 
         def plan(fields: tuple[FieldDescription, ...]) -> RowPlan:
-            return plan_rows(self.registry, fields, record_class or self.record_class)
+            known = plan_rows(self.registry, fields, record_class or self.record_class)
+            missing = self.registry.catalog.missing([codec.oid for codec in known.codecs])
+            if not missing:
+                return known
+            # Without a Describe before, a type that has to be learned turns up now.
+            codecs = tuple([_unknown(codec) if codec.oid in missing else codec for codec in known.codecs])
+            return row_plan(known.names, codecs, known.record_class)
 
         operation = Script(Query(query).encode(), _SIMPLE, SYNC | _simple_traits(query), plan)
         self.submit(operation)

@@ -307,7 +307,7 @@ class Pipeline(Resource):
         connection._queries += len(operations)
         await _wait_for_group(connection, operations, sync)
         if sync.error is not None:
-            failed = next((one for one in handles if _has_failed(one._operation)), None)
+            failed = _failed_one(handles, sync)
             if (
                 not inside
                 and not repeated
@@ -348,7 +348,7 @@ class Pipeline(Resource):
             await _wait_for_group(connection, preparations, sync)
             if sync.error is not None:
                 for handle, preparation in zip(new.values(), preparations, strict=True):
-                    if _has_failed(preparation):
+                    if preparation.outcome is Outcome.FAILED:
                         error = connection._failure(preparation, handle._query)
                         handle._tell(error)
                         raise error
@@ -400,10 +400,11 @@ class Pipeline(Resource):
             error = connection._failure(failed._operation, failed._query)
             failed._tell(error)
         if inside:
-            for handle in handles[: handles.index(failed)] if failed is not None else handles:
+            for handle in handles:
                 operation = handle._operation
-                refused = None if operation is None or operation.error is None else operation
-                handle._tell(None if refused is None else connection._failure(refused, handle._query))
+                if handle is failed or operation is None or operation.outcome is Outcome.SKIPPED:
+                    continue
+                handle._tell(None if operation.error is None else connection._failure(operation, handle._query))
             _tell_others(handles, "was skipped, since an earlier one of its group has failed", error)
         else:
             _tell_others(handles, "was undone or skipped, since one of its group has failed", error)
@@ -443,8 +444,13 @@ async def _wait_for_group(connection: "Connection", operations: Sequence[Operati
         raise
 
 
-def _has_failed(operation: Operation | None) -> bool:
-    return operation is not None and operation.outcome is Outcome.FAILED
+def _failed_one(handles: Sequence[PipelineResult[Any]], sync: Operation) -> PipelineResult[Any] | None:
+    """The one that the server has refused; None: it was none of them, but the commit, or a BEGIN in front of them."""
+    if sync.outcome is not Outcome.SKIPPED:
+        return None
+    # Those in front of it may have failed as well, but here: by a value that cannot be decoded.
+    failed = [one for one in handles if one._operation is not None and one._operation.outcome is Outcome.FAILED]
+    return failed[-1] if failed else None
 
 
 def _forget(handles: Iterable[PipelineResult[Any]]) -> None:

@@ -19,18 +19,20 @@ from pgsansio.errors import (
     OperationTimeoutError,
     PipelineAbortedError,
     ProtocolError,
+    ReadOnlySQLTransactionError,
     UndefinedTableError,
 )
 from pgsansio.kernel import Record
 from pgsansio.messages.backend import (
     BindComplete,
     CloseComplete,
+    CommandComplete,
     ErrorResponse,
     NoData,
     ParameterDescription,
     ParseComplete,
 )
-from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Parse, Sync
+from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Parse, Query, Sync
 from pgsansio.policy.conninfo import resolve_settings
 from pgsansio.types import Result
 from tests.client.test_cancel_everywhere import World, world
@@ -832,3 +834,80 @@ def test_each_operation_is_logged() -> None:
         ("SELECT $1", (5,), PipelineAbortedError),
         ("FAIL", (), DivisionByZeroError),
     ]
+
+
+def test_a_value_that_cannot_be_decoded_before_what_the_server_refuses() -> None:
+    loop = loop_with(
+        [
+            *expect_parse("A"),
+            expect(Sync),
+            say(*described(), ready("T")),
+            *expect_bind(),
+            *expect_bind(),
+            *expect_bind(),
+            *expect_bind(),
+            expect(Sync),
+            say(BindComplete(), row(FIVE), selected(), BindComplete(), row(b"xx"), selected()),
+            say(BindComplete(), error(), ready("E")),
+        ]
+    )
+    connection = connect(loop)
+    handles: list[PipelineResult[Any]] = []
+
+    async def body() -> None:
+        async with connection.pipeline() as pipeline:
+            handles.extend(pipeline.fetchval("A") for _ in range(4))
+
+    with pytest.raises(DivisionByZeroError):
+        loop.finish(body())
+    assert handles[0].result() == 5
+    assert isinstance(outcome(handles[1]), InvalidValueError)
+    assert isinstance(outcome(handles[2]), DivisionByZeroError)
+    assert aborted(handles[3], Outcome.SKIPPED, DivisionByZeroError)
+
+
+def test_a_transaction_that_cannot_begin() -> None:
+    loop = loop_with(
+        [
+            expect(lambda message: isinstance(message, Parse) and message.query == "BEGIN;"),
+            *expect_bind(),
+            expect(lambda message: isinstance(message, Parse) and message.query == "A"),
+            *expect_bind(),
+            expect(Sync),
+            say(error("25006", "read only"), ready()),
+        ]
+    )
+    connection = connect(loop)
+    handles: list[PipelineResult[Any]] = []
+
+    async def body() -> None:
+        async with connection.transaction(), connection.pipeline() as pipeline:
+            handles.append(pipeline.execute("A"))
+
+    with pytest.raises(ReadOnlySQLTransactionError):
+        loop.finish(body())
+    assert aborted(handles[0], Outcome.SKIPPED, ReadOnlySQLTransactionError)
+
+
+def test_a_transaction_begins_in_the_group_of_its_pipeline() -> None:
+    loop = loop_with(
+        [
+            expect(lambda message: isinstance(message, Parse) and message.query == "BEGIN;"),
+            *expect_bind(),
+            expect(lambda message: isinstance(message, Parse) and message.query == "A"),
+            *expect_bind(),
+            expect(Sync),
+            say(ParseComplete(), BindComplete(), CommandComplete("BEGIN")),
+            say(ParseComplete(), BindComplete(), selected("INSERT 0 1"), ready("T")),
+            expect(lambda message: isinstance(message, Query) and message.query == "COMMIT;"),
+            say(CommandComplete("COMMIT"), ready()),
+        ]
+    )
+    connection = connect(loop)
+
+    async def body() -> Any:
+        async with connection.transaction(), connection.pipeline() as pipeline:
+            handle = pipeline.execute("A")
+        return handle.result()
+
+    assert loop.finish(body()) == "INSERT 0 1"
