@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Self
 
 from pgsansio.engine.operations import Operation
 from pgsansio.engine.session import Session
+from pgsansio.enums import TransactionStatus
 from pgsansio.errors import InterfaceError
 from pgsansio.policy.subscriptions import NotificationQueue, Overflow
 from pgsansio.types import Notification
@@ -65,13 +66,19 @@ class Notifications:
         connection = self._connection
         if self._listening and not connection.is_closed():
             self._listening = False
-            for channel in self._channels:
-                if exc is None or isinstance(exc, Exception):
-                    await connection._unlisten(channel, self._queue)
-                elif isinstance(exc, GeneratorExit):
-                    connection._forget_listener(channel, self._queue)
-                else:
-                    connection._unlisten_soon(channel, self._queue)
+            left = iter(self._channels)
+            try:
+                # Not when the block is left by an error, of which another one would make a secret: that the transaction
+                # has failed, and takes no UNLISTEN.
+                if exc is None and connection._frontend.transaction_status is not TransactionStatus.FAILED:
+                    for channel in left:
+                        await connection._unlisten(channel, self._queue)
+            except BaseException as error:
+                exc = error
+                raise
+            finally:
+                for channel in left:
+                    connection._drop(channel, self._queue, exc)
         elif exc is None:
             await connection._port.checkpoint()
 
@@ -106,10 +113,7 @@ class Notifications:
                     await connection._listen(channel, self._queue)
                     begun.append(channel)
             except BaseException as error:
-                for channel in begun if connection._frontend.is_open else ():
-                    if isinstance(error, GeneratorExit):
-                        connection._forget_listener(channel, self._queue)
-                    else:
-                        connection._unlisten_soon(channel, self._queue)
+                for channel in begun:
+                    connection._drop(channel, self._queue, error)
                 raise
             self._listening = True

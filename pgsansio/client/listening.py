@@ -61,8 +61,8 @@ class ListenMethods(CallbackMethods):
         if action is not None:
             try:
                 await self._carry_out(action)
-            except BaseException:
-                self._subscriptions.unlisten(channel, subscriber)
+            except BaseException as error:
+                self._drop(channel, subscriber, error)
                 raise
 
     async def _unlisten(self, channel: str, subscriber: Hashable) -> None:
@@ -70,18 +70,17 @@ class ListenMethods(CallbackMethods):
         if action is not None:
             await self._carry_out(action)
 
-    def _forget_listener(self, channel: str, subscriber: Hashable) -> None:
-        """Without telling the server, where nothing may be awaited: what it still sends goes to nobody."""
+    def _drop(self, channel: str, subscriber: Hashable, error: BaseException | None) -> None:
+        """As `_unlisten`, because of this error, which may be a cancellation: without waiting for the server."""
         action = self._subscriptions.unlisten(channel, subscriber)
-        if action is not None:
+        if action is None:
+            return
+        if isinstance(error, GeneratorExit) or not self._frontend.is_open:
+            # What the server still sends goes to nobody.
             self._subscriptions.failed(action)
-
-    def _unlisten_soon(self, channel: str, subscriber: Hashable) -> None:
-        """Without waiting for the server: whoever would wait is cancelled."""
-        action = self._subscriptions.unlisten(channel, subscriber)
-        if action is not None:
-            # It goes before any LISTEN of later. Only in a failed transaction can it fail, and then another one hurts
-            # nobody.
+        else:
+            # It goes before any LISTEN of later. Only in a failed transaction does it fail, and another one is due when
+            # that is rolled back.
             self._frontend.simple_query(action.sql, internal=True)
             self._port.flush()
             self._subscriptions.confirmed(action, in_transaction=self._frontend.in_transaction)
@@ -90,8 +89,9 @@ class ListenMethods(CallbackMethods):
         try:
             async with self._logged(action.sql, (), None):
                 await self._script(action.sql, internal=internal)
-        except BaseException:
-            self._subscriptions.failed(action)
+        except BaseException as error:
+            # A cancelled one may have been carried out all the same.
+            self._subscriptions.failed(action, unknown=not isinstance(error, Exception))
             raise
         self._subscriptions.confirmed(action, in_transaction=self._frontend.in_transaction)
 

@@ -121,8 +121,8 @@ class _Channel(Generic[N]):
     def __init__(self) -> None:
         #: A dict for its order; kept by equality.
         self.subscribers: dict[Hashable, None] = {}
-        #: By the statements the server has carried out so far.
-        self.on_server = False
+        #: By the statements the server has carried out so far; None: by one of which nobody knows.
+        self.on_server: bool | None = False
         #: Statements for this channel that are not answered.
         self.in_flight = 0
         self.delivery: Delivery[N] | None = None
@@ -136,7 +136,7 @@ class Subscriptions(Generic[N]):
     def __init__(self) -> None:
         self._channels: dict[str, _Channel[N]] = {}
         #: Of the open transaction: channel, and what `on_server` was before.
-        self._undo: list[tuple[str, bool]] = []
+        self._undo: list[tuple[str, bool | None]] = []
         self._generation = 0
 
     def __len__(self) -> int:
@@ -177,7 +177,7 @@ class Subscriptions(Generic[N]):
         known.delivery = None
         if known.subscribers:
             return None
-        if known.on_server or known.in_flight:
+        if known.on_server is not False or known.in_flight:
             known.in_flight += 1
             return Unlisten(channel, self._generation)
         del self._channels[channel]
@@ -218,15 +218,20 @@ class Subscriptions(Generic[N]):
         known.on_server = listens
         self._forget_unused(action.channel, known)
 
-    def failed(self, action: Listen | Unlisten) -> None:
+    def failed(self, action: Listen | Unlisten, *, unknown: bool = False) -> None:
         """It has not: it was refused, skipped, or dropped unsent.
 
         A subscriber whose LISTEN was refused is still there; whoever tells it so takes it out with `unlisten`.
+
+        Args:
+            unknown: perhaps it has; nobody waits for the answer any more.
         """
         if action.generation != self._generation:
             return
         known = self._channels[action.channel]
         known.in_flight -= 1
+        if unknown and known.on_server is not isinstance(action, Listen):
+            known.on_server = None
         self._forget_unused(action.channel, known)
 
     def mark(self) -> int:

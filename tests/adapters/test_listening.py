@@ -1,6 +1,7 @@
 """Notifications: iterating over them, callbacks beside it, and what a rollback does to LISTEN."""
 
 import asyncio
+import gc
 
 # ruff: noqa: PT012 - a block that is left by an error is what is tested
 from typing import Any
@@ -9,7 +10,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.support.clients import PATIENCE_SECONDS, Client, until
+from tests.support.clients import PATIENCE_SECONDS, Client, eventually, until
+from tests.support.pools import make_pool
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -187,6 +189,25 @@ async def test_listen_in_a_savepoint_that_is_rolled_back(connection: Any) -> Non
     await connection.remove_listener("c", print)
 
 
+@pytest.mark.parametrize("is_caught", [False, True])
+async def test_a_block_in_a_transaction_that_fails(connection: Any, client: Client, is_caught: bool) -> None:
+    """Leaving it raises nothing else."""
+    await connection.add_listener("b", print)
+    with pytest.raises(client.DivisionByZeroError):
+        async with connection.transaction():
+            error: Exception | None = None
+            async with connection.notifications("a", "b"), connection.notifications("c"):
+                try:
+                    await connection.fetch("SELECT 1/0")
+                except client.DivisionByZeroError as caught:
+                    if not is_caught:
+                        raise
+                    error = caught
+            assert error is not None
+            raise error
+    assert await connection.fetchval(CHANNELS) == ["b"]
+
+
 async def test_unlisten_in_a_transaction_that_is_rolled_back(connection: Any) -> None:
     await connection.add_listener("c", print)
     transaction = connection.transaction()
@@ -194,3 +215,194 @@ async def test_unlisten_in_a_transaction_that_is_rolled_back(connection: Any) ->
     await connection.remove_listener("c", print)
     await transaction.rollback()
     assert await connection.fetchval(CHANNELS) == []
+
+
+async def test_several_channels(connection: Any, observer: Any, client: Client) -> None:
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with connection.notifications("a", "b") as both, connection.notifications("b") as one:
+            assert await connection.fetchval(CHANNELS) == ["a", "b"]
+            await observer.execute("NOTIFY a, '1'; NOTIFY b, '2'")
+            assert [(await anext(both)).payload for _ in range(2)] == ["1", "2"]
+            assert (await anext(one)).channel == "b"
+        assert await connection.fetchval(CHANNELS) == []
+    with pytest.raises(client.InterfaceError, match="expected to be given a channel"):
+        connection.notifications()
+
+
+async def test_a_channel_that_cannot_be_leaves_no_other(connection: Any, client: Client) -> None:
+    with pytest.raises(client.InterfaceError, match="channel name"):
+        async with connection.notifications("a", ""):
+            raise AssertionError
+    assert await connection.fetchval(CHANNELS) == []
+    assert len(connection._subscriptions) == 0
+
+
+async def test_reset_ends_the_iteration(connection: Any) -> None:
+    got: list[Any] = []
+
+    async def read() -> None:
+        async with connection.notifications("c") as notifications:
+            ready.set()
+            async for notification in notifications:
+                got.append(notification)  # noqa: PERF401
+
+    ready = anyio.Event()
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            await ready.wait()
+            await connection.reset()
+    assert got == []
+    assert await connection.fetchval(CHANNELS) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*is being released to the pool")
+async def test_release_ends_the_iteration(client: Client) -> None:
+    async def read() -> None:
+        async with connection.notifications("c") as notifications:
+            ready.set()
+            async for _ in notifications:
+                raise AssertionError
+
+    ready = anyio.Event()
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with make_pool(client) as pool:
+            connection = await pool.acquire()
+            later = connection.notifications("d")
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(read)
+                await ready.wait()
+                await pool.release(connection)
+            # It is somebody else's now.
+            async with pool.acquire() as connection:
+                with pytest.raises(client.InterfaceError, match="released back to the pool"):
+                    await anext(later)
+                assert await connection.fetchval(CHANNELS) == []
+
+
+async def test_two_tasks_that_iterate(connection: Any, observer: Any) -> None:
+    """Each notification goes to one of them."""
+    got: list[str] = []
+
+    async def read() -> None:
+        got.append((await anext(notifications)).payload)
+
+    with anyio.fail_after(PATIENCE_SECONDS):
+        async with connection.notifications("c") as notifications, anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            tasks.start_soon(read)
+            await observer.execute("NOTIFY c, '1'")
+            await observer.execute("NOTIFY c, '2'")
+    assert sorted(got) == ["1", "2"]
+
+
+async def test_a_cancelled_block_listens_no_more(connection: Any, observer: Any) -> None:
+    with anyio.move_on_after(0.02):
+        async with connection.notifications("a", "b") as notifications:
+            await anext(notifications)
+    assert await connection.fetchval(CHANNELS) == []
+    # The iteration itself can be cancelled and taken up again.
+    async with connection.notifications("a") as notifications:
+        for _ in range(3):
+            with anyio.move_on_after(0.001):
+                await anext(notifications)
+        await observer.execute("NOTIFY a, 'x'")
+        with anyio.fail_after(PATIENCE_SECONDS):
+            assert (await anext(notifications)).payload == "x"
+
+
+@pytest.mark.checklist("L-3")
+async def test_functions_are_called_in_order(connection: Any, observer: Any) -> None:
+    called: list[str] = []
+    await connection.add_listener("c", lambda _connection, _pid, _channel, payload: called.append(payload))
+    await observer.execute("SELECT pg_notify('c', i::text) FROM generate_series(1, 200) AS i")
+    await eventually(lambda: len(called) == 200)
+    assert called == [str(number) for number in range(1, 201)]
+
+
+@pytest.mark.parametrize("is_coroutine", [False, True])
+async def test_callbacks_that_fail_do_not_stop_the_others(
+    client: Client, observer: Any, anyio_backend_name: str, is_coroutine: bool
+) -> None:
+    called: list[str] = []
+
+    def fail(_connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        called.append(payload)
+        raise ZeroDivisionError(payload)
+
+    async def fail_later(*arguments: Any) -> None:
+        fail(*arguments)
+
+    told: list[dict[str, Any]] = []
+    if anyio_backend_name == "asyncio":
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    errors: list[BaseException] = []
+    try:
+        async with client.connect() as connection:
+            await connection.add_listener("c", fail_later if is_coroutine else fail)
+            await observer.execute("NOTIFY c, '1'; NOTIFY c, '2'")
+            await eventually(lambda: len(called) == 2)
+            gc.collect()  # asyncio tells of a task that has failed when it is forgotten
+            await anyio.lowlevel.checkpoint()
+    except* ZeroDivisionError as group:
+        errors = list(group.exceptions)
+    assert sorted(called) == ["1", "2"]
+    failures = errors if anyio_backend_name == "trio" else [context["exception"] for context in told]
+    assert {type(error) for error in failures} == {ZeroDivisionError}
+    assert connection.is_closed()
+
+
+@pytest.mark.parametrize("is_coroutine", [False, True])
+async def test_callbacks_of_a_connection_without_a_block(
+    client: Client, caplog: pytest.LogCaptureFixture, anyio_backend_name: str, is_coroutine: bool
+) -> None:
+    """On trio there is no block that an error could leave: it is logged."""
+    called: list[Any] = []
+
+    async def tell(*arguments: Any) -> None:
+        await anyio.lowlevel.checkpoint()
+        called.append(arguments)
+
+    def tell_at_once(*arguments: Any) -> None:
+        called.append(arguments)
+
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("the callback's own")
+
+    connection = await client.module.connect(**client.settings())
+    callback = tell if is_coroutine else tell_at_once
+    if anyio_backend_name == "trio":
+        connection.add_log_listener(fail)
+    for add in (connection.add_log_listener, connection.add_termination_listener, connection.add_query_logger):
+        add(callback)
+    await connection.execute("DO $$ BEGIN RAISE WARNING 'told'; END $$")
+    await eventually(lambda: len(called) == 2)
+    connection.terminate()
+    await eventually(lambda: len(called) == 3)
+    assert {len(arguments) for arguments in called} == {1, 2}
+    assert called[2] == (connection,)
+    assert ("the callback's own" in caplog.text) == (anyio_backend_name == "trio")
+
+
+async def test_a_loss_that_nobody_reads(client: Client, observer: Any) -> None:
+    """Without a block trio notices it when the connection is used, or asked."""
+    ended: list[Any] = []
+    connection = await client.module.connect(**client.settings())
+    connection.add_termination_listener(ended.append)
+    await observer.execute(f"SELECT pg_terminate_backend({connection.get_server_pid()})")
+    await eventually(connection.is_closed)
+    await eventually(lambda: ended == [connection])
+
+
+async def test_logging_costs_the_short_way_only_while_somebody_is_told(client: Client) -> None:
+    async with client.connect() as connection:
+        assert not connection._long_way
+        with connection.query_logger(print), connection.query_logger(repr):
+            assert connection._long_way
+            connection.remove_query_logger(print)
+            assert connection._long_way
+        assert not connection._long_way
+    async with client.connect(command_timeout=5) as connection:
+        with connection.query_logger(print):
+            assert connection._long_way
+        assert connection._long_way

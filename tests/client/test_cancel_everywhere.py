@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from pgsansio import frontend
+from pgsansio import statement
 from pgsansio.client import Connection, connecting
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import ALL_ERRORS, ConnectionDoesNotExistError, DivisionByZeroError, InterfaceError, ProtocolError
 from pgsansio.policy.conninfo import Settings, resolve_settings
+from pgsansio.types import LoggedQuery
 from tests.support.manual_port import Cancelled, ManualLoop, Peer, Task
 from tests.support.toy_server import ToyCluster, ToyServer
 
@@ -308,6 +309,22 @@ async def notifications(connection: Connection) -> None:
             break
 
 
+async def notifications_on_channels(connection: Connection) -> None:
+    async with connection.notifications("news", "jobs", "more") as news:
+        await connection.execute("NOTIFY jobs")
+        async for notification in news:
+            assert notification == (1000, "jobs", "payload")
+            break
+
+
+async def query_logger(connection: Connection) -> None:
+    records: list[LoggedQuery] = []
+    with connection.query_logger(records.append):
+        assert await connection.fetchval("SELECT 1") == 1
+        await connection.execute("INSERT 1")
+        await connection.fetch("SELECT $1", 5)
+
+
 async def reset(connection: Connection) -> None:
     await connection.reset()
 
@@ -358,6 +375,8 @@ CONVERSATIONS = [
     add_listener,
     listen_in_a_transaction,
     notifications,
+    notifications_on_channels,
+    query_logger,
     reset,
     close,
 ]
@@ -368,7 +387,7 @@ BY_HAND = [execute_begin, transaction_by_hand, reset_in_a_transaction]
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few elements make a batch of executemany(), which is all the same to it."""
-    monkeypatch.setattr(frontend, "BATCH_BYTES", 300)
+    monkeypatch.setattr(statement, "BATCH_BYTES", 300)
 
 
 Conversation = Callable[[Connection], Awaitable[None]]
@@ -458,6 +477,18 @@ def test_cancelled(conversation: Conversation, inline: bool, for_good: bool) -> 
         closed += there.connection.is_closed()
     # No cancellation has to cost the connection.
     assert not closed or conversation is close
+
+
+@pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])
+@pytest.mark.parametrize("conversation", [add_listener, notifications, notifications_on_channels])
+def test_who_was_cancelled_is_not_listened_for(conversation: Conversation, inline: bool) -> None:
+    """Neither does the server go on to notify, nor is the next one deaf who listens to the same channel."""
+    for there, task, _ in moments(conversation, inline=inline):
+        task.cancel()
+        there.loop.run(task)
+        there.loop.run()
+        assert not there.server.state.channels or conversation is add_listener
+        there.loop.finish(notifications(there.connection))
 
 
 @pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])

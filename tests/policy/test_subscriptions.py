@@ -202,6 +202,21 @@ def test_clear_forgets_everything_even_what_is_in_flight() -> None:
     assert subs.transaction_ended(committed=False) == []
 
 
+def test_an_unlisten_that_nobody_waits_for_any_more() -> None:
+    subs = listening("c", "f")
+    action = subs.unlisten("c", "f")
+    assert action == Unlisten("c")
+    subs.failed(action, unknown=True)
+    # Without a LISTEN the next one would be deaf, if that was carried out.
+    action, another = subs.listen("c", "g"), subs.listen("c", "h")
+    assert action == another == Listen("c")
+    assert action is not None
+    assert another is not None
+    subs.confirmed(action, in_transaction=False)
+    subs.failed(another, unknown=True)
+    assert subs.listen("c", "i") is None
+
+
 def test_dispatch_fills_queues_and_names_whom_to_wake() -> None:
     queue: NotificationQueue[str] = NotificationQueue()
     subs = listening("c", "f")
@@ -262,6 +277,8 @@ class SubscriptionsBesideAServer(RuleBasedStateMachine):
         self.subs = Subs()
         self.wanted: set[tuple[str, int]] = set()
         self.wire: list[Listen | Unlisten] = []
+        #: Channels that the server may listen to although nobody wants that: an UNLISTEN was cancelled.
+        self.stale: set[str] = set()
         #: One set of channels per open level; the first is what is committed.
         self.server: list[set[str]] = [set()]
         self.marks: list[int] = []
@@ -301,6 +318,22 @@ class SubscriptionsBesideAServer(RuleBasedStateMachine):
         if isinstance(action, Unlisten) and action.channel in self.server[-1]:
             self.send(self.subs.listen(action.channel, 9), self.subs.unlisten(action.channel, 9))
 
+    @precondition(lambda self: self.wire)
+    @rule(happened=st.booleans())
+    def lose_sight(self, happened: bool) -> None:
+        # Whoever waited for it was cancelled, and takes back what was asked for.
+        action = self.wire.pop(0)
+        self.stale.add(action.channel)
+        if happened and isinstance(action, Listen):
+            self.server[-1].add(action.channel)
+        elif happened:
+            self.server[-1].discard(action.channel)
+        self.subs.failed(action, unknown=True)
+        asked = sorted(pair for pair in self.wanted if pair[0] == action.channel)
+        if isinstance(action, Listen) and asked:
+            self.wanted.discard(asked[-1])
+            self.send(self.subs.unlisten(*asked[-1]))
+
     @rule()
     def begin(self) -> None:
         self.settle()
@@ -326,6 +359,7 @@ class SubscriptionsBesideAServer(RuleBasedStateMachine):
         assert sorted(self.subs.clear()) == sorted(self.wanted)
         self.wanted.clear()
         self.wire.clear()
+        self.stale.clear()
         self.server = [set()]
         self.marks = []
 
@@ -338,7 +372,8 @@ class SubscriptionsBesideAServer(RuleBasedStateMachine):
     def the_server_listens_for_those_who_wait(self) -> None:
         assert len(self.subs) == len(self.wanted)
         if not self.wire:
-            assert self.server[-1] == {channel for channel, _ in self.wanted}
+            wanted = {channel for channel, _ in self.wanted}
+            assert wanted <= self.server[-1] <= wanted | self.stale
         for channel in "ab":
             delivery = self.subs.dispatch(channel, "n")
             callbacks = () if delivery is None else delivery.callbacks
