@@ -1,10 +1,11 @@
 """Transaction: a transaction block, or a savepoint inside one."""
 
+import warnings
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pgsansio.engine.operations import Operation
-from pgsansio.errors import InterfaceError, ProtocolError
+from pgsansio.errors import InterfaceError, InterfaceWarning, ProtocolError
 from pgsansio.policy.transactions import Level, TransactionState
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ class Transaction:
 
     As `async with` it commits when the block ends, and rolls back when an exception leaves it (which goes on). BEGIN is
     sent with the block's first statement, which says so if the server refuses it; a block without any sends nothing.
+    If the server has rolled back instead of committing, since a statement had failed, an InterfaceWarning says so.
     """
 
     __slots__ = ("_connection", "_level", "_mark", "_shared")
@@ -168,6 +170,15 @@ class Transaction:
             await connection._restore_subscriptions(self._mark, ended=outermost, committed=committed)
         if operation.error is not None:
             raise connection._failure(operation, sql)
+        if commit and not committed:
+            warnings.warn(
+                InterfaceWarning(
+                    "the transaction was rolled back instead of committed",
+                    detail="A statement in it had failed, and its error went no further than the block.",
+                    hint="Put a statement that may fail into a transaction() of its own inside of this one.",
+                ),
+                stacklevel=3,
+            )
 
     async def _end_unbegun(self, *, commit: bool) -> None:
         """Nothing was done in the block, or nothing could be, for BEGIN was refused."""
@@ -184,16 +195,17 @@ class Transaction:
 
     async def _abandon(self, error: BaseException) -> None:
         """Leave without waiting; the rollback is owed."""
+        if self._level.state is not TransactionState.STARTED:
+            return  # the connection was reset meanwhile; it may be another task's by now
         connection = self._connection
         outermost = connection._levels.depth == 1
-        started = self._level.state is TransactionState.STARTED
         self._ended(TransactionState.ROLLEDBACK, outermost)
         was_sent = not connection._frontend.begin_is_due and connection._frontend.begin_error is None
         if outermost:
             connection._frontend.drop_begin()
             if was_sent:
                 await connection._owe_rollback(error)
-        elif started and was_sent:
+        elif was_sent:
             await self._owe_undoing(error)
 
     async def _owe_undoing(self, error: BaseException) -> None:

@@ -2,13 +2,16 @@
 
 # ruff: noqa: PT012 - a block that is left by an error is what is tested
 
+import contextlib
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import pytest
 
 from tests.support.clients import RUNS_PG_SLEEP, Client, at_once, until
+from tests.support.pools import make_pool
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -184,13 +187,13 @@ async def test_readonly_of_a_nested_block_is_ignored(connection: Any, table: str
     ours="A nested block that fails releases its savepoint, too.",
 )
 async def test_failing_nested_blocks_pile_up_nothing(connection: Any, client: Client) -> None:
-    async with connection.transaction():
-        inner = connection.transaction()
-        with pytest.raises(Mine):
-            async with inner:
-                name = inner._level.savepoint if client.is_ours else inner._id
-                raise Mine
-        with pytest.raises(client.InvalidSavepointSpecificationError):
+    with pytest.raises(client.InvalidSavepointSpecificationError):
+        async with connection.transaction():
+            inner = connection.transaction()
+            with pytest.raises(Mine):
+                async with inner:
+                    name = inner._level.savepoint if client.is_ours else inner._id
+                    raise Mine
             await connection.execute(f"ROLLBACK TO {name}")
 
 
@@ -273,6 +276,69 @@ async def test_representation(connection: Any) -> None:
     await transaction.start()
     await transaction.commit()
     assert re.fullmatch(r"<\S+\.Transaction state:committed 0x\w+>", repr(transaction))
+
+
+@pytest.mark.checklist("TX-8")
+async def test_representation_after_a_failure(connection: Any, client: Client) -> None:
+    await connection.execute("CREATE TEMP TABLE d (a int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute("INSERT INTO d VALUES (1), (1)")
+    with pytest.raises(client.UniqueViolationError):
+        await transaction.commit()
+    assert re.fullmatch(r"<\S+\.Transaction state:failed 0x\w+>", repr(transaction))
+
+
+@pytest.mark.checklist("TX-1")
+@pytest.mark.parametrize("way", ["block", "by hand"])
+@pytest.mark.differs(
+    asyncpg="says nothing when the server rolls a transaction back instead of committing it, since an error in it was "
+    "swallowed.",
+    ours="An `InterfaceWarning` says that nothing was committed.",
+)
+async def test_an_error_that_was_swallowed(connection: Any, client: Client, table: str, way: str) -> None:
+    transaction = connection.transaction()
+
+    async def work() -> None:
+        await connection.execute("INSERT INTO t VALUES (1)")
+        with contextlib.suppress(client.DivisionByZeroError):
+            await connection.fetch("SELECT 1/0")
+
+    text = "the transaction was rolled back instead of committed"
+    if way == "block":
+        with pytest.warns(client.InterfaceWarning, match=text):
+            async with transaction:
+                await work()
+    else:
+        await transaction.start()
+        await work()
+        with pytest.warns(client.InterfaceWarning, match=text) as warned:
+            await transaction.commit()
+        assert warned[0].filename == __file__
+    assert "state:rolledback" in repr(transaction)
+    assert await content(connection) == []
+
+
+@pytest.mark.checklist("TX-7")
+async def test_a_generator_that_outlives_its_connection(client: Client) -> None:
+    async def rows(connection: Any) -> AsyncIterator[Any]:
+        async with connection.transaction():
+            async for row in connection.cursor("SELECT n FROM generate_series(1, 100) AS n", prefetch=1):
+                yield row
+
+    async with make_pool(client) as pool:
+        connection = await pool.acquire()
+        pid = connection.get_server_pid()
+        generator = rows(connection)
+        assert await anext(generator) == (1,)
+        await pool.release(connection)
+        async with pool.acquire() as another, another.transaction():
+            assert another.get_server_pid() == pid
+            await another.execute("CREATE TEMP TABLE t (a int); INSERT INTO t VALUES (1)")
+            await generator.aclose()
+            assert another.is_in_transaction()
+            assert await another.fetchval("SELECT a FROM t") == 1
+        assert await pool.fetchval("SELECT pg_backend_pid()") == pid
 
 
 @pytest.mark.checklist("CN-6")
