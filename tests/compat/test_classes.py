@@ -1,5 +1,6 @@
 """The classes that are asyncpg's after install_as_asyncpg(): private names, and what users make of them."""
 
+import gc
 import inspect
 from collections.abc import AsyncIterator
 from types import ModuleType
@@ -251,3 +252,18 @@ async def test_replaced_methods_of_the_protocol(
         ("execute", "SELECT 13"),
         ("query", "COMMIT;"),
     ]
+
+
+@pytest.mark.checklist("CN-13")
+async def test_a_forgotten_connection_is_not_kept(postgres: Server) -> None:
+    """By nothing that it has for others: there is no cycle."""
+    asyncpg = asyncpg_tree()["asyncpg"]
+    connection = await asyncpg.connect(**Client(asyncpg, postgres).settings())
+    await connection.fetchval("SELECT 1")
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.warns(ResourceWarning, match="unclosed connection <asyncpg.connection.Connection"):
+            del connection
+    finally:
+        gc.enable()
