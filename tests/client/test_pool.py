@@ -2,80 +2,17 @@
 
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from pgsansio.client import Connection, Pool, connecting
+from pgsansio.client import Pool
 from pgsansio.client.pool import RESET_SECONDS
-from pgsansio.client.port import ConcurrentPort
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import ALL_ERRORS, InterfaceError, OperationTimeoutError
-from pgsansio.policy.conninfo import resolve_settings
-from tests.support.manual_port import Cancelled, ManualLoop, ManualPort, Task
-from tests.support.toy_server import ToyCluster
-
-SETTINGS = resolve_settings(
-    "postgresql://u@db.example/d", environment={}, os_user="u", home=None, platform="linux", timeout=None
-)
-
-
-class ManualPool(Pool):
-    """A pool on a ManualLoop."""
-
-    _connection_class_here = Connection
-
-    def __init__(self, loop: ManualLoop, min_size: int = 1, max_size: int = 1, **arguments: Any) -> None:
-        async def connect(dsn: str | None, **arguments: Any) -> Connection:
-            return await connecting.connect(loop.port, SETTINGS, Connection)
-
-        super().__init__(min_size=min_size, max_size=max_size, **{"connect": connect, **arguments})
-        self.loop = loop
-
-    def _make_home(self) -> ConcurrentPort:
-        return ManualPort(self.loop)
-
-
-class World:
-    """A pool that has started, and what it stands on."""
-
-    def __init__(self, min_size: int = 1, max_size: int = 1, *, start: bool = True, **arguments: Any) -> None:
-        self.cluster = ToyCluster()
-        self.loop = ManualLoop(self.cluster)
-        self.pool = ManualPool(self.loop, min_size, max_size, **arguments)
-        if start:
-            self.loop.finish(self.pool._start())
-
-    def start(self, work: Callable[[Pool], Awaitable[Any]]) -> Task:
-        async def run() -> Any:
-            return await work(self.pool)
-
-        return self.loop.start(run())
-
-    def check_close(self) -> None:
-        """The pool can be closed, and nothing remains."""
-        self.loop.finish(self.pool.close())
-        self.check_nothing_remains()
-
-    def check_nothing_remains(self) -> None:
-        self.loop.run()
-        assert not self.loop.tasks, [task.stop and task.stop.name for task in self.loop.tasks]
-        assert not self.loop.failures
-        assert not any(port.connected for port in self.loop.ports)
-        assert all(server.hung_up for server in self.cluster.servers)
-        assert self.pool.get_size() == 0
-        assert not self.pool._tasks
-
-    def settle(self) -> None:
-        """Until nothing happens but by the clock."""
-        while self.loop.step(time_passes=False):
-            pass
-
-
-async def use(pool: Pool) -> None:
-    async with pool.acquire() as connection:
-        assert await connection.fetchval("SELECT $1", 7) == 7
+from tests.support.manual_pool import World, check_goes_on, moments, use
+from tests.support.manual_port import Cancelled
 
 
 async def use_a_transaction(pool: Pool) -> None:
@@ -111,42 +48,6 @@ HOOKS: dict[str, dict[str, Any]] = {
     "plain": {},
     "hooks": {"setup": no_setup, "init": no_setup, "reset": no_reset},
 }
-
-
-def moments(
-    make_world: Callable[[], World], work: Callable[[Pool], Awaitable[Any]], others: int
-) -> Iterator[tuple[World, Task, list[Task]]]:
-    """This work, beside others that use the pool, stopped one step later each time until it is over."""
-    moment = 0
-    while True:
-        world = make_world()
-        task = world.start(work)
-        bystanders = [world.start(use) for _ in range(others)]
-        for _ in range(moment):
-            if not task.done:
-                world.loop.step()
-        if task.done:
-            task.result()
-            world.loop.run()
-            assert moment > 3
-            return
-        yield world, task, bystanders
-        moment += 1
-
-
-def check_goes_on(world: World, bystanders: list[Task]) -> None:
-    """Those who wait get connections in their first state, and all of them come back."""
-    for bystander in bystanders:
-        world.loop.run(bystander)
-        bystander.result()
-    world.settle()
-    for server in world.cluster.sessions:
-        assert server.hung_up or server.status is TransactionStatus.IDLE
-    statistics = world.pool._policy.statistics()
-    assert (statistics.in_use, statistics.waiting, statistics.resetting, statistics.closing) == (0, 0, 0, 0)
-    assert statistics.size <= world.pool.get_max_size()
-    world.loop.finish(use(world.pool))
-    world.check_close()
 
 
 @pytest.mark.parametrize("for_good", [False, True], ids=["once", "for_good"])
