@@ -166,7 +166,9 @@ class Pipeline(Resource):
             await self._sync()
             return
         discarded, self._waiting = self._waiting, []
-        _tell_others(discarded, "was not sent, since an exception has left the pipeline's block", exc, Outcome.CANCELLED)
+        _tell_others(
+            discarded, "was not sent, since an exception has left the pipeline's block", exc, Outcome.CANCELLED
+        )
 
     # what may be asked
 
@@ -412,22 +414,25 @@ class Pipeline(Resource):
 
     async def _take(self, handles: list[PipelineResult[Any]]) -> None:
         """Tell the handles of a group that was carried out. Raises the first failure to decode a value."""
-        connection = self._connection
         first: BaseException | None = None
         for handle in handles:
-            operation, statement, error = handle._operation, handle._statement, None
-            if operation is not None and operation.error is not None:
-                try:
-                    if statement is not None and isinstance(operation.error, RowsKept):
-                        await connection._decode_kept(operation, statement.registry)
-                    if operation.error is not None:
-                        error = connection._failure(operation, handle._query)
-                except Exception as raised:
-                    error = raised
+            try:
+                error = await self._decode(handle)
+            except Exception as raised:
+                error = raised
             handle._tell(error)
             first = first or error
         if first is not None:
             raise first
+
+    async def _decode(self, handle: PipelineResult[Any]) -> BaseException | None:
+        """Go on with rows whose types are unknown; what remains to be told of an operation that was carried out."""
+        connection, operation, statement = self._connection, handle._operation, handle._statement
+        if operation is None:
+            return None
+        if statement is not None and isinstance(operation.error, RowsKept):
+            await connection._decode_kept(operation, statement.registry)
+        return None if operation.error is None else connection._failure(operation, handle._query)
 
 
 async def _wait_for_group(connection: "Connection", operations: Sequence[Operation], sync: Operation) -> None:

@@ -14,6 +14,7 @@ from pgsansio.client.port import ConcurrentPort
 from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.policy.pool_limits import PoolLimits
 from pgsansio.policy.pool_one_shots import OneShots
+from pgsansio.types import Result
 
 __all__ = ["PoolQueries"]
 
@@ -119,6 +120,25 @@ class PoolQueries(PoolWork, _CopyFace):
         """As `Connection.fetchval`, on a connection of the pool, or with `multiplex` beside other queries on one."""
         async with self._borrowed(query) as connection:
             return await connection.fetchval(query, *args, column=column, timeout=timeout, **_if_any(codecs))
+
+    async def query(
+        self,
+        query: str,
+        *args: object,
+        timeout: float | None = None,
+        record_class: type[Any] | None = None,
+        codecs: Codecs = (),
+    ) -> Result:
+        """As `Connection.query`, on a connection of the pool, or with `multiplex` beside other queries on one."""
+        async with self._borrowed(query) as connection:
+            return await connection.query(query, *args, timeout=timeout, record_class=record_class, codecs=codecs)
+
+    async def execute_script(
+        self, script: str, *, timeout: float | None = None, record_class: type[Any] | None = None
+    ) -> list[Result]:
+        """As `Connection.execute_script`, on a connection of the pool."""
+        async with self._acquired() as connection:
+            return await connection.execute_script(script, timeout=timeout, record_class=record_class)
 
     # sharing connections
 

@@ -190,3 +190,13 @@ async def test_where_columns_come_from(connection: Any) -> None:
         ("int4", None),
     ]
     assert [tuple(one) for one in statement.get_attributes()] == [(column.name, column.type) for column in columns]
+
+
+async def test_on_connections_of_a_pool(client: Client) -> None:
+    async with client.create_pool(**client.settings(min_size=1, max_size=2)) as pool:
+        assert await pool.query("SELECT $1::int AS a", 5) == client.Result([(5,)], "SELECT 1")
+        results = await pool.execute_script("SELECT 1; SELECT 'x'")
+        assert [result.rows for result in results] == [[(1,)], [("x",)]]
+        assert pool.get_idle_size() == pool.get_size()
+        with pytest.raises(client.DivisionByZeroError):
+            await pool.execute_script("SELECT 1; SELECT 1 / 0")
