@@ -22,6 +22,7 @@ from pgsansio.engine.operations import (
     Operation,
     Preparation,
     RowStream,
+    Script,
 )
 from pgsansio.engine.session import WINDOW_BYTES, WINDOW_OPERATIONS, Condition
 from pgsansio.enums import Format, Outcome
@@ -49,11 +50,16 @@ from tests.support.sessions import (
     function_call,
     new_session,
     preparation,
+    script,
     simple_query,
     stream,
+    sync,
 )
 
-KINDS = ("simple", "prepare", "execute", "batch", "open batch", "stream", "copy in", "copy out", "function", "barrier")
+KINDS = (
+    "simple", "script", "prepare", "execute", "batch", "open batch", "stream", "copy in", "copy out", "function",
+    "barrier", "sync",
+)  # fmt: skip
 MARK = re.compile(rb"<(\d+)>")
 
 
@@ -130,6 +136,10 @@ class SessionModel(RuleBasedStateMachine):
             operation = copy(data)
         elif kind == "function":
             operation = function_call(data)
+        elif kind == "script":
+            operation = script(data)
+        elif kind == "sync":
+            operation = sync(data)
         elif kind == "barrier":
             operation = simple_query(data, SYNC | BARRIER)
         else:
@@ -173,10 +183,14 @@ class SessionModel(RuleBasedStateMachine):
     def ends_transaction(self, owed: bool) -> None:
         self.submit(self.make("end", 0, SYNC | (INTERNAL | ENDS if owed else BARRIER)))
 
-    @rule(kinds=st.lists(st.sampled_from(["execute", "prepare"]), min_size=1, max_size=4), size=st.integers(0, 20_000))
-    def asks_group(self, kinds: list[str], size: int) -> None:
+    @rule(
+        kinds=st.lists(st.sampled_from(["execute", "prepare"]), min_size=1, max_size=4),
+        last=st.sampled_from(["execute", "sync"]),
+        size=st.integers(0, 20_000),
+    )
+    def asks_group(self, kinds: list[str], last: str, size: int) -> None:
         group = [self.make(kind, size, 0) for kind in kinds]
-        group.append(self.make("execute", size))
+        group.append(self.make(last, size))
         for offset, one in enumerate(group):
             one.number += offset
             one.operation.data = b"<%d>" % one.number + bytes(size)
@@ -268,13 +282,13 @@ class SessionModel(RuleBasedStateMachine):
         one = self.served[0]
         operation = one.operation
         number = one.number
-        if self.skipping and one.kind in ("execute", "prepare"):
+        if self.skipping and one.kind in ("execute", "prepare", "sync"):
             if operation.traits & SYNC:
                 self.is_ready(one)
             else:
                 self.served.remove(one)
             return
-        fail = fail or (self.server_status == "E" and one.kind != "end")
+        fail = fail or (self.server_status == "E" and one.kind not in ("end", "sync"))
         if isinstance(operation, Batch):
             self.answers_batch(one, fail)
         elif isinstance(operation, RowStream):
@@ -297,9 +311,14 @@ class SessionModel(RuleBasedStateMachine):
                 self.says(
                     CopyOutResponse(Format.TEXT), CopyData(b"%d" % number), CopyDone(), selected(f"COPY {number}")
                 )
+            elif one.kind == "script":
+                for tag in ("SELECT", "INSERT 0", "SELECT"):
+                    if tag == "SELECT":
+                        self.says(RowDescription(FIELDS), row(b"%d" % number))
+                    self.says(selected(f"{tag} {number}"))
             elif one.kind == "function":
                 self.says(FunctionCallResponse(b"%d" % number))
-            else:
+            elif one.kind != "sync":
                 self.says(RowDescription(FIELDS), row(b"%d" % number), selected(f"SELECT {number}"))
                 self.server_status = {"begin": "T", "end": "I"}.get(one.kind, self.server_status)
             if operation.traits & SYNC:
@@ -445,6 +464,15 @@ class SessionModel(RuleBasedStateMachine):
         elif isinstance(operation, RowStream):
             assert operation.rows == [(str(one.number),)] * (0 if one.abandoned else one.stage)
             assert operation.is_complete == (one.stage == 1 + one.number % 3)
+        elif isinstance(operation, Script):
+            if not one.abandoned:
+                assert [(found.status, found.rows) for found in operation.statements] == [
+                    (f"SELECT {one.number}", [(str(one.number),)]),
+                    (f"INSERT 0 {one.number}", []),
+                    (f"SELECT {one.number}", [(str(one.number),)]),
+                ]
+        elif one.kind == "sync":
+            assert operation.tag is None
         elif not isinstance(operation, Batch) or not one.abandoned:
             assert (operation.status or "").endswith(f" {one.number}")
             if not one.abandoned and one.kind not in ("copy in", "copy out", "batch", "open batch"):

@@ -15,6 +15,7 @@ from pgsansio.engine.operations import (
     Operation,
     Preparation,
     RowStream,
+    Script,
     SimpleQuery,
 )
 from pgsansio.engine.session import STEPS, Session
@@ -29,7 +30,7 @@ from pgsansio.wire.framing import ReceiveBuffer
 
 __all__ = [
     "FIELDS", "batch", "copy", "execution", "feed", "function_call", "new_session", "plan_calling", "preparation",
-    "simple_query", "stream", "text_plan",
+    "script", "simple_query", "stream", "sync", "text_plan",
 ]  # fmt: skip
 
 TEXT = 25
@@ -79,6 +80,15 @@ def preparation(data: bytes = b"PDS", closing: tuple[str, ...] = (), traits: int
 def simple_query(data: bytes = b"Q", traits: int = SYNC, *, rows: bool = True) -> SimpleQuery:
     plan: Callable[[Any], RowPlan] | None = text_plan if rows else None
     return SimpleQuery(data, STEPS(Awaiting.SIMPLE_QUERY), traits | (0 if rows else DISCARDS_ROWS), plan)
+
+
+def script(data: bytes = b"Q") -> Script:
+    return Script(data, STEPS(Awaiting.SIMPLE_QUERY), SYNC | BARRIER, text_plan)
+
+
+def sync(data: bytes = b"S") -> Operation:
+    """A Sync that belongs to nothing, or to the group in front of it."""
+    return Operation(data, STEPS(Awaiting.READY), SYNC)
 
 
 def batch(data: bytes = b"BEBES", count: int = 2, *, complete: bool = True) -> Batch:
