@@ -14,9 +14,10 @@ from pgsansio.errors import *  # noqa: F403 # pyright: ignore[reportGeneralTypeI
 from pgsansio.sqlstates import *  # noqa: F403
 from pgsansio_asyncio.compat import install_as_asyncpg
 from pgsansio_asyncio.connection import Connection, connect
+from pgsansio_asyncio.listener import Listener, listen
 from pgsansio_asyncio.pool import Pool, create_pool
 
-__all__: list[str] = ["Connection", "Pool", "connect", "create_pool", "install_as_asyncpg"]
+__all__: list[str] = ["Connection", "Listener", "Pool", "connect", "create_pool", "install_as_asyncpg", "listen"]
 __all__ += pgsansio.__all__
 
 # Modules by the names that asyncpg's documentation gives them: `pgsansio_asyncio.exceptions.DataError` and so on.

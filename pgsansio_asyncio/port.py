@@ -15,6 +15,7 @@ import os
 import secrets
 import socket
 import stat
+import time
 import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -384,6 +385,9 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     def clock(self) -> float:
         return self._loop.time()
+
+    def stopwatch(self) -> float:
+        return time.perf_counter()  # uvloop's time goes on by milliseconds
 
     def nonce(self) -> str:
         return base64.b64encode(secrets.token_bytes(18)).decode()

@@ -13,9 +13,10 @@ from pgsansio import __version__ as __version__
 from pgsansio.errors import *  # noqa: F403 # pyright: ignore[reportGeneralTypeIssues]
 from pgsansio.sqlstates import *  # noqa: F403
 from pgsansio_trio.connection import Connection, connect
+from pgsansio_trio.listener import Listener, listen
 from pgsansio_trio.pool import Pool, create_pool
 
-__all__: list[str] = ["Connection", "Pool", "connect", "create_pool"]
+__all__: list[str] = ["Connection", "Listener", "Pool", "connect", "create_pool", "listen"]
 __all__ += pgsansio.__all__
 
 # Modules by the names that asyncpg's documentation gives them: `pgsansio_trio.exceptions.DataError` and so on.

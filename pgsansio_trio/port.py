@@ -21,6 +21,7 @@ import secrets
 import socket
 import stat
 import sys
+import time
 import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -570,6 +571,9 @@ class TrioPort:
 
     def clock(self) -> float:
         return trio.current_time()
+
+    def stopwatch(self) -> float:
+        return time.perf_counter()
 
     def nonce(self) -> str:
         return base64.b64encode(secrets.token_bytes(18)).decode()

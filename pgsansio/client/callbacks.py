@@ -164,13 +164,20 @@ class QueryTimer:
         self._began = 0.0
 
     async def __aenter__(self) -> None:
-        port = self._connection._port
-        port.guard()
-        self._began = port.clock()
+        self._connection._port.guard()
+        self.begin()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.end(exc)
+
+    def begin(self) -> None:
+        """The query goes out now."""
+        self._began = self._connection._port.stopwatch()
+
+    def end(self, exc: BaseException | None) -> None:
+        """It has ended, with this error; None: well."""
         connection = self._connection
         if not connection._query_loggers or isinstance(exc, GeneratorExit):
             return
@@ -179,7 +186,7 @@ class QueryTimer:
             self.query,
             self._args,
             self._timeout,
-            connection._port.clock() - self._began,
+            connection._port.stopwatch() - self._began,
             exc,
             (address.host, address.port) if isinstance(address, TcpAddress) else address.path,
             ConnectionParameters(

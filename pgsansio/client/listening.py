@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias, cast
 
-from pgsansio.client.callbacks import CallbackMethods, check_callback
+from pgsansio.client.callbacks import CallbackMethods, QueryTimer, check_callback
 from pgsansio.client.listener import Notifications, ReaderQueue
 from pgsansio.engine.events import Event, NotificationReceived
 from pgsansio.errors import InterfaceError
@@ -87,7 +87,7 @@ class ListenMethods(CallbackMethods):
 
     async def _carry_out(self, action: Listen | Unlisten, *, internal: bool = False) -> None:
         try:
-            async with self._logged(action.sql, (), None):
+            async with QueryTimer(self, action.sql, (), None):
                 await self._script(action.sql, internal=internal)
         except BaseException as error:
             # A cancelled one may have been carried out all the same.

@@ -173,6 +173,10 @@ class Port(Protocol):
         """Monotonic seconds."""
         ...
 
+    def stopwatch(self) -> float:
+        """Seconds since some moment, for the time between two calls; `clock` may stand still meanwhile."""
+        ...
+
     def nonce(self) -> str:
         """18 random bytes or more, as printable ASCII without a comma."""
         ...

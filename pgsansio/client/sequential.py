@@ -99,6 +99,9 @@ class SequentialPort(ABC):
 
     # what follows from it
 
+    def stopwatch(self) -> float:
+        return self.clock()
+
     def drive(self, engine: Engine) -> None:
         self.engine = engine
 

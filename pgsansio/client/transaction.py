@@ -4,6 +4,7 @@ import warnings
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from pgsansio.client.callbacks import QueryTimer
 from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError, InterfaceWarning, ProtocolError
 from pgsansio.policy.transactions import Level, TransactionState
@@ -99,6 +100,8 @@ class Transaction:
         self._mark = connection._subscriptions.mark()
         sql = levels.start(level, session.predicted_status)
         outermost = levels.depth == 1
+        timer = QueryTimer(connection, sql, (), None)
+        timer.begin()
         operation: Operation | None = None
         try:
             if not outermost:
@@ -111,10 +114,12 @@ class Transaction:
             levels.start_failed(level)
             raise
         if operation is None:
+            timer.end(None)  # as far as anybody knows: its time, and whether it fails, are the first statement's
             return
         try:
             await connection._port.wait(operation)
         except BaseException as error:
+            timer.end(error)
             levels.start_failed(level)
             if outermost and operation.written:
                 await connection._give_up_block(operation, error)
@@ -123,7 +128,10 @@ class Transaction:
             raise
         if operation.error is not None:
             levels.start_failed(level)
-            raise connection._failure(operation, sql)
+            failure = connection._failure(operation, sql)
+            timer.end(failure)
+            raise failure
+        timer.end(None)
         if self._shared:
             session.shared_transaction = True
 
@@ -142,15 +150,19 @@ class Transaction:
         connection._check_open()
         sql = levels.end(level, commit=commit)
         outermost = levels.depth == 1
+        timer = QueryTimer(connection, sql, (), None)
         if outermost and (session.begin_is_due or session.begin_error is not None):
-            await self._end_unbegun(commit=commit)
+            async with timer:
+                await self._end_unbegun(commit=commit)
             return
         if outermost:
             session.drop_begin()
+        timer.begin()
         operation = session.simple_query(sql, begins=False)
         try:
             await connection._port.wait(operation)
         except BaseException as error:
+            timer.end(error)
             self._ended(TransactionState.FAILED, outermost)
             if outermost:
                 await connection._give_up_block(operation, error)
@@ -166,10 +178,12 @@ class Transaction:
         else:
             state = TransactionState.COMMITTED if committed else TransactionState.ROLLEDBACK
         self._ended(state, outermost)
+        failure = None if operation.error is None else connection._failure(operation, sql)
+        timer.end(failure)
         if session.is_open:
             await connection._restore_subscriptions(self._mark, ended=outermost, committed=committed)
-        if operation.error is not None:
-            raise connection._failure(operation, sql)
+        if failure is not None:
+            raise failure
         if commit and not committed:
             warnings.warn(
                 InterfaceWarning(

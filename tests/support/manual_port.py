@@ -427,6 +427,9 @@ class ManualPort:
     def clock(self) -> float:
         return self.loop.now
 
+    def stopwatch(self) -> float:
+        return self.loop.now
+
     def nonce(self) -> str:
         return "nonce" * 5
 
