@@ -92,17 +92,19 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
 
     def next_deadline(self) -> float | None:
         """When `tick` is due; None: not until something else happens."""
-        deadlines = [self._line.next_deadline(), self._shared_line.next_deadline()]
+        # It is asked after whatever happens: most pools have but idle connections, and none too many.
+        soonest = self._line.next_deadline() if self._line.waiting else None
+        if self._shared_line.waiting:
+            soonest = _sooner(soonest, self._shared_line.next_deadline())
         if self.state is PoolState.RUNNING:
-            deadlines.append(self._next_age())
-            kept, floor, patience = self._kept(), self.limits.min_size, self.limits.max_inactive_connection_lifetime
-            if patience and kept > floor:
-                if self._idle:
-                    deadlines.append(next(iter(self._idle.values())).since + patience)
-                deadlines += [entry.since + patience for entry in self._shared.values() if not entry.load]
-            if kept < floor and self._room() + self._shared_room() > 0:
-                deadlines.append(self._floor_retry_at)
-        return min([at for at in deadlines if at is not None], default=None)
+            if self._ages:
+                soonest = _sooner(soonest, self._next_age())
+            kept, floor = self._kept(), self.limits.min_size
+            if kept > floor:
+                soonest = _sooner(soonest, self._next_idled_out())
+            elif kept < floor and self._room() + self._shared_room() > 0:
+                soonest = _sooner(soonest, self._floor_retry_at)
+        return soonest
 
     # Starting and ending
 
@@ -209,7 +211,7 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
         elif self._idle:
             connection, entry = self._idle.popitem()
             # If others wait, a check is under way for each of them, and due for this one as well.
-            if self._line or self._is_check_due(entry, now):
+            if self._line.waiting or self._is_check_due(entry, now):
                 self._wait(self._line, waiter, now, deadline)
                 self._move(entry, Place.CHECKING)
                 actions.append(Check(connection))
@@ -440,3 +442,9 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
             self._close_idle(now, actions)
         self._fill(now, actions)
         return actions
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return min(one, other)

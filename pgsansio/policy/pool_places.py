@@ -4,7 +4,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Hashable
 from enum import IntEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from pgsansio.errors import InternalClientError
 from pgsansio.policy.pool_limits import PoolLimits
@@ -29,6 +29,9 @@ class Place(IntEnum):
     CLOSING = 6
     #: Dead, but its users, its reset, check or close have not been reported yet. Counts for nothing.
     GONE = 7
+
+
+_CLOSING: Final = Place.CLOSING
 
 
 class Entry(Generic[W]):
@@ -57,6 +60,8 @@ class Places(Generic[W, C]):
         self.limits = limits
         self._entries: dict[C, Entry[W]] = {}
         self._counts = [0] * len(Place)
+        #: In places before CLOSING.
+        self._size = 0
         #: Those in place IDLE, the last used last. They become idle in this order, so the first is idle for longest.
         self._idle: OrderedDict[C, Entry[W]] = OrderedDict()
         #: Those in place SHARED that take further queries.
@@ -77,15 +82,7 @@ class Places(Generic[W, C]):
     @property
     def size(self) -> int:
         """Open connections, but for those that are being closed."""
-        counts = self._counts
-        return (
-            counts[Place.IDLE]
-            + counts[Place.IN_USE]
-            + counts[Place.RESETTING]
-            + counts[Place.CHECKING]
-            + counts[Place.SHARED]
-            + counts[Place.CHECKING_SHARED]
-        )
+        return self._size
 
     @property
     def idle_size(self) -> int:
@@ -94,7 +91,7 @@ class Places(Generic[W, C]):
 
     def _kept(self) -> int:
         """What counts for the floor: open ones and those on their way."""
-        return self.size + len(self._opening)
+        return self._size + len(self._opening)
 
     def _total(self) -> int:
         """What counts for `max_size`."""
@@ -129,10 +126,20 @@ class Places(Generic[W, C]):
         ages = self._ages
         while ages:
             entry = self._entries.get(ages[0][2])
-            if entry is not None and entry.place < Place.CLOSING:
+            if entry is not None and entry.place < _CLOSING:
                 return ages[0][0]
             heapq.heappop(ages)
         return None
+
+    def _next_idled_out(self) -> float | None:
+        """When one that nobody needs has been idle for too long next."""
+        patience = self.limits.max_inactive_connection_lifetime
+        if not patience:
+            return None
+        since = [entry.since for entry in self._shared.values() if not entry.load]
+        if self._idle:
+            since.append(next(iter(self._idle.values())).since)
+        return min(since) + patience if since else None
 
     # Moves
 
@@ -143,6 +150,7 @@ class Places(Generic[W, C]):
         entry: Entry[W] = Entry(place, generation, now, lifetime, is_shared=is_shared)
         self._entries[connection] = entry
         self._counts[place] += 1
+        self._size += 1
         self._kept_for_sharing += is_shared
         if self.limits.max_lifetime:
             heapq.heappush(self._ages, (entry.expires_at, slot, connection))
@@ -164,14 +172,19 @@ class Places(Generic[W, C]):
         return found
 
     def _move(self, entry: Entry[W], place: Place) -> None:
-        self._counts[entry.place] -= 1
-        self._counts[place] += 1
+        counts = self._counts
+        counts[entry.place] -= 1
+        counts[place] += 1
+        if place >= _CLOSING:
+            # Never back.
+            self._size -= entry.place < _CLOSING
+            if place is Place.GONE and entry.is_shared:
+                self._kept_for_sharing -= 1
         entry.place = place
-        if place is Place.GONE and entry.is_shared:
-            self._kept_for_sharing -= 1
 
     def _remove(self, connection: C, entry: Entry[W]) -> None:
         self._counts[entry.place] -= 1
+        self._size -= entry.place < _CLOSING
         if entry.place is not Place.GONE and entry.is_shared:
             self._kept_for_sharing -= 1
         del self._entries[connection]

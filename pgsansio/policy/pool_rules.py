@@ -110,7 +110,7 @@ class PoolRules(Places[W, C], Generic[W, C]):
             return
         for _ in range(min(len(self._line) - self._coming(), self._room())):
             self._open(actions)
-        if self._shared_line and not self._coming_shared() and self._shared_room() > 0:
+        if self._shared_line.waiting and not self._coming_shared() and self._shared_room() > 0:
             self._open(actions, is_shared=True)
         if now >= self._floor_retry_at:
             self._open_several(self.limits.min_size - self._kept(), actions)
@@ -165,15 +165,16 @@ class PoolRules(Places[W, C], Generic[W, C]):
             for waiter in self._shared_line.take_all(now):
                 self._grant_shared(waiter, connection, entry, actions)
             return
-        for waiter in self._line.take_late(now):
-            self._time_out(waiter, actions)
-        first = self._line.after(0)
-        if first is not None:
-            self._line.discard(first, now)
-            self._grant(first, connection, entry, actions)
-        else:
-            self._move(entry, Place.IDLE)
-            self._idle[connection] = entry
+        if self._line.waiting:
+            for waiter in self._line.take_late(now):
+                self._time_out(waiter, actions)
+            first = self._line.after(0)
+            if first is not None:
+                self._line.discard(first, now)
+                self._grant(first, connection, entry, actions)
+                return
+        self._move(entry, Place.IDLE)
+        self._idle[connection] = entry
 
     def _close_old(self, now: float, actions: list[Action[W, C]]) -> None:
         """Close those that are too old, unless they are in use: they are when they come back."""
