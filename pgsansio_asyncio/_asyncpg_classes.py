@@ -231,11 +231,18 @@ class Transaction(client.Transaction):
         sql = connection._levels.starting_sql(self._level, connection._frontend.predicted_status)
         await _carry_out(connection, sql, functools.partial(super()._start, at_once=at_once))
 
-    async def _end(self, *, commit: bool) -> None:
+    async def _end(self, *, commit: bool) -> bool:
         connection = self._connection
         connection._check_open()
-        sql = connection._levels.end(self._level, commit=commit)
-        await _carry_out(connection, sql, functools.partial(super()._end, commit=commit))
+        rolled_back = False
+        end = super()._end
+
+        async def work() -> None:
+            nonlocal rolled_back
+            rolled_back = await end(commit=commit)
+
+        await _carry_out(connection, connection._levels.end(self._level, commit=commit), work)
+        return rolled_back
 
 
 async def _connect_addr(*, addr: object, params: Settings, attempt: Callable[[], Awaitable[Any]]) -> Any:

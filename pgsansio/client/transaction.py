@@ -54,7 +54,8 @@ class Transaction:
                 if exc is None:
                     connection._check_open()
             elif exc is None or isinstance(exc, Exception):
-                await self._end(commit=exc is None)
+                if await self._end(commit=exc is None):
+                    _warn_of_rollback()
             else:
                 # A cancellation leaves the block: awaiting the rollback here would only be cancelled again.
                 await self._abandon(exc)
@@ -79,7 +80,8 @@ class Transaction:
             PostgresError: the server refused, and has rolled back.
         """
         self._level.check_manual("commit")
-        await self._end(commit=True)
+        if await self._end(commit=True):
+            _warn_of_rollback()
 
     async def rollback(self) -> None:
         """End it and undo what was done. Raises as `commit`."""
@@ -144,7 +146,8 @@ class Transaction:
                 raise ProtocolError("the answer to SHOW transaction_isolation is not a text")
             levels.outer_isolation(row[0])
 
-    async def _end(self, *, commit: bool) -> None:
+    async def _end(self, *, commit: bool) -> bool:
+        """Whether it was rolled back instead of committed."""
         connection, level = self._connection, self._level
         levels, session = connection._levels, connection._frontend
         connection._check_open()
@@ -154,7 +157,7 @@ class Transaction:
         if outermost and (session.begin_is_due or session.begin_error is not None):
             async with timer:
                 await self._end_unbegun(commit=commit)
-            return
+            return False
         if outermost:
             session.drop_begin()
         timer.begin()
@@ -184,15 +187,7 @@ class Transaction:
             await connection._restore_subscriptions(self._mark, ended=outermost, committed=committed)
         if failure is not None:
             raise failure
-        if commit and not committed:
-            warnings.warn(
-                InterfaceWarning(
-                    "the transaction was rolled back instead of committed",
-                    detail="A statement in it had failed, and its error went no further than the block.",
-                    hint="Put a statement that may fail into a transaction() of its own inside of this one.",
-                ),
-                stacklevel=3,
-            )
+        return commit and not committed
 
     async def _end_unbegun(self, *, commit: bool) -> None:
         """Nothing was done in the block, or nothing could be, for BEGIN was refused."""
@@ -232,3 +227,15 @@ class Transaction:
         connection._levels.ended(self._level, state)
         if outermost:
             connection._frontend.shared_transaction = False
+
+
+def _warn_of_rollback() -> None:
+    """To whoever has called the method that calls this."""
+    warnings.warn(
+        InterfaceWarning(
+            "the transaction was rolled back instead of committed",
+            detail="A statement in it had failed, and its error went no further than the block.",
+            hint="Put a statement that may fail into a transaction() of its own inside of this one.",
+        ),
+        stacklevel=3,
+    )

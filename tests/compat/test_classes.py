@@ -267,3 +267,16 @@ async def test_a_forgotten_connection_is_not_kept(postgres: Server) -> None:
             del connection
     finally:
         gc.enable()
+
+
+async def test_warnings_name_the_line_of_the_user(postgres: Server) -> None:
+    asyncpg = asyncpg_tree()["asyncpg"]
+    connection = await asyncpg.connect(**Client(asyncpg, postgres).settings())
+    transaction = connection.transaction()
+    await transaction.start()
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await connection.execute("SELECT * FROM nothing")
+    with pytest.warns(asyncpg.InterfaceWarning, match="rolled back instead of committed") as warned:
+        await transaction.commit()
+    assert warned[0].filename == __file__
+    await connection.close()
