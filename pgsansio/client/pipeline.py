@@ -311,10 +311,9 @@ class Pipeline(Resource):
         if sync.error is not None:
             failed = _failed_one(handles, sync)
             if (
-                not inside
-                and not repeated
-                and failed is not None
+                failed is not None
                 and connection._may_repeat(cast(Operation, failed._operation), failed._statement)
+                and not repeated
             ):
                 _forget(handles)
                 return False

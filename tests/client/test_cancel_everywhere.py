@@ -715,13 +715,30 @@ async def whole_session(loop: ManualLoop, ended: list[str]) -> None:
         await transaction_nested(connection)
     async with call("executemany"):
         await executemany_lazy(connection)
+    async with call("script"):
+        await execute_script_for_results(connection)
+    async with call("pipeline"):
+        await pipeline(connection)
+    async with call("ping"):
+        await connection.ping()
     async with call("notifications"):
         await notifications(connection)
     async with call("close"):
         await connection.close()
 
 
-CALLS = ["connect", "fetch", "failure", "transaction", "executemany", "notifications", "close"]
+CALLS = [
+    "connect",
+    "fetch",
+    "failure",
+    "transaction",
+    "executemany",
+    "script",
+    "pipeline",
+    "ping",
+    "notifications",
+    "close",
+]
 
 
 def cut_session(size: int, piece: int = 1 << 20) -> tuple[Task, list[str], int]:

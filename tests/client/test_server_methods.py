@@ -249,6 +249,30 @@ def test_who_gives_up_while_another_one_cancels_is_not_forgotten(inline: bool) -
         assert there.loop.finish(there.connection.fetchval("SELECT 1")) == 1
 
 
+def test_a_request_that_came_too_early_is_repeated_for_who_gives_up() -> None:
+    there = world()
+    cluster, requests = there.cluster, 0
+    interrupt = cluster.cancel
+
+    def cancel(process_id: int) -> None:
+        nonlocal requests
+        requests += 1
+        if requests > 1:
+            interrupt(process_id)
+
+    cluster.cancel = cancel  # type: ignore[method-assign]
+    sleeping = there.loop.start(there.connection.fetch("SLEEP"))
+    there.loop.run()
+    cancelling = there.loop.start(there.connection.cancel())
+    there.loop.step()
+    sleeping.cancel()
+    there.loop.run()
+    cancelling.result()
+    assert isinstance(sleeping.error, Cancelled)
+    assert requests == 2
+    assert there.loop.finish(there.connection.fetchval("SELECT 1")) == 1
+
+
 def test_a_cancelled_cancellation_leaves_no_doubt() -> None:
     for moment in range(40):
         there = world()
