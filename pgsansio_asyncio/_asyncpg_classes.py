@@ -436,8 +436,15 @@ class Connection(our_connection.Connection):
             await super()._reset(query)
 
 
-for _name in ("execute", "executemany", "fetch", "fetchmany", "fetchrow", "fetchval"):
-    getattr(Connection, _name).__doc__ = getattr(our_connection.Connection, _name).__doc__
+def _describe(cls: type[Any], model: type[Any]) -> None:
+    """What overrides a public method does the same."""
+    for name, method in vars(cls).items():
+        if not name.startswith("_") and inspect.isfunction(method):
+            method.__doc__ = getattr(model, name).__doc__
+
+
+_describe(Connection, our_connection.Connection)
+_describe(PreparedStatement, client.PreparedStatement)
 
 
 def connect(dsn: str | None = None, *, connection_class: Any = Connection, **arguments: Any) -> ConnectRequest[Any]:

@@ -280,3 +280,9 @@ async def test_warnings_name_the_line_of_the_user(postgres: Server) -> None:
         await transaction.commit()
     assert warned[0].filename == __file__
     await connection.close()
+
+
+async def test_every_method_is_described(asyncpg: ModuleType) -> None:
+    for cls in (asyncpg.Connection, asyncpg.prepared_stmt.PreparedStatement, asyncpg.cursor.Cursor, asyncpg.Pool):
+        for name, method in inspect.getmembers(cls, inspect.isfunction):
+            assert name.startswith("_") or method.__doc__, name
