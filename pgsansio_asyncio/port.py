@@ -415,9 +415,17 @@ class AsyncioPort(asyncio.BufferedProtocol):
         if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None)):  # noqa: B004
             task = self._loop.create_task(callback(*arguments))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._delivered)
         else:
             self._loop.call_soon(callback, *arguments)
+
+    def _delivered(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # At once, and not when the task is forgotten.
+            context = {"message": "Exception in a callback of a connection", "exception": error, "task": task}
+            self._loop.call_exception_handler(context)
 
     # ConcurrentPort
 

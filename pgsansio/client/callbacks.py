@@ -5,7 +5,7 @@ moment. Whoever runs a query at length does so within `_logged`; the short way i
 logger (`_long_way`), so that without one it does not cost anything.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeAlias
@@ -103,7 +103,7 @@ class CallbackMethods(ConnectionCore):
         self._long_way = bool(self._query_loggers) or self._command_timeout is not None
 
     @contextmanager
-    def query_logger(self, callback: Callback) -> Iterator[None]:
+    def query_logger(self, callback: Callback) -> Generator[None]:
         """A `with` block in which `callback` is a query logger.
 
         Raises:

@@ -135,3 +135,38 @@ async def test_reset_drops_listeners(connection: Any) -> None:
     await connection.execute("NOTIFY c, 'x'")
     await connection.fetch("SELECT 1")
     assert inbox.calls == []
+
+
+@pytest.mark.differs(
+    asyncpg="takes a channel name of more than 63 bytes, which the server cuts, so that its callback is never called.",
+    ours="It is an `InterfaceError`.",
+)
+async def test_a_name_that_is_too_long(connection: Any, client: Client) -> None:
+    with pytest.raises(client.InterfaceError, match="at most 63 bytes"):
+        await connection.add_listener("x" * 64, print)
+
+
+@pytest.mark.differs(
+    asyncpg="has nothing to iterate over.",
+    ours="`async for notification in connection.notifications(...)`; a reader that is too slow is told what it has "
+    "missed.",
+)
+async def test_iterating(connection: Any, observer: Any) -> None:
+    async with connection.notifications("a", "b") as notifications:
+        await observer.execute("NOTIFY a, '1'; NOTIFY b, '2'")
+        with anyio.fail_after(PATIENCE_SECONDS):
+            assert [(await anext(notifications))[1:] for _ in range(2)] == [("a", "1"), ("b", "2")]
+
+
+@pytest.mark.differs(
+    asyncpg="leaves it to the program to connect again, to listen again, and to think of what was notified meanwhile.",
+    ours="`listen()` does all of that: it yields a `Gap` when it listens again.",
+)
+async def test_a_loss(client: Client, observer: Any) -> None:
+    settings = client.settings(server_settings={"application_name": "lost"})
+    async with client.listen("a", **settings) as items:
+        await observer.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lost'")
+        with anyio.fail_after(PATIENCE_SECONDS):
+            assert isinstance(await anext(items), client.Gap)
+            await observer.execute("NOTIFY a, 'x'")
+            assert (await anext(items)).payload == "x"
