@@ -11,7 +11,7 @@ from typing import Any, Final
 from fuzz.choices import cut, pick
 from fuzz.mutation import mutated
 from pgsansio.engine.events import NoticeReceived
-from pgsansio.engine.operations import Batch, Copy, Operation, RowsKept, RowStream
+from pgsansio.engine.operations import Batch, Copy, Operation, RowsKept, RowStream, Script
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InternalClientError, PostgresError
 from pgsansio.frontend import Frontend
@@ -20,7 +20,7 @@ from pgsansio.messages.backend import FieldDescription, ReadyForQuery
 from pgsansio.messages.frontend import FunctionCall
 from pgsansio.messages.startup import BackendKeyData
 from pgsansio.policy.keywords import classify
-from pgsansio.statement import Statement
+from pgsansio.statement import Statement, unprepared
 from pgsansio.wire.framing import BLOCK_BYTES
 
 __all__ = ["PREFIX_BYTES", "mutate", "target"]
@@ -80,7 +80,11 @@ class _Run:
                 case 0:
                     operation: Operation = frontend.simple_query("select 1", discard_rows=False)
                 case 1:
-                    operation = frontend.simple_query("select 1; select 2")
+                    operation = (
+                        frontend.script("select 1; select 2")
+                        if more % 2
+                        else frontend.simple_query("select 1; select 2")
+                    )
                 case 2:
                     operation = frontend.prepare("select 1", named=more % 2 == 1)
                 case 3 | 4:
@@ -108,6 +112,12 @@ class _Run:
                     operation = frontend.stream(self.statement(more), (), 1 + more // 8, None, owner=_OWNER)
                 case 14:
                     _, operation = frontend.open_portal(self.statement(more), (), more // 8, None)
+                case _ if more % 2:
+                    statement = self.statement(more)
+                    bound = statement.bound((), more // 8, statement.row_plan)
+                    group = [unprepared("create"), bound, frontend.preparation("select 2")]
+                    operation = frontend.group(group)
+                    self.operations += group
                 case _:
                     operation = frontend.close_portal("portal")
         except InterfaceError:
@@ -162,6 +172,8 @@ class _Run:
         for operation in self.operations:
             assert len(operation.rows) <= fed // 7
             assert not (operation.abandoned and operation.rows)
+            if isinstance(operation, Script):
+                assert len(operation.statements) <= fed // 6
             if isinstance(operation, Copy):
                 assert operation.pending_bytes == sum(map(len, operation.chunks)) <= fed
         self.sent_bytes += len(frontend.data_to_send())
