@@ -84,7 +84,7 @@ def _contents() -> dict[str, dict[str, Any]]:
     from pgsansio.kernel import UUID, Record
     from pgsansio.policy.cluster import ClusterError
     from pgsansio.policy.conninfo import SessionAttribute, SSLMode
-    from pgsansio.policy.copy_statement import quote_identifier, quote_literal
+    from pgsansio.policy.quoting import quote_identifier, quote_literal
     from pgsansio.policy.transactions import ISOLATION_LEVELS, TransactionState
     from pgsansio_asyncio import _asyncpg_classes as classes
 

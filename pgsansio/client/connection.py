@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Final, cast
+from typing import Any, Final, cast
 
 from pgsansio.client import cancelling
 from pgsansio.client.copy import CopyMethods, CopyStreams
-from pgsansio.client.core import CANCEL_SECONDS, TimeLimit
+from pgsansio.client.core import TimeLimit
 from pgsansio.client.listening import ListenMethods
 from pgsansio.client.pipeline import PipelineMethods
 from pgsansio.client.port import Address
@@ -14,8 +14,8 @@ from pgsansio.client.queries import QueryMethods
 from pgsansio.client.scripts import ScriptMethods
 from pgsansio.client.server import ServerMethods
 from pgsansio.client.statement import StatementMethods
-from pgsansio.client.transaction import Transaction
-from pgsansio.engine.operations import Copy, Operation, RowStream
+from pgsansio.client.transaction_methods import TransactionMethods
+from pgsansio.engine.operations import Copy, RowStream
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import InterfaceError
 from pgsansio.policy import capabilities
@@ -51,6 +51,7 @@ class ConnectionSettings:
 
 
 class Connection(
+    TransactionMethods,
     QueryMethods,
     ScriptMethods,
     PipelineMethods,
@@ -67,72 +68,10 @@ class Connection(
 
     __slots__ = ()
 
-    #: What is made; for subclasses.
-    _transaction_class: ClassVar[type[Transaction]] = Transaction
-
     @staticmethod
     async def _around_attempt(asked: Address, settings: Settings, attempt: Callable[[], Awaitable[Any]]) -> Any:
         """Make one attempt to connect to the host that was asked for, and return the connection; for subclasses."""
         return await attempt()
-
-    def transaction(
-        self,
-        *,
-        isolation: str | None = None,
-        readonly: bool = False,
-        deferrable: bool = False,
-        shared: bool = False,
-    ) -> Transaction:
-        """A transaction block, or a savepoint inside one; use it as `async with`, or by start(), commit(), rollback().
-
-        Args:
-            isolation: 'serializable', 'repeatable_read', 'read_committed' or 'read_uncommitted'.
-            shared: let other tasks use the connection at the same time; what they do is part of this transaction.
-        Raises:
-            InterfaceError: the connection is closed.
-            ValueError: an unknown isolation level.
-        """
-        self._check_open()
-        return self._transaction_class(
-            self, isolation=isolation, readonly=readonly, deferrable=deferrable, shared=shared
-        )
-
-    def is_in_transaction(self) -> bool:
-        """Whether a transaction block is open (also a failed one), or about to be by a BEGIN that is on its way."""
-        return self._frontend.in_transaction
-
-    async def _give_up_block(self, operation: Operation, error: BaseException) -> None:
-        """As `_give_up`, where a transaction block may be open that nobody will end."""
-        self._abandon(operation, error)
-        if self._frontend.is_open:
-            await self._owe_rollback(error)
-
-    async def _owe_rollback(self, error: BaseException, savepoint: str | None = None, mark: int = 0) -> None:
-        """A transaction block is left by a cancellation: whatever is submitted from now on comes after its rollback.
-
-        Args:
-            savepoint: only this is undone, by this SQL.
-            mark: where it stands in the subscriptions.
-        """
-        if isinstance(error, GeneratorExit):
-            self._port.abort()
-            return
-        if savepoint is None:
-            operation = self._frontend.rollback()
-        else:
-            operation = self._frontend.simple_query(savepoint, internal=True)
-        self._port.flush()
-
-        async def carry_out() -> None:
-            try:
-                await cancelling.cancel_abandoned(self)
-                await self._port.wait(operation)
-                await self._restore_subscriptions(mark, ended=savepoint is None, committed=False)
-            except BaseException:
-                self.terminate()
-                raise
-
-        await self._port.owe(carry_out, CANCEL_SECONDS)
 
     def _forget_stream(self) -> None:
         """End a stream() or a COPY whose loop was left without another word."""

@@ -25,12 +25,12 @@ from pgsansio.policy.copy_statement import (
     copy_from_stdin,
     copy_query_to_stdout,
     copy_table_to_stdout,
-    quote_identifier,
     select_columns,
     select_rendered,
     select_with_text_columns,
 )
 from pgsansio.policy.keywords import replace_parameters
+from pgsansio.policy.quoting import quote_identifier
 
 if TYPE_CHECKING:
     from pgsansio.client.connection import Connection

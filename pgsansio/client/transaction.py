@@ -26,10 +26,17 @@ class Transaction:
     __slots__ = ("_connection", "_level", "_mark", "_shared")
 
     def __init__(
-        self, connection: "Connection", *, isolation: str | None, readonly: bool, deferrable: bool, shared: bool
+        self,
+        connection: "Connection",
+        *,
+        isolation: str | None,
+        readonly: bool,
+        deferrable: bool,
+        shared: bool = False,
+        prepare_as: str | None = None,
     ) -> None:
         self._connection = connection
-        self._level = Level(isolation=isolation, readonly=readonly, deferrable=deferrable)
+        self._level = Level(isolation=isolation, readonly=readonly, deferrable=deferrable, prepare_as=prepare_as)
         self._shared = shared
         self._mark = 0
 
@@ -46,7 +53,7 @@ class Transaction:
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> bool | None:
         connection, level = self._connection, self._level
         try:
             if connection.is_closed():
@@ -61,6 +68,7 @@ class Transaction:
                 await self._abandon(exc)
         finally:
             level.leave()
+        return None
 
     async def start(self) -> None:
         """Begin it.
@@ -73,7 +81,7 @@ class Transaction:
         await self._start(at_once=True)
 
     async def commit(self) -> None:
-        """End it and keep what was done.
+        """End it and keep what was done; with `prepare_as`, prepare it for two-phase commit.
 
         Raises:
             InterfaceError: it is not open, or not the innermost one, or belongs to an `async with` block.
@@ -154,6 +162,14 @@ class Transaction:
         sql = levels.end(level, commit=commit)
         outermost = levels.depth == 1
         timer = QueryTimer(connection, sql, (), None)
+        is_prepared = commit and level.prepare_as is not None
+        if is_prepared and session.begin_is_due:
+            # Whoever ends it counts on it, even if nothing was done in it.
+            try:
+                await connection._begin_now()
+            except BaseException as error:
+                await self._abandon(error)
+                raise
         if outermost and (session.begin_is_due or session.begin_error is not None):
             async with timer:
                 await self._end_unbegun(commit=commit)
@@ -178,6 +194,8 @@ class Transaction:
         committed = commit and operation.error is None and operation.tag != b"ROLLBACK"
         if operation.error is not None:
             state = TransactionState.FAILED
+        elif is_prepared and committed:
+            state = TransactionState.PREPARED
         else:
             state = TransactionState.COMMITTED if committed else TransactionState.ROLLEDBACK
         self._ended(state, outermost)

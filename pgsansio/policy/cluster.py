@@ -481,6 +481,7 @@ def plan_cluster(
         "max_wal_size": "128MB",
         "max_connections": "100",
         "wal_level": "logical",
+        "max_prepared_transactions": "10",
         "timezone": "UTC",
         "log_timezone": "UTC",
         "log_line_prefix": "%m [%p] %q%u@%d ",

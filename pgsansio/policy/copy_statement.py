@@ -6,13 +6,13 @@ Everything that comes from a caller is quoted, except what is SQL by its meaning
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
+from pgsansio.policy.quoting import quote_identifier, quote_literal
+
 __all__ = [
     "CopyTarget",
     "copy_from_stdin",
     "copy_query_to_stdout",
     "copy_table_to_stdout",
-    "quote_identifier",
-    "quote_literal",
     "select_columns",
     "select_rendered",
     "select_with_text_columns",
@@ -20,17 +20,6 @@ __all__ = [
 
 #: Options that take a list of columns, or * for all of them.
 _OF_COLUMNS = ("force_quote", "force_not_null", "force_null")
-
-
-def quote_identifier(name: str) -> str:
-    """A name as SQL's quoted identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def quote_literal(text: str) -> str:
-    """A text as SQL's string constant, which means the same whatever `standard_conforming_strings` says."""
-    quoted = "'" + text.replace("'", "''") + "'"
-    return " E" + quoted.replace("\\", "\\\\") if "\\" in text else quoted
 
 
 class CopyTarget:

@@ -11,18 +11,20 @@ from typing import Final
 
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import InterfaceError
+from pgsansio.policy.quoting import quote_literal
 
 __all__ = ["ISOLATION_LEVELS", "Level", "Levels", "TransactionState"]
 
 
 class TransactionState(Enum):
-    """What became of one transaction or savepoint. The last three are final."""
+    """What became of one transaction or savepoint. All but the first two are final."""
 
     NEW = 0
     STARTED = 1
     COMMITTED = 2
     ROLLEDBACK = 3
     FAILED = 4
+    PREPARED = 5
 
 
 _ISOLATION_SQL: Final[Mapping[str, str]] = {
@@ -39,6 +41,7 @@ _OVER: Final[Mapping[TransactionState, str]] = {
     TransactionState.COMMITTED: "the transaction is already committed",
     TransactionState.ROLLEDBACK: "the transaction is already rolled back",
     TransactionState.FAILED: "the transaction is in error state",
+    TransactionState.PREPARED: "the transaction is already prepared",
 }
 
 
@@ -48,19 +51,28 @@ class Level:
     Args:
         isolation: one of `ISOLATION_LEVELS`; None: the session's default.
         readonly, deferrable: ignored by a savepoint, which has those of its transaction.
+        prepare_as: prepare it for two-phase commit under this identifier, in the place of committing it.
     Raises:
         ValueError: `isolation` is unknown.
     """
 
-    __slots__ = ("deferrable", "isolation", "managed", "readonly", "savepoint", "state")
+    __slots__ = ("deferrable", "isolation", "managed", "prepare_as", "readonly", "savepoint", "state")
 
-    def __init__(self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        prepare_as: str | None = None,
+    ) -> None:
         if isolation is not None and isolation not in ISOLATION_LEVELS:
             choices = ", ".join(repr(name) for name in sorted(ISOLATION_LEVELS))
             raise ValueError(f"isolation is expected to be either of {{{choices}}}, got {isolation!r}")
         self.isolation = isolation
         self.readonly = readonly
         self.deferrable = deferrable
+        self.prepare_as = prepare_as
         self.state = TransactionState.NEW
         #: Within an `async with` block, which alone ends it.
         self.managed = False
@@ -188,6 +200,8 @@ class Levels:
         level._check_not_over("start")
         if level.state is TransactionState.STARTED:
             raise InterfaceError("cannot start; the transaction is already started")
+        if self._stack and level.prepare_as is not None:
+            raise InterfaceError("cannot start; only the outermost transaction can be prepared, and not a savepoint")
         if not self._stack:
             if status is not TransactionStatus.IDLE:
                 raise InterfaceError("cannot use Connection.transaction() in a manually started transaction")
@@ -226,7 +240,9 @@ class Levels:
             )
         if not commit:
             return level.undo_sql()
-        return "COMMIT;" if level.savepoint is None else f"RELEASE SAVEPOINT {level.savepoint};"
+        if level.savepoint is not None:
+            return f"RELEASE SAVEPOINT {level.savepoint};"
+        return "COMMIT;" if level.prepare_as is None else f"PREPARE TRANSACTION {quote_literal(level.prepare_as)};"
 
     def ended(self, level: Level, state: TransactionState) -> None:
         """What came of it.

@@ -12,6 +12,7 @@ from pgsansio.types.server import (
     Gap,
     LoggedQuery,
     Notification,
+    PreparedTransaction,
     ServerVersion,
     parse_server_version,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "LineSegment",
     "LoggedQuery",
     "Notification",
+    "PreparedTransaction",
     "Path",
     "Point",
     "Polygon",

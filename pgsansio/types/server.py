@@ -3,9 +3,18 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-__all__ = ["ConnectionParameters", "Gap", "LoggedQuery", "Notification", "ServerVersion", "parse_server_version"]
+__all__ = [
+    "ConnectionParameters",
+    "Gap",
+    "LoggedQuery",
+    "Notification",
+    "PreparedTransaction",
+    "ServerVersion",
+    "parse_server_version",
+]
 
 
 class Notification(NamedTuple):
@@ -28,6 +37,16 @@ class Gap:
     error: BaseException
     #: How often it was tried to connect, the last time with success.
     attempts: int
+
+
+class PreparedTransaction(NamedTuple):
+    """A transaction that waits for its end after the first phase of a two-phase commit ("pg_prepared_xacts")."""
+
+    gid: str
+    prepared_at: datetime
+    #: Who has prepared it.
+    owner: str
+    database: str
 
 
 class ConnectionParameters(NamedTuple):

@@ -9,12 +9,11 @@ from pgsansio.policy.copy_statement import (
     copy_from_stdin,
     copy_query_to_stdout,
     copy_table_to_stdout,
-    quote_identifier,
-    quote_literal,
     select_columns,
     select_rendered,
     select_with_text_columns,
 )
+from pgsansio.policy.quoting import quote_identifier, quote_literal
 
 
 def test_names() -> None:

@@ -201,8 +201,28 @@ def test_description() -> None:
     assert level.describe() == "state:started serializable readonly deferrable"
     assert Level().describe() == "state:new"
     assert [state.name.lower() for state in TransactionState] == [
-        *("new", "started", "committed", "rolledback", "failed")
+        *("new", "started", "committed", "rolledback", "failed", "prepared")
     ]
+
+
+@pytest.mark.parametrize(
+    ("gid", "sql"),
+    [
+        ("a", "PREPARE TRANSACTION 'a';"),
+        ("it's", "PREPARE TRANSACTION 'it''s';"),
+        ("\\", "PREPARE TRANSACTION  E'\\\\';"),
+    ],
+)
+def test_preparing(gid: str, sql: str) -> None:
+    levels, level = Levels(), Level(prepare_as=gid)
+    assert levels.start(level, IDLE) == "BEGIN;"
+    with pytest.raises(InterfaceError, match="only the outermost transaction can be prepared"):
+        levels.start(Level(prepare_as="b"), OPEN)
+    assert levels.end(level, commit=False) == "ROLLBACK;"
+    assert levels.end(level, commit=True) == sql
+    levels.ended(level, TransactionState.PREPARED)
+    with pytest.raises(InterfaceError, match="already prepared"):
+        levels.end(level, commit=True)
 
 
 class LevelsBesideAServer(RuleBasedStateMachine):
