@@ -3,6 +3,7 @@
 # ruff: noqa: PT012 - a block that is left by an error is what is tested
 
 import functools
+import gc
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -518,7 +519,7 @@ async def with_statement(client: Client, pool: Any, use: Callable[[Any, Any], Aw
             await owner.execute("DROP TABLE grows")
 
 
-@pytest.mark.checklist("P-15")
+@pytest.mark.checklist("P-15", "SC-6")
 async def test_what_one_connection_finds_outdated_is_outdated_for_all(client: Client) -> None:
     async def use(one: Any, other: Any) -> None:
         async with other.transaction():
@@ -530,7 +531,7 @@ async def test_what_one_connection_finds_outdated_is_outdated_for_all(client: Cl
         await with_statement(client, pool, use)
 
 
-@pytest.mark.checklist("P-15")
+@pytest.mark.checklist("P-15", "CN-14")
 async def test_a_schema_that_is_reloaded_is_reloaded_for_all(client: Client) -> None:
     async def use(one: Any, other: Any) -> None:
         await one.reload_schema_state()
@@ -539,6 +540,28 @@ async def test_a_schema_that_is_reloaded_is_reloaded_for_all(client: Client) -> 
 
     async with make_pool(client, 2, 2) as pool:
         await with_statement(client, pool, use)
+
+
+@pytest.mark.checklist("P-16")
+async def test_a_forgotten_pool_is_collected(client: Client, observer: Any, anyio_backend_name: str) -> None:
+    if anyio_backend_name == "trio":
+        return  # there it has a block
+
+    there = "FROM pg_stat_activity WHERE application_name = 'forgotten'"
+
+    async def use() -> None:
+        # Without a timer, which keeps asyncpg's.
+        settings = {"application_name": "forgotten"}
+        pool = await make_pool(client, 1, 2, max_inactive_connection_lifetime=0, server_settings=settings)
+        async with pool.acquire(), pool.acquire() as connection:
+            await connection.fetchval("SELECT 1")
+        await eventually(lambda: at_rest(client, pool))
+        assert await observer.fetchval(f"SELECT count(*) {there}") == 2
+
+    await use()
+    with pytest.warns(ResourceWarning, match="unclosed connection"):
+        gc.collect()
+    await until(observer, f"SELECT count(*) = 0 {there}")
 
 
 @pytest.mark.checklist("P-17")
@@ -560,7 +583,7 @@ async def test_a_subclass(client: Client) -> None:
         assert await pool.fetchval("SELECT 1") == 1
 
 
-@pytest.mark.checklist("L-8")
+@pytest.mark.checklist("L-2", "L-8")
 async def test_listeners_left_behind(client: Client) -> None:
     got: list[Any] = []
 
