@@ -192,6 +192,12 @@ async def ping(connection: Connection) -> None:
     await connection.ping()
 
 
+async def ping_in_a_transaction(connection: Connection) -> None:
+    async with connection.transaction():
+        await connection.ping()
+        await connection.execute("INSERT 1")
+
+
 async def pipeline(connection: Connection) -> None:
     async with connection.pipeline() as pipeline:
         first = pipeline.execute("INSERT 1")
@@ -360,6 +366,7 @@ CONVERSATIONS = [
     query,
     execute_script_for_results,
     ping,
+    ping_in_a_transaction,
     pipeline,
     pipeline_in_two_parts,
     pipeline_that_fails,
@@ -404,6 +411,7 @@ ROWS = {
     transaction_rolled_back: [],
     transaction_nested: [1, 3],
     execute_script_for_results: [1, 3],
+    ping_in_a_transaction: [1],
     pipeline: [1, 2, 3],
     pipeline_that_fails: [],
     pipeline_that_sleeps: [],
