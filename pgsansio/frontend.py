@@ -529,7 +529,9 @@ class Frontend(Session):
 
     def close_statement(self, name: str) -> Operation:
         """Close of a prepared statement. Raises InterfaceError as `Session.submit`."""
-        operation = Operation(Close(Target.STATEMENT, name).encode() + _SYNC, _CLOSE, SYNC | INTERNAL)
+        # It is in nobody's way, unless a BEGIN goes out with it.
+        traits = SYNC if self.begin_is_due else SYNC | INTERNAL
+        operation = Operation(Close(Target.STATEMENT, name).encode() + _SYNC, _CLOSE, traits)
         self.submit(operation)
         return operation
 

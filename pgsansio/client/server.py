@@ -50,7 +50,9 @@ class ServerMethods(ConnectionCore):
         async with TimeLimit(self, self._deadline(timeout)):
             self._check_open()
             self._check_alone()
-            operation = self._frontend.group((), INTERNAL if self._frontend.pipelining else 0)
+            # It is in nobody's way, unless a BEGIN goes out with it.
+            alone = self._frontend.begin_is_due or not self._frontend.pipelining
+            operation = self._frontend.group((), 0 if alone else INTERNAL)
             await self._finish(operation)
             if operation.error is not None:
                 raise self._failure(operation, "")

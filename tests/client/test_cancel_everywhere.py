@@ -247,6 +247,10 @@ async def statement_closed(connection: Connection) -> None:
     async with await connection.prepare("INSERT $1") as statement:
         assert await statement.execute(5) == "INSERT 0 1"
     await statement.close()
+    statement = await connection.prepare("SELECT $1")
+    async with connection.transaction():
+        await statement.close()
+        await connection.execute("INSERT 6")
 
 
 async def cursor(connection: Connection) -> None:
