@@ -198,6 +198,16 @@ async def test_the_schema_is_reloaded(client: Client) -> None:
     assert prepared(said) == ["SELECT 1"]
 
 
+@pytest.mark.checklist("CN-14")
+async def test_types_are_asked_for_again(connection: Any) -> None:
+    await connection.execute(PAIR)
+    assert await connection.fetchval("SELECT a FROM t") == (1,)
+    await connection.execute("ALTER TYPE pg_temp.pair ADD ATTRIBUTE b int")
+    await connection.reload_schema_state()
+    assert await connection.fetchval("SELECT a FROM t") == (1, None)
+    assert await connection.fetchval("SELECT $1::pg_temp.pair", (1, 2)) == (1, 2)
+
+
 @pytest.mark.checklist("SC-6")
 async def test_a_codec_holds_for_statements_that_are_kept(connection: Any) -> None:
     query = "SELECT $1::numeric"
