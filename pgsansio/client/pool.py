@@ -229,6 +229,8 @@ class Pool(PoolQueries):
         Raises:
             InterfaceError: the pool has not started, or is closed.
         """
+        if self._is_lazy and self._policy.state is PoolState.NEW:
+            return
         home = self._running_home()
         home.guard()
         self._carry_out(self._policy.expire(home.clock()))
@@ -246,6 +248,8 @@ class Pool(PoolQueries):
             InterfaceError: the pool has not started, or is closed.
             OperationTimeoutError: somebody has not released a connection in time. It is closed when he does.
         """
+        if self._is_lazy and self._policy.state is PoolState.NEW:
+            return
         home = self._running_home()
         home.guard()
         deadline = None if timeout is None else home.clock() + timeout

@@ -316,6 +316,8 @@ def test_a_failed_start_is_told_to_all_and_tried_again() -> None:
 
 def test_a_lazy_pool_that_was_never_used() -> None:
     world = World(start=False, lazy=True)
+    world.loop.finish(world.pool.drain())
+    world.loop.finish(world.pool.expire_connections())
     world.check_close()
     with pytest.raises(InterfaceError, match="pool is closed"):
         world.loop.finish(query(world.pool))

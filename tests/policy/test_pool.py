@@ -244,6 +244,16 @@ def test_nobody_is_granted_a_connection_after_his_deadline() -> None:
     assert granted == Grant("c", "c1")
 
 
+@pytest.mark.checklist("P-5")
+def test_a_connection_that_only_late_ones_wait_for_is_idle() -> None:
+    pool = running(min_size=1, max_size=1)
+    pool.acquire("a", 0)
+    pool.acquire("b", 0, 10)
+    pool.released("c1", 20, True, 1)
+    assert failure(pool.reset_done("c1", 20, True)).waiter == "b"
+    assert pool.idle_size == 1
+
+
 def test_deadlines_of_those_who_were_served_do_not_pile_up() -> None:
     pool = running(min_size=1, max_size=1)
     pool.acquire("first", 0)

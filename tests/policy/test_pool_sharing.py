@@ -52,6 +52,12 @@ def test_the_one_with_the_fewest_queries_is_next() -> None:
     assert [pool.share(0) for _ in range(4)] == ["s2", "s2", "s2", "s1"]
 
 
+def test_who_joins_where_nothing_has_to_be_done() -> None:
+    pool = sharing()
+    assert pool.join("a", 0) == [Grant("a", "s1")]
+    assert pool.join("b", 0) == [Grant("b", "s1")]
+
+
 def test_they_are_never_acquired_and_acquired_ones_never_shared() -> None:
     pool = sharing(max_size=2)
     assert pool.acquire("a", 0) == [Open(2)]
