@@ -52,7 +52,7 @@ class CallbackMethods(ConnectionCore):
     def add_parameter_listener(self, callback: Callback) -> None:
         """Call `callback(connection, name, value)` when a setting changes that the server reports (TimeZone, ...).
 
-        Until the connection is reset or given back to its pool; what the reset itself changes is still told.
+        Until the connection is reset or given back to its pool.
 
         Raises:
             InterfaceError: `callback` is not callable, or the connection is closed.

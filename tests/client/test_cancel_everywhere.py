@@ -491,16 +491,31 @@ def test_cancelled(conversation: Conversation, inline: bool, for_good: bool) -> 
     assert not closed or conversation is close
 
 
+@pytest.mark.parametrize("for_good", [False, True], ids=["once", "for_good"])
 @pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])
 @pytest.mark.parametrize("conversation", [add_listener, notifications, notifications_on_channels])
-def test_who_was_cancelled_is_not_listened_for(conversation: Conversation, inline: bool) -> None:
+def test_who_was_cancelled_is_not_listened_for(conversation: Conversation, inline: bool, for_good: bool) -> None:
     """Neither does the server go on to notify, nor is the next one deaf who listens to the same channel."""
     for there, task, _ in moments(conversation, inline=inline):
-        task.cancel()
+        task.cancel(for_good=for_good)
         there.loop.run(task)
         there.loop.run()
         assert not there.server.state.channels or conversation is add_listener
         there.loop.finish(notifications(there.connection))
+
+
+def test_what_is_thrown_away_is_not_logged() -> None:
+    """The collector may do it, in any thread."""
+    there = world()
+    records: list[LoggedQuery] = []
+    there.connection.add_query_logger(records.append)
+    task = there.loop.start(there.connection.fetch("SELECT 1"))
+    there.loop.step()
+    task.close()
+    there.loop.tasks.remove(task)
+    there.loop.run()
+    assert there.connection.is_closed()
+    assert records == []
 
 
 @pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])

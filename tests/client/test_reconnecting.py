@@ -309,13 +309,58 @@ def test_leaving_ends_the_iteration_of_another_task(is_lost: bool) -> None:
         world.errors = [ConnectionRefusedError()] * 100
     task = world.loop.start(world.listener.__anext__())
     for _ in range(10):
-        world.loop.step()
+        world.loop.step(time_passes=False)
+    began = world.loop.now
     world.loop.finish(world.listener.__aexit__(None, None, None))
     world.loop.run(task)
     for end in (task.result, world.next):
         with pytest.raises(StopAsyncIteration):
             end()
+    # Nobody waits for the next attempt.
+    assert world.loop.now == began
     world.check_rest()
+
+
+def test_leaving_while_another_task_connects() -> None:
+    """At each moment of it."""
+    moment = 0
+    while True:
+        world = World("jobs", "news")
+        world.enter()
+        world.lose()
+        task = world.loop.start(world.listener.__anext__())
+        for _ in range(moment):
+            if not task.done:
+                world.loop.step()
+        finished = task.done
+        world.loop.finish(world.listener.__aexit__(None, None, None))
+        world.loop.run(task)
+        if finished:
+            assert isinstance(task.result(), Gap)
+            assert moment > 8
+            world.check_rest()
+            return
+        # The last answer may have come already.
+        assert isinstance(task.error, StopAsyncIteration) or (task.error is None and isinstance(task.result(), Gap))
+        world.check_rest()
+        moment += 1
+
+
+def test_a_cancelled_attempt_is_not_made_again_at_once() -> None:
+    world = World()
+    world.enter()
+    world.lose()
+    task = world.loop.start(world.listener.__anext__())
+    while len(world.loop.ports) < 2:
+        world.loop.step()
+    task.cancel()
+    world.loop.run(task)
+    assert isinstance(task.error, Cancelled)
+    cancelled_at = world.loop.now
+    gap = world.next()
+    assert world.loop.now >= cancelled_at + 0.05
+    assert gap.attempts == 1
+    world.leave()
 
 
 # Cancelled
