@@ -403,9 +403,10 @@ class Pipeline(Resource):
         if inside:
             for handle in handles:
                 operation = handle._operation
-                if handle is failed or operation is None or operation.outcome is Outcome.SKIPPED:
-                    continue
-                handle._tell(None if operation.error is None else connection._failure(operation, handle._query))
+                if handle is failed or (operation is not None and operation.outcome is Outcome.SKIPPED):
+                    break
+                refused = None if operation is None or operation.error is None else operation
+                handle._tell(None if refused is None else connection._failure(refused, handle._query))
             _tell_others(handles, "was skipped, since an earlier one of its group has failed", error)
         else:
             _tell_others(handles, "was undone or skipped, since one of its group has failed", error)

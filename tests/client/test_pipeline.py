@@ -2,11 +2,14 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pgsansio.client import Connection, PipelineResult, Transaction, connecting
+from pgsansio.client import Connection, Pipeline, PipelineResult, Transaction, connecting
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
     ConnectionDoesNotExistError,
@@ -149,11 +152,11 @@ def test_one_round_trip_to_prepare_and_one_for_all() -> None:
 def test_a_statement_that_is_not_cached_is_parsed_in_the_group() -> None:
     cluster = ToyCluster()
     loop = ManualLoop(cluster)
-    settings = resolve_settings(
+    resolved = resolve_settings(
         "postgresql://u@h/d", environment={}, os_user="u", home=None, platform="linux", timeout=None,
         statement_cache_size=0,
     )  # fmt: skip
-    connection = loop.finish(connecting.connect(loop.port, settings, Connection))
+    connection = loop.finish(connecting.connect(loop.port, resolved, Connection))
 
     async def body() -> Any:
         async with connection.pipeline() as pipeline:
@@ -170,11 +173,11 @@ def test_a_statement_that_is_not_cached_is_parsed_in_the_group() -> None:
 def test_more_new_statements_than_the_cache_keeps() -> None:
     cluster = ToyCluster()
     loop = ManualLoop(cluster)
-    settings = resolve_settings(
+    resolved = resolve_settings(
         "postgresql://u@h/d", environment={}, os_user="u", home=None, platform="linux", timeout=None,
         statement_cache_size=2,
     )  # fmt: skip
-    connection = loop.finish(connecting.connect(loop.port, settings, Connection))
+    connection = loop.finish(connecting.connect(loop.port, resolved, Connection))
 
     async def body() -> Any:
         async with connection.pipeline() as pipeline:
@@ -911,3 +914,80 @@ def test_a_transaction_begins_in_the_group_of_its_pipeline() -> None:
         return handle.result()
 
     assert loop.finish(body()) == "INSERT 0 1"
+
+
+# Anything
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An operation, what it gives, and the rows that it inserts; None for both: it fails."""
+
+    ask: Callable[[Pipeline], PipelineResult[Any]]
+    gives: Any
+    inserts: list[int] | None
+
+
+NUMBERS = st.integers(0, 9)
+ASKED = st.one_of(
+    NUMBERS.map(lambda n: Asked(lambda pipeline: pipeline.execute(f"INSERT {n}"), "INSERT 0 1", [n])),
+    NUMBERS.map(lambda n: Asked(lambda pipeline: pipeline.execute("INSERT $1", n), "INSERT 0 1", [n])),
+    NUMBERS.map(lambda n: Asked(lambda pipeline: pipeline.query("INSERT $1", n), Result([], "INSERT 0 1"), [n])),
+    NUMBERS.map(lambda n: Asked(lambda pipeline: pipeline.fetchval("SELECT $1", n), n, [])),
+    NUMBERS.map(lambda n: Asked(lambda pipeline: pipeline.fetchrow(f"SELECT {n}"), (n,), [])),
+    NUMBERS.map(lambda n: Asked(lambda pipeline: pipeline.fetch(f"SERIES {n}"), [(i + 1,) for i in range(n)], [])),
+    st.lists(NUMBERS, max_size=4).map(
+        lambda some: Asked(lambda pipeline: pipeline.executemany("INSERT $1", [(n,) for n in some]), None, some)
+    ),
+    st.sampled_from(["execute", "fetch"]).map(
+        lambda method: Asked(lambda pipeline: getattr(pipeline, method)("FAIL"), None, None)
+    ),
+)
+
+
+@given(
+    groups=st.lists(st.lists(ASKED, max_size=6), min_size=1, max_size=4),
+    inside=st.booleans(),
+    others=st.integers(0, 3),
+    cache=st.sampled_from([0, 1, 100]),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_pipeline(groups: list[list[Asked]], inside: bool, others: int, cache: int) -> None:
+    cluster = ToyCluster()
+    loop = ManualLoop(cluster)
+    resolved = resolve_settings(
+        "postgresql://u@h/d", environment={}, os_user="u", home=None, platform="linux", timeout=None,
+        statement_cache_size=cache,
+    )  # fmt: skip
+    connection = loop.finish(connecting.connect(loop.port, resolved, Connection))
+    kept: list[int] = []
+    told: list[list[PipelineResult[Any]]] = []
+
+    async def body() -> None:
+        async with connection.pipeline() as pipeline:
+            for group in groups:
+                told.append([one.ask(pipeline) for one in group])
+                await pipeline.sync()
+                kept.extend(n for one in group for n in one.inserts or ())
+
+    async def within() -> None:
+        async with connection.transaction():
+            await body()
+
+    task = loop.start(within() if inside else body())
+    beside = [loop.start(connection.fetchval("SELECT $1", 70 + n)) for n in range(0 if inside else others)]
+    loop.run()
+    fails = any(one.inserts is None for group in groups for one in group)
+    assert isinstance(task.error, DivisionByZeroError) == fails
+    assert [one.result() for one in beside] == [70 + n for n in range(len(beside))]
+    assert cluster.sessions[0].state.rows == ([] if inside and fails else kept)
+    for group, handles in zip(groups, told, strict=False):
+        failed = next((index for index, one in enumerate(group) if one.inserts is None), None)
+        for index, (one, handle) in enumerate(zip(group, handles, strict=True)):
+            if failed is None or (inside and index < failed):
+                assert handle.result() == one.gives
+            elif index == failed:
+                assert isinstance(outcome(handle), DivisionByZeroError)
+            else:
+                assert aborted(handle, Outcome.SKIPPED, DivisionByZeroError)
+    assert loop.finish(connection.fetchval("SELECT 1")) == 1
