@@ -93,21 +93,30 @@ def is_foreign(target: str) -> bool:
 
 
 def before_napoleon(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Napoleon takes what stands before a colon for a type: in attributes, in what is returned, in "Else as ..."."""
+    """Prepare a docstring for napoleon and docutils.
+
+    Napoleon takes what stands before a colon for a type: in attributes, in what is returned, in "Else as ...". And what
+    is indented outside of a section is code.
+    """
     if what in ("attribute", "data", "property"):
         lines[:0] = ["..", ""]  # an empty comment
         return
     section = ""
+    literal = False
     done: list[str] = []
     for line in lines:
         text = line.strip()
         if text and not line.startswith(" "):
             if section:
                 done.append("")
-            section = text if text in ("Args:", "Raises:", "Returns:") else ""
+            literal = text.endswith("::")
+            section = text if text in ("Args:", "Attributes:", "Raises:", "Returns:") else ""
             if section == "Returns:":
                 done += ["", ":returns:"]
                 continue
+        elif not section and line.startswith("    ") and not literal:
+            done += ["::", ""]
+            literal = True
         elif section in ("Args:", "Raises:") and re.match(r"    [A-Z]", line) and not re.match(ENTRY, text):
             section = "prose"
             done.append("")
