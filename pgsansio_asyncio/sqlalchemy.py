@@ -1,10 +1,13 @@
 """SQLAlchemy's dialect `postgresql+pgsansio`: `create_async_engine("postgresql+pgsansio://user:password@host/database")`.
 
 It is SQLAlchemy's dialect for asyncpg (types, compiler, cursors), with this library as the driver. What is its own: the
-driver and its exceptions, options in the URL, and a ping that takes one round trip.
+driver and its exceptions, options in the URL, and fewer round trips: BEGIN goes out with the first statement, and a
+ping is one message.
 """
 
 import inspect
+from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final, cast
 from urllib.parse import quote, urlencode
 
@@ -13,7 +16,8 @@ from sqlalchemy.dialects.postgresql import asyncpg as base
 from sqlalchemy.engine import URL
 
 import pgsansio_asyncio
-from pgsansio import errors
+from pgsansio import affected_rows, errors
+from pgsansio.client.transaction import Transaction
 
 try:
     from sqlalchemy.util.concurrency import await_
@@ -22,6 +26,7 @@ except ImportError:  # SQLAlchemy 2.0
 
 __all__ = [
     "AsyncAdapt_pgsansio_connection",
+    "AsyncAdapt_pgsansio_cursor",
     "AsyncAdapt_pgsansio_dbapi",
     "AsyncAdapt_pgsansio_ss_cursor",
     "PGDialect_pgsansio",
@@ -61,6 +66,30 @@ _OWN_OPTIONS: Final = ("prepared_statement_cache_size", "prepared_statement_name
 _PARAMETERS: Final = {*inspect.signature(pgsansio_asyncio.connect).parameters, *_OWN_OPTIONS, "async_creator_fn"}
 
 
+class AsyncAdapt_pgsansio_cursor(base.AsyncAdapt_asyncpg_cursor):
+    """A cursor that has all rows of its statement."""
+
+    __slots__ = ()
+
+    async def _prepare_and_execute(self, operation: str, parameters: Sequence[Any] | None) -> None:
+        connection: Any = self._adapt_connection
+        own: Any = self
+        async with connection._execute_mutex:
+            if connection._transaction is None:
+                await connection._start_transaction()
+            try:
+                prepared, attributes = await connection._prepare(operation, own._invalidate_schema_cache_asof)
+                records = await prepared.fetch(*parameters) if parameters else await prepared.fetch()
+            except Exception as error:
+                connection._handle_exception(error)
+                raise
+        own._description = [(name, kind.oid, None, None, None, None, None) for name, kind in attributes] or None
+        # Tuples are what SQLAlchemy makes of them anyway, one by one.
+        own._rows = deque([record[:] for record in records])
+        count = affected_rows(prepared.get_statusmsg() or "")
+        own._rowcount = -1 if count is None else count
+
+
 class AsyncAdapt_pgsansio_ss_cursor(base.AsyncAdapt_asyncpg_ss_cursor):
     """A cursor on the server. What goes wrong while it fetches is SQLAlchemy's error, as everywhere else."""
 
@@ -70,8 +99,8 @@ class AsyncAdapt_pgsansio_ss_cursor(base.AsyncAdapt_asyncpg_ss_cursor):
         try:
             return getattr(super(), how)(*args)
         except Exception as error:
-            handler: Any = self
-            return handler._handle_exception(error)
+            connection: Any = self._adapt_connection
+            return connection._handle_exception(error)
 
     def fetchone(self) -> Any:
         return self._fetch("fetchone")
@@ -83,12 +112,10 @@ class AsyncAdapt_pgsansio_ss_cursor(base.AsyncAdapt_asyncpg_ss_cursor):
         return self._fetch("fetchall")
 
 
-class AsyncAdapt_pgsansio_connection(base.AsyncAdapt_asyncpg_connection):
-    """A connection of this library with the face of a DBAPI connection."""
+class _Connection(base.AsyncAdapt_asyncpg_connection):
+    """What SQLAlchemy 2.0 can have, too."""
 
     __slots__ = ()
-
-    _ss_cursor_cls = AsyncAdapt_pgsansio_ss_cursor
 
     async def _async_ping(self) -> None:
         # An empty text by the simple protocol leaves no prepared statement behind, so it needs no transaction around it
@@ -96,10 +123,34 @@ class AsyncAdapt_pgsansio_connection(base.AsyncAdapt_asyncpg_connection):
         await cast(pgsansio_asyncio.Connection, self._connection).execute("")
 
 
+class AsyncAdapt_pgsansio_connection(_Connection):
+    """A connection of this library with the face of a DBAPI connection."""
+
+    __slots__ = ()
+
+    _cursor_cls: Any = AsyncAdapt_pgsansio_cursor
+    _ss_cursor_cls = AsyncAdapt_pgsansio_ss_cursor
+
+    async def _start_transaction(self) -> None:
+        own: Any = self
+        if own.isolation_level == "autocommit":
+            return
+        try:
+            transaction: Transaction = own._connection.transaction(
+                isolation=own.isolation_level, readonly=own.readonly, deferrable=own.deferrable
+            )
+            # The statement that it is for follows: BEGIN goes out with it.
+            await transaction._start(at_once=False)
+        except Exception as error:
+            own._handle_exception(error)
+            raise
+        own._transaction = transaction
+
+
 class AsyncAdapt_pgsansio_dbapi(base.AsyncAdapt_asyncpg_dbapi):
     """`pgsansio_asyncio` with the face of a DBAPI module."""
 
-    def connect(self, *args: Any, **parameters: Any) -> AsyncAdapt_pgsansio_connection:
+    def connect(self, *args: Any, **parameters: Any) -> Any:
         """Connect, with the parameters of `pgsansio_asyncio.connect()` and these.
 
         Args:
@@ -107,13 +158,14 @@ class AsyncAdapt_pgsansio_dbapi(base.AsyncAdapt_asyncpg_dbapi):
             prepared_statement_cache_size: statements kept prepared; default 100.
             prepared_statement_name_func: called for each one's name.
         """
-        adapted: Any = AsyncAdapt_pgsansio_connection
         make = parameters.pop("async_creator_fn", pgsansio_asyncio.connect)
         own = {name: parameters.pop(name) for name in _OWN_OPTIONS if name in parameters}
         connecting = make(*args, **parameters)
-        if not hasattr(adapted, "create"):  # SQLAlchemy 2.0
-            return cast(AsyncAdapt_pgsansio_connection, adapted(self, await_(connecting), **own))
-        return cast(AsyncAdapt_pgsansio_connection, await_(adapted.create(self, connecting, **own)))
+        adapted: Any = AsyncAdapt_pgsansio_connection
+        if hasattr(adapted, "create"):
+            return await_(adapted.create(self, connecting, **own))
+        adapted = _Connection
+        return adapted(self, await_(connecting), **own)
 
     @property
     def exceptions_module(self) -> Any:

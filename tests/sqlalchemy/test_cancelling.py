@@ -1,7 +1,10 @@
 """Cancellation: at every step of a program, and in the middle of a statement, the pool and the database stay whole."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import itertools
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -12,7 +15,7 @@ from tests.support.clients import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
-Program = Callable[[AsyncEngine], Awaitable[None]]
+Program = Callable[[AsyncEngine], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture(autouse=True)
@@ -45,19 +48,38 @@ async def stream(engine: AsyncEngine) -> None:
             pass
 
 
-async def after_steps(program: Awaitable[None], steps: int) -> bool:
-    """Run this, but cancel it after so many turns of the loop; whether it was."""
-    task = asyncio.ensure_future(program)
-    for _ in range(steps):
-        if task.done():
-            break
-        await asyncio.sleep(0)
-    task.cancel()
+@types.coroutine
+def _cancelled_at(step: int, program: Coroutine[Any, Any, None]) -> Generator[Any, Any, bool]:
+    """Run this in the current task, which is cancelled where it waits for the time `step`; whether it came that far."""
+    task = asyncio.current_task()
+    assert task is not None
+    resume: Callable[[Any], Any] = program.send
+    argument: Any = None
+    for count in itertools.count():
+        try:
+            awaited = resume(argument)
+        except StopIteration:
+            return count > step
+        if count == step:
+            asyncio.get_running_loop().call_soon(task.cancel)
+        try:
+            argument = yield awaited
+            resume = program.send
+        except BaseException as error:
+            resume, argument = program.throw, error
+    raise AssertionError
+
+
+async def cancelled_at(step: int, program: Coroutine[Any, Any, None]) -> bool:
+    """Run this in a task that is cancelled where it waits for the time `step`; whether it came that far."""
+
+    async def run() -> bool:
+        return await _cancelled_at(step, program)
+
     try:
-        await task
+        return await asyncio.create_task(run())
     except asyncio.CancelledError:
         return True
-    return False
 
 
 async def both_rows_or_none(engine: AsyncEngine, observer: AsyncEngine) -> None:
@@ -75,10 +97,10 @@ async def test_cancelled_at_every_step(driver: Driver, observer: AsyncEngine, pr
     async with engine.connect() as connection:
         await connection.execute(text("SELECT 1"))
     steps = 0
-    while await after_steps(program(engine), steps):
+    while await cancelled_at(steps, program(engine)):
         await both_rows_or_none(engine, observer)
         steps += 1
-    assert steps > 3  # a turn of the loop may do several
+    assert steps > 3
 
 
 @pytest.mark.differs(
@@ -90,7 +112,7 @@ async def test_cancelled_at_every_step_of_connecting(driver: Driver, observer: A
     was_cancelled = True
     while was_cancelled:
         engine = driver.engine(pool_size=1, max_overflow=0, pool_timeout=5)
-        was_cancelled = await after_steps(write_two_rows(engine), steps)
+        was_cancelled = await cancelled_at(steps, write_two_rows(engine))
         await both_rows_or_none(engine, observer)
         await engine.dispose()
         steps += 1

@@ -106,6 +106,22 @@ async def test_many_executions_of_sql(engine: AsyncEngine) -> None:
         assert (await connection.execute(text("SELECT count(*) FROM people WHERE age = 7"))).scalar() == 3
 
 
+@pytest.mark.differs(
+    asyncpg="does not count the rows of MERGE.",
+    ours="Every command tag that counts rows is `rowcount`.",
+)
+async def test_counts_of_other_commands(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(insert(people), [{"name": f"n{i}", "age": i} for i in range(4)])
+        merge = "MERGE INTO people USING (SELECT 1) AS one ON age > 1 WHEN MATCHED THEN UPDATE SET age = 7"
+        if engine.dialect.server_version_info >= (15,):
+            assert (await connection.execute(text(merge))).rowcount == 2
+        assert (await connection.execute(text("CREATE TABLE copied AS SELECT * FROM people"))).rowcount == 4
+        assert (await connection.execute(text("DROP TABLE copied"))).rowcount == -1
+        await connection.execute(text("DECLARE c CURSOR FOR SELECT * FROM people"))
+        assert (await connection.execute(text("FETCH 3 FROM c"))).rowcount == 3
+
+
 async def test_upsert(engine: AsyncEngine) -> None:
     statement = postgresql.insert(people).values([{"name": "Ada", "age": 1}, {"name": "Bob", "age": 2}])
     statement = statement.on_conflict_do_update(index_elements=["name"], set_={"age": statement.excluded.age + 10})
