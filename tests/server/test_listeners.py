@@ -95,6 +95,38 @@ async def test_delivered_while_a_query_runs(connection: Any, observer: Any) -> N
     assert inbox.calls[0][1] == connection.get_server_pid()
 
 
+@pytest.mark.checklist("L-3")
+async def test_callbacks_hold_nobody_up(connection: Any, observer: Any) -> None:
+    inbox, may_go_on, has_ended = Inbox(), anyio.Event(), anyio.Event()
+
+    async def slow(*args: Any) -> None:
+        inbox(*args)
+        await may_go_on.wait()
+        has_ended.set()
+
+    await connection.add_listener("c", slow)
+    await observer.execute("NOTIFY c, 'a'; NOTIFY c, 'b'")
+    await inbox.has(2)
+    assert await connection.fetchval("SELECT 1") == 1
+    may_go_on.set()
+    with anyio.fail_after(PATIENCE_SECONDS):
+        await has_ended.wait()
+
+
+@pytest.mark.checklist("L-1", "L-3")
+async def test_a_callback_may_remove_itself(connection: Any, observer: Any) -> None:
+    inbox = Inbox()
+
+    async def once(*args: Any) -> None:
+        await connection.remove_listener("c", once)
+        inbox(*args)
+
+    await connection.add_listener("c", once)
+    await observer.execute("NOTIFY c, 'a'")
+    await inbox.has(1)
+    assert await connection.fetchval("SELECT count(*) FROM pg_listening_channels()") == 0
+
+
 @pytest.mark.checklist("L-4")
 async def test_a_callback_is_callable(connection: Any, client: Client) -> None:
     with pytest.raises(client.InterfaceError, match="expected a callable or an `async def` function"):

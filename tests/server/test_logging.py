@@ -363,7 +363,7 @@ async def test_query_loggers_are_told_of_everything(connection: Any, client: Cli
 # In a pool
 
 
-@pytest.mark.checklist("L-5", "L-6", "L-7", "P-7")
+@pytest.mark.checklist("L-5", "L-6", "L-7", "P-6")
 async def test_callbacks_are_given_the_proxy(client: Client) -> None:
     told, ended = Told(), Told()
     async with make_pool(client) as pool, pool.acquire() as connection:

@@ -462,6 +462,30 @@ async def test_a_refused_argument_is_never_sent(connection: Any, client: Client,
 
 
 @pytest.mark.checklist("Q-11")
+@pytest.mark.parametrize("query", ["SELECT $1::int4", "SELECT $1::int4[]"])
+async def test_an_encoders_error_is_the_cause(connection: Any, client: Client, query: str) -> None:
+    error = LookupError("mine")
+
+    def encode(value: object) -> str:
+        raise error
+
+    await connection.set_type_codec("int4", schema="pg_catalog", encoder=encode, decoder=int)
+    with pytest.raises(client.DataError, match=r"invalid input for query argument \$1: .*mine") as caught:
+        await connection.fetch(query, [5] if "[]" in query else 5)
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.checklist("Q-11")
+async def test_an_encoders_interface_error(connection: Any, client: Client) -> None:
+    def encode(value: object) -> str:
+        raise client.InterfaceError("no such thing")
+
+    await connection.set_type_codec("int4", schema="pg_catalog", encoder=encode, decoder=int)
+    with pytest.raises(client.InterfaceError, match=r"query argument \$2: no such thing"):
+        await connection.fetch("SELECT $1::text, $2::int4", "a", 5)
+
+
+@pytest.mark.checklist("Q-11")
 async def test_a_long_value_is_cut_in_the_error(connection: Any, client: Client) -> None:
     with pytest.raises(client.DataError) as caught:
         await connection.fetchval("SELECT $1::text, $2::int", "a", "x" * 1000)

@@ -47,6 +47,30 @@ async def test_a_statement_that_is_known_takes_one_round_trip(client: Client) ->
     assert said == ["> BES", "< 2DsZ"]
 
 
+@pytest.mark.checklist("W-1")
+async def test_a_statement_that_is_new_takes_two(client: Client) -> None:
+    async with tapped(client) as (client, wire), client.connect() as connection:
+        with wire.said() as said:
+            assert await connection.fetch("SELECT $1::int", 1) == [(1,)]
+    assert re.fullmatch("PD[HS]BES", texts(said))
+    assert said.round_trips == 2
+
+
+@pytest.mark.checklist("W-1", "TX-1")
+@pytest.mark.differs(
+    asyncpg="takes a round trip for BEGIN.",
+    ours="BEGIN goes out with the first statement of an `async with` block, in one group.",
+)
+async def test_a_transaction_takes_two(client: Client) -> None:
+    async with tapped(client) as (client, wire), client.connect() as connection:
+        await connection.fetchval("SELECT $1::int", 1)
+        with wire.said() as said:
+            async with connection.transaction():
+                assert await connection.fetch("SELECT $1::int", 2) == [(2,)]
+    assert said.round_trips == 2
+    assert texts(said) == "PBEBESQ"
+
+
 @pytest.mark.checklist("W-2")
 @pytest.mark.parametrize(
     ("query", "formats"),
@@ -60,8 +84,8 @@ async def test_results_are_binary_where_they_can(client: Client, query: str, for
     async with tapped(client) as (client, wire), client.connect() as connection:
         with wire.said() as said:
             await connection.fetch(query)
-    (bind,) = said.sent("B")
-    asked = list(bind.result_formats)
+    # One that was tried in binary, and refused, is repeated.
+    asked = list(said.sent("B")[-1].result_formats)
     if len(asked) <= 1:  # one for all of them; none: text
         asked = (asked or [Format.TEXT]) * len(formats)
     assert asked == formats
