@@ -70,7 +70,8 @@ class CallbackMethods(ConnectionCore):
         """Call `callback(connection)` once, when the connection has ended: it was closed, terminated or lost.
 
         On a connection that nobody reads while it is idle (on trio, outside of `async with connect()` and of a pool) a
-        loss is noticed when it is used the next time.
+        loss is noticed when it is used the next time. On trio the end of such a block cancels a coroutine function at
+        its first await; a function is called.
 
         Raises:
             InterfaceError: `callback` is not callable.

@@ -383,6 +383,19 @@ async def test_callbacks_of_a_connection_without_a_block(
     assert ("the callback's own" in caplog.text) == (anyio_backend_name == "trio")
 
 
+@pytest.mark.parametrize("way", ["connection", "pool"])
+async def test_the_end_of_a_block_is_told(client: Client, way: str) -> None:
+    ended: list[Any] = []
+    if way == "connection":
+        async with client.connect() as connection:
+            connection.add_termination_listener(ended.append)
+    else:
+        async with make_pool(client) as pool, pool.acquire() as connection:
+            connection.add_termination_listener(ended.append)
+    await eventually(lambda: len(ended) == 1)
+    assert ended[0].is_closed()
+
+
 async def test_a_loss_that_nobody_reads(client: Client, observer: Any) -> None:
     """Without a block trio notices it when the connection is used, or asked."""
     ended: list[Any] = []
