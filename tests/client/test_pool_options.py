@@ -314,6 +314,30 @@ def test_a_failed_start_is_told_to_all_and_tried_again() -> None:
     world.check_close()
 
 
+def test_what_a_failed_start_leaves_behind_does_not_end_the_next_one() -> None:
+    calls = 0
+
+    async def connect(dsn: str | None, **arguments: Any) -> Connection:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            await third_begun.wait()
+            raise ConnectionRefusedError(111, "refused")
+        if calls == 3:
+            third_begun.set()
+            await world.loop.port().event().wait()
+        return await connecting.connect(world.loop.port, SETTINGS, Connection)
+
+    world = World(3, 3, start=False, lazy=True, connect=connect)
+    third_begun = world.loop.port().event()
+    with pytest.raises(ConnectionRefusedError):
+        world.loop.finish(query(world.pool))
+    world.loop.finish(query(world.pool))
+    assert world.pool.get_size() == 3
+    assert [session.hung_up for session in world.cluster.sessions] == [True, False, False, False]
+    world.check_close()
+
+
 def test_a_lazy_pool_that_was_never_used() -> None:
     world = World(start=False, lazy=True)
     world.loop.finish(world.pool.drain())
