@@ -196,6 +196,23 @@ async def test_transactions_and_savepoints(engine: AsyncEngine) -> None:
         assert (await connection.scalars(select(people.c.name).order_by("id"))).all() == ["kept", "kept, too"]
 
 
+@pytest.mark.differs(
+    asyncpg="begins a transaction by a round trip of its own.",
+    ours="BEGIN goes out with the transaction's first statement.",
+)
+async def test_begin_waits_for_the_first_statement(engine: AsyncEngine, observer: AsyncEngine) -> None:
+    state = text("SELECT state FROM pg_stat_activity WHERE pid = :pid")
+    async with engine.connect() as connection, observer.connect() as other:
+        pid = await backend_pid(connection)
+        await connection.rollback()
+        await (await connection.get_raw_connection()).dbapi_connection._start_transaction()
+        assert (await other.execute(state, {"pid": pid})).scalar() == "idle"
+        await connection.execute(text("SELECT 1"))
+        assert (await other.execute(state, {"pid": pid})).scalar() == "idle in transaction"
+        await connection.rollback()
+        assert (await other.execute(state, {"pid": pid})).scalar() == "idle"
+
+
 @pytest.mark.parametrize("level", ["SERIALIZABLE", "REPEATABLE READ", "READ COMMITTED"])
 async def test_isolation_levels(engine: AsyncEngine, level: str) -> None:
     async with engine.connect() as connection:
