@@ -127,7 +127,7 @@ class PreparedStatement(Resource):
 
     def _check(self, method: str) -> None:
         if self._is_closed:
-            raise InterfaceError(f"cannot call {type(self).__name__}.{method}(): the prepared statement is closed")
+            raise InterfaceError(f"cannot call PreparedStmt.{method}(): the prepared statement is closed")
         super()._check(method)
 
     # what it is

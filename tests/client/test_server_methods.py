@@ -312,7 +312,7 @@ def test_a_closed_statement_is_closed_on_the_server() -> None:
         for call in (statement.fetch, statement.query, statement.execute, statement.fetchrow):
             with pytest.raises(InterfaceError, match="the prepared statement is closed"):
                 await call(5)
-        with pytest.raises(InterfaceError, match=r"cannot call PreparedStatement.get_columns\(\): the prepared"):
+        with pytest.raises(InterfaceError, match=r"cannot call PreparedStmt.get_columns\(\): the prepared"):
             statement.get_columns()
         with pytest.raises(InterfaceError, match="the prepared statement is closed"):
             await statement.__aenter__()

@@ -330,6 +330,25 @@ async def test_after_the_connection_was_closed(client: Client, method: str) -> N
 
 
 @pytest.mark.checklist("PS-6")
+async def test_after_it_was_closed(connection: Any, client: Client) -> None:
+    await connection.execute("CREATE TYPE pg_temp.pair AS (a int); CREATE TEMP TABLE t (a pg_temp.pair)")
+    await connection.execute("INSERT INTO t VALUES (ROW(1))")
+    statement = await connection.prepare("SELECT a FROM t")
+    if client.is_ours:
+        await statement.close()
+    else:  # there is no other way
+        assert await statement.fetch() == [((1,),)]
+        await connection.execute("ALTER TYPE pg_temp.pair ADD ATTRIBUTE b int")
+        with pytest.raises(client.OutdatedSchemaCacheError):
+            await statement.fetch()
+    for method in METHODS:
+        with pytest.raises(
+            client.InterfaceError, match=rf"cannot call PreparedStmt\.{method}\(\): the prepared statement is closed"
+        ):
+            await call(statement, method)
+
+
+@pytest.mark.checklist("PS-6")
 async def test_after_the_connection_was_released(client: Client) -> None:
     async with make_pool(client) as pool:
         async with pool.acquire() as connection:
