@@ -104,6 +104,15 @@ async def executemany_lazy(connection: Connection) -> None:
     await connection.executemany("INSERT $1", lazily(30))
 
 
+async def executemany_awaited(connection: Connection) -> None:
+    async def elements() -> AsyncIterator[tuple[int]]:
+        for element in lazily(30):
+            await connection._port.checkpoint()
+            yield element
+
+    await connection.executemany("INSERT $1", elements())
+
+
 async def executemany_that_fails(connection: Connection) -> None:
     def elements() -> Iterator[tuple[int]]:
         yield from lazily(30)
@@ -359,6 +368,7 @@ CONVERSATIONS = [
     execute_script_that_sleeps,
     executemany,
     executemany_lazy,
+    executemany_awaited,
     executemany_that_fails,
     transaction_committed,
     transaction_begun_by_a_query,
@@ -408,6 +418,7 @@ ROWS = {
     execute_script_that_sleeps: [],
     executemany: list(range(5)),
     executemany_lazy: list(range(30)),
+    executemany_awaited: list(range(30)),
     executemany_that_fails: [],
     transaction_committed: [1, 2],
     transaction_begun_by_a_query: [1, 2],
@@ -598,6 +609,7 @@ def test_cancelled_where_the_user_ends_the_transaction(conversation: Conversatio
         execute_script,
         executemany,
         executemany_lazy,
+        executemany_awaited,
         execute_script_for_results,
         ping,
         pipeline,
