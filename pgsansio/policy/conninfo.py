@@ -15,6 +15,12 @@ from enum import Enum
 from typing import Final, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from pgsansio.errors import ClientConfigurationError
+from pgsansio.policy.authentication_rules import (
+    ALL_METHODS,
+    AuthenticationRules,
+    ChannelBinding,
+    resolve_authentication,
+)
 from pgsansio.policy.connection_string import ConnectionString, parse_dsn, read, redact_dsn
 from pgsansio.policy.encryption_mode import SSLMode
 from pgsansio.policy.parameter_sources import Given, Sources, check_text, check_type, choice
@@ -111,6 +117,7 @@ class Settings:
     #: To be sent at start-up, in this order, beside client_encoding.
     server_settings: Mapping[str, str] = field(hash=False)
     tls: TlsSettings
+    authentication: AuthenticationRules
     target_session_attrs: SessionAttribute
     #: Seconds for connecting, all attempts together; None: no limit.
     connect_timeout: float | None
@@ -143,7 +150,7 @@ _STARTUP_BYTES_MAX: Final = 10000
 #: Words that have a place in `Settings`.
 _OWN_WORDS: Final = TLS_WORDS | {
     *("user", "password", "dbname", "passfile", "target_session_attrs", "krbsrvname", "gsslib", "connect_timeout"),
-    "fallback_application_name",
+    *("fallback_application_name", "require_auth", "channel_binding"),
 }
 
 #: libpq's words that ask for what this version cannot do, and the values that ask for nothing. A server would refuse
@@ -153,9 +160,7 @@ _UNSUPPORTED_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "servicefile": (),
     "hostaddr": (),
     "load_balance_hosts": ("disable",),
-    "require_auth": (),
     "requirepeer": (),
-    "channel_binding": ("disable", "prefer"),
     "gssdelegation": ("0",),
     "requiressl": ("0",),
     "sslcompression": ("0",),
@@ -198,6 +203,8 @@ def resolve_settings(
     command_timeout: float | None = None,
     ssl: object = None,
     direct_tls: bool | None = None,
+    require_auth: str | None = None,
+    channel_binding: str | None = None,
     server_settings: Mapping[str, str] | None = None,
     target_session_attrs: str | SessionAttribute | None = None,
     krbsrvname: str | None = None,
@@ -259,6 +266,7 @@ def resolve_settings(
             over_tcp=any(isinstance(address, TcpAddress) for address in addresses),
             home=home,
         ),
+        authentication=_resolve_authentication(require_auth, channel_binding, sources),
         target_session_attrs=_resolve_session_attribute(target_session_attrs, sources),
         connect_timeout=_resolve_timeout(timeout, sources),
         command_timeout=_checked_command_timeout(command_timeout),
@@ -293,6 +301,18 @@ def start_up_parameters(settings: Settings) -> tuple[tuple[str, str], ...]:
 def _unsupported(word: str, origin: str, harmless: Sequence[str]) -> ClientConfigurationError:
     allowed = f"the only values are {', '.join(map(repr, harmless))}" if harmless else "leave it out"
     return ClientConfigurationError(f"{word} from {origin} is not supported by this version: {allowed}")
+
+
+def _resolve_authentication(
+    require_auth: str | None, channel_binding: str | None, sources: Sources
+) -> AuthenticationRules:
+    rules = resolve_authentication(sources, require_auth=require_auth, channel_binding=channel_binding)
+    # The start-up phase does not obey these rules yet.
+    if rules.methods != ALL_METHODS:
+        raise ClientConfigurationError(f"require_auth {rules.require_auth!r} is not supported by this version")
+    if rules.channel_binding is ChannelBinding.REQUIRE:
+        raise ClientConfigurationError("channel_binding 'require' is not supported by this version")
+    return rules
 
 
 def _server_settings_of(parsed: ConnectionString) -> dict[str, str]:
