@@ -137,6 +137,13 @@ async def test_upsert(engine: AsyncEngine) -> None:
         ("INSERT INTO people (name) VALUES ('Ada')", {}, exc.IntegrityError, "UniqueViolationError", "23505"),
         ("INSERT INTO people (age) VALUES (1)", {}, exc.IntegrityError, "NotNullViolationError", "23502"),
         ("INSERT INTO people (name, age) VALUES ('B', -1)", {}, exc.IntegrityError, "CheckViolationError", "23514"),
+        (
+            "DO $$ BEGIN RAISE 'no' USING ERRCODE = '23000'; END $$",
+            {},
+            exc.IntegrityError,
+            "IntegrityConstraintViolationError",
+            "23000",
+        ),
         ("SELECT * FROM nowhere", {}, exc.ProgrammingError, "UndefinedTableError", "42P01"),
         ("SELEKT 1", {}, exc.ProgrammingError, "PostgresSyntaxError", "42601"),
         ("SELECT 1 / 0", {}, exc.DBAPIError, "DivisionByZeroError", "22012"),
