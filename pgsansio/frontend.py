@@ -70,6 +70,7 @@ from pgsansio.messages.frontend import (
     Terminate,
 )
 from pgsansio.messages.startup import PROTOCOL_3_0, CancelRequest
+from pgsansio.policy.authentication_rules import ANY_AUTHENTICATION, AuthenticationRules
 from pgsansio.policy.cancellation import Owed
 from pgsansio.policy.keywords import classify
 from pgsansio.policy.statement_cache import StatementCache
@@ -234,10 +235,21 @@ class Frontend(Session):
     # start-up
 
     def start_up(
-        self, parameters: Sequence[tuple[str, str]], *, user: str, password: str | None, nonce: str
+        self,
+        parameters: Sequence[tuple[str, str]],
+        *,
+        user: str,
+        password: str | None,
+        nonce: str,
+        rules: AuthenticationRules = ANY_AUTHENTICATION,
     ) -> StartupMachine:
-        """Begin: StartupMessage goes out. `operation` of what is returned settles when the session is ready."""
-        startup = StartupMachine(self.buffer, parameters, user=user, password=password, nonce=nonce)
+        """Begin: StartupMessage goes out. `operation` of what is returned settles when the session is ready.
+
+        Args: as of `StartupMachine`; `tls` is known by then, if the connection is encrypted.
+        """
+        startup = StartupMachine(
+            self.buffer, parameters, user=user, password=password, nonce=nonce, rules=rules, tls=self.tls
+        )
         self._startup = startup
         # Until the session is ready, bytes are the start-up's; afterwards the detour is gone.
         self.bytes_received = self._start_up_received  # type: ignore[method-assign]

@@ -205,7 +205,11 @@ async def _attempt(
     try:
         frontend.tls = await open_channel(port, address, frontend, way, progress)
         startup = frontend.start_up(
-            start_up_parameters(settings), user=settings.user, password=password, nonce=port.nonce()
+            start_up_parameters(settings),
+            user=settings.user,
+            password=password,
+            nonce=port.nonce(),
+            rules=settings.authentication,
         )
         progress.stage = Stage.AUTHENTICATION
         try:

@@ -1,16 +1,25 @@
 """Phase 2: from StartupMessage to the first ReadyForQuery ("Message Flow", Start-up).
 
 The machine answers every request for authentication by itself, except that deriving a key from a SCRAM password is left
-to the
-caller, who may do it off the loop: `work` says what to compute.
+to the caller, who may do it off the loop: `work` says what to compute.
+
+What a server may ask for is decided before it is answered (`AuthenticationRules`), so that nothing has been said yet to
+one that asks for too little.
 """
 
 import struct
 from collections.abc import Sequence
 from typing import Final
 
+from pgsansio.authentication.channel_binding import certificate_hash
 from pgsansio.authentication.md5 import md5_response
-from pgsansio.authentication.scram import PasswordWork, ScramClient, choose_mechanism
+from pgsansio.authentication.scram import (
+    SCRAM_SHA_256,
+    SCRAM_SHA_256_PLUS,
+    PasswordWork,
+    ScramClient,
+    choose_mechanism,
+)
 from pgsansio.engine.events import Event, NoticeReceived
 from pgsansio.engine.operations import SYNC, Operation
 from pgsansio.engine.states import STARTUP, Startup
@@ -36,6 +45,13 @@ from pgsansio.messages.authentication import (
 from pgsansio.messages.backend import ErrorResponse, NoticeResponse, ParameterStatus, ReadyForQuery
 from pgsansio.messages.startup import PROTOCOL_3_0, BackendKeyData, NegotiateProtocolVersion, StartupMessage
 from pgsansio.messages.tags import BACKEND_STARTUP_LIMITS, BackendMessage, decode_backend
+from pgsansio.policy.authentication_rules import (
+    ANY_AUTHENTICATION,
+    AuthenticationMethod,
+    AuthenticationRules,
+    ChannelBinding,
+)
+from pgsansio.types import TlsInfo
 from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer
 
 __all__ = ["MAX_NOTICES", "MAX_PARAMETERS", "StartupMachine", "keep_parameter"]
@@ -44,6 +60,14 @@ __all__ = ["MAX_NOTICES", "MAX_PARAMETERS", "StartupMachine", "keep_parameter"]
 MAX_NOTICES: Final = 100
 #: PostgreSQL reports some 15 parameters, and extensions may add theirs.
 MAX_PARAMETERS: Final = 1000
+
+#: What the server has asked for, as errors name it.
+_ASKED: Final = {
+    AuthenticationMethod.NONE: "the server let us in without any authentication",
+    AuthenticationMethod.PASSWORD: "the server asked for a password in clear text",
+    AuthenticationMethod.MD5: "the server asked for a password hashed with MD5",
+    AuthenticationMethod.SCRAM_SHA_256: "the server asked for SCRAM-SHA-256",
+}
 
 _header: Final = struct.Struct("!BI").unpack_from
 
@@ -71,6 +95,7 @@ class StartupMachine:
         work: what the caller must call, wherever it likes, and give the result of to `work_done`.
         authenticated: AuthenticationOk came: whatever fails from now on has nothing to do with who we are, and how we
             came.
+        mechanism: of SASL, once it is chosen; None: the server asks for something else, or for nothing.
         parameters: what the server reported (ParameterStatus).
         process_id, secret_key: for CancelRequest; None if the server gave none (some poolers do not).
         protocol_version: asked for, or what the server made of it.
@@ -85,12 +110,16 @@ class StartupMachine:
         password: str | None,
         nonce: str,
         protocol_version: int = PROTOCOL_3_0,
+        rules: AuthenticationRules = ANY_AUTHENTICATION,
+        tls: TlsInfo | None = None,
     ) -> None:
         """
         Args:
             parameters: of StartupMessage, `user` among them.
             password: for the methods that need one; None is sent as the empty string.
             nonce: fresh and random, printable ASCII without a comma; for SCRAM.
+            rules: what the server may ask for, and has to prove.
+            tls: what the connection is encrypted with; SCRAM is bound to it.
         Raises:
             InterfaceError: a parameter holds a zero byte.
         """
@@ -100,6 +129,7 @@ class StartupMachine:
         self.operation.written = True
         self.work: PasswordWork | None = None
         self.authenticated = False
+        self.mechanism: str | None = None
         self.parameters: dict[str, str] = {}
         self.process_id: int | None = None
         self.secret_key: bytes | None = None
@@ -110,6 +140,9 @@ class StartupMachine:
         self._user = user
         self._password = password or ""
         self._nonce = nonce
+        self._rules = rules
+        self._tls = tls
+        self._asked = False
         self._scram: ScramClient | None = None
         self._negotiated = False
         self._notices = 0
@@ -174,13 +207,34 @@ class StartupMachine:
     # actions
 
     def _authenticated(self, message: BackendMessage) -> None:
-        """Nothing more to check: the table lets this in only where no proof of the server's is missing."""
+        # The table lets this in only where no proof of the server's is missing that SCRAM has promised.
+        if not self._asked:
+            self._check_allowed(AuthenticationMethod.NONE)
+        if self._rules.channel_binding is ChannelBinding.REQUIRE and self.mechanism != SCRAM_SHA_256_PLUS:
+            raise InterfaceError("channel binding is required, but the server let us in without it")
         self.authenticated = True
 
+    def _check_allowed(self, method: AuthenticationMethod) -> None:
+        """
+        Raises:
+            InterfaceError: the rules do not allow this; nothing was said to the server that it could use.
+        """
+        if method not in self._rules.methods:
+            raise InterfaceError(f"require_auth={self._rules.require_auth} is not met: {_ASKED[method]}")
+
+    def _check_without_binding(self, method: AuthenticationMethod) -> None:
+        """`_check_allowed` for a method that cannot bind the channel."""
+        self._asked = True
+        self._check_allowed(method)
+        if self._rules.channel_binding is ChannelBinding.REQUIRE:
+            raise InterfaceError(f"channel binding is required, but {_ASKED[method]}")
+
     def _cleartext_password(self, message: BackendMessage) -> None:
+        self._check_without_binding(AuthenticationMethod.PASSWORD)
         self.outbox.append(PasswordMessage(self._password).encode())
 
     def _md5_password(self, message: AuthenticationMD5Password) -> None:
+        self._check_without_binding(AuthenticationMethod.MD5)
         try:
             answer = md5_response(self._user, self._password, message.salt).decode()
         except ValueError as error:  # hashlib without MD5 (FIPS)
@@ -188,8 +242,28 @@ class StartupMachine:
         self.outbox.append(PasswordMessage(answer).encode())
 
     def _sasl(self, message: AuthenticationSASL) -> None:
-        choice = choose_mechanism(message.mechanisms, can_bind=False)
-        self._scram = ScramClient(self._password, self._nonce, gs2_flag=choice.gs2_flag)
+        self._asked = True
+        offered, binding = message.mechanisms, self._rules.channel_binding
+        if SCRAM_SHA_256 in offered or SCRAM_SHA_256_PLUS in offered:
+            self._check_allowed(AuthenticationMethod.SCRAM_SHA_256)
+        if self._tls is None and SCRAM_SHA_256_PLUS in offered and binding is not ChannelBinding.DISABLE:
+            # The server's end is encrypted and ours is not. libpq gives up, too.
+            raise InterfaceError(
+                "the server offers SCRAM-SHA-256-PLUS over a connection that is not encrypted: "
+                "somebody in between has taken the encryption away",
+                hint="channel_binding=disable lets a proxy do that.",
+            )
+        data: bytes | None = None
+        if binding is not ChannelBinding.DISABLE and self._tls is not None and self._tls.peer_certificate is not None:
+            data = certificate_hash(self._tls.peer_certificate)
+        choice = choose_mechanism(offered, can_bind=data is not None, channel_binding=binding.value)
+        self.mechanism = choice.mechanism
+        self._scram = ScramClient(
+            self._password,
+            self._nonce,
+            gs2_flag=choice.gs2_flag,
+            binding_data=(data or b"") if choice.gs2_flag == "p" else b"",
+        )
         self.outbox.append(SASLInitialResponse(choice.mechanism, self._scram.client_first()).encode())
 
     def _sasl_continue(self, message: AuthenticationSASLContinue) -> None:

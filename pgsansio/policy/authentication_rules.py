@@ -12,7 +12,14 @@ from typing import Final
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.parameter_sources import Given, Sources, choice
 
-__all__ = ["ALL_METHODS", "AuthenticationMethod", "AuthenticationRules", "ChannelBinding", "resolve_authentication"]
+__all__ = [
+    "ALL_METHODS",
+    "ANY_AUTHENTICATION",
+    "AuthenticationMethod",
+    "AuthenticationRules",
+    "ChannelBinding",
+    "resolve_authentication",
+]
 
 
 class AuthenticationMethod(Enum):
@@ -51,6 +58,10 @@ class AuthenticationRules:
     channel_binding: ChannelBinding = ChannelBinding.PREFER
     #: What `methods` was made of, for errors; "" if nobody has asked for anything.
     require_auth: str = ""
+
+
+#: Where nobody has asked for anything.
+ANY_AUTHENTICATION: Final = AuthenticationRules()
 
 
 def resolve_authentication(

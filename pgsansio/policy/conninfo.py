@@ -15,12 +15,7 @@ from enum import Enum
 from typing import Final, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from pgsansio.errors import ClientConfigurationError
-from pgsansio.policy.authentication_rules import (
-    ALL_METHODS,
-    AuthenticationRules,
-    ChannelBinding,
-    resolve_authentication,
-)
+from pgsansio.policy.authentication_rules import AuthenticationRules, resolve_authentication
 from pgsansio.policy.connection_string import ConnectionString, parse_dsn, read, redact_dsn
 from pgsansio.policy.encryption_mode import SSLMode
 from pgsansio.policy.parameter_sources import Given, Sources, check_text, check_type, choice
@@ -266,7 +261,7 @@ def resolve_settings(
             over_tcp=any(isinstance(address, TcpAddress) for address in addresses),
             home=home,
         ),
-        authentication=_resolve_authentication(require_auth, channel_binding, sources),
+        authentication=resolve_authentication(sources, require_auth=require_auth, channel_binding=channel_binding),
         target_session_attrs=_resolve_session_attribute(target_session_attrs, sources),
         connect_timeout=_resolve_timeout(timeout, sources),
         command_timeout=_checked_command_timeout(command_timeout),
@@ -301,18 +296,6 @@ def start_up_parameters(settings: Settings) -> tuple[tuple[str, str], ...]:
 def _unsupported(word: str, origin: str, harmless: Sequence[str]) -> ClientConfigurationError:
     allowed = f"the only values are {', '.join(map(repr, harmless))}" if harmless else "leave it out"
     return ClientConfigurationError(f"{word} from {origin} is not supported by this version: {allowed}")
-
-
-def _resolve_authentication(
-    require_auth: str | None, channel_binding: str | None, sources: Sources
-) -> AuthenticationRules:
-    rules = resolve_authentication(sources, require_auth=require_auth, channel_binding=channel_binding)
-    # The start-up phase does not obey these rules yet.
-    if rules.methods != ALL_METHODS:
-        raise ClientConfigurationError(f"require_auth {rules.require_auth!r} is not supported by this version")
-    if rules.channel_binding is ChannelBinding.REQUIRE:
-        raise ClientConfigurationError("channel_binding 'require' is not supported by this version")
-    return rules
 
 
 def _server_settings_of(parsed: ConnectionString) -> dict[str, str]:

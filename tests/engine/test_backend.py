@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pgsansio.authentication.channel_binding import certificate_hash
 from pgsansio.authentication.scram import ScramSecret
 from pgsansio.authentication.server import AuthenticationMethod, CleartextPassword, MD5Password, ScramPassword, Trust
 from pgsansio.backend import Backend, Phase
@@ -60,12 +61,15 @@ from pgsansio.messages.startup import (
     StartupMessage,
 )
 from pgsansio.messages.tags import BackendMessage, FrontendMessage
+from pgsansio.types import TlsInfo
 from pgsansio.wire.framing import frame
 from tests.support.any_chunking import cut, cuts
 from tests.support.scripted_backend import ScriptedBackend, converse, error, login, notice, ready, row, row_description
 from tests.support.strategies import backend_messages, frontend_messages
 
 STARTUP = StartupMessage((("user", "u"),))
+#: As much of one as is looked at: signed with RSA and SHA-256.
+CERTIFICATE = b"\x30\x10\x30\x01a\x30\x0b\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b"
 EXTENDED = (Parse("s", "q"), Bind("", "s"), Execute(""), Sync())
 SECRET = ScramSecret.from_password("secret", b"0123456789abcdef", 2)
 
@@ -115,9 +119,9 @@ def refuses(backend: Backend, message: BackendMessage) -> bool:
         lambda: CleartextPassword("secret"),
         lambda: MD5Password("u", "secret", b"salt"),
         lambda: ScramPassword(SECRET, "servernonce"),
-        lambda: ScramPassword(SECRET, "servernonce", binding_data=b"hash"),
+        lambda: ScramPassword(SECRET, "servernonce", binding_data=certificate_hash(CERTIFICATE)),
     ],
-    ids=["trust", "cleartext", "md5", "scram", "scram, binding offered"],
+    ids=["trust", "cleartext", "md5", "scram", "scram, bound"],
 )
 @pytest.mark.parametrize("password", ["secret", "wrong"])
 @settings(deadline=None)
@@ -127,6 +131,7 @@ def test_each_method_lets_the_right_client_in(
 ) -> None:
     method = make()
     frontend = Frontend()
+    frontend.tls = TlsInfo("TLSv1.3", "cipher", CERTIFICATE, None)
     server = ScriptedBackend(login(method, {"TimeZone": "UTC"}))
     startup = frontend.start_up([("user", "u")], user="u", password=password, nonce="clientnonce")
     converse(frontend, server, sizes)

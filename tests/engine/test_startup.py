@@ -1,15 +1,18 @@
 """From StartupMessage to the first ReadyForQuery, in bytes, and what a server may not do there."""
 
+import hashlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsansio.authentication import md5
-from pgsansio.authentication.scram import ScramSecret, ScramServer
+from pgsansio.authentication.scram import SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSecret, ScramServer
 from pgsansio.engine import startup as startup_module
 from pgsansio.engine.events import NoticeReceived, ParameterChanged
 from pgsansio.engine.session import Condition
 from pgsansio.engine.startup import MAX_NOTICES, MAX_PARAMETERS, StartupMachine
+from pgsansio.engine.states import Startup
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
     ConnectionDoesNotExistError,
@@ -41,15 +44,33 @@ from pgsansio.messages.startup import (
     NegotiateProtocolVersion,
     StartupMessage,
 )
+from pgsansio.policy.authentication_rules import (
+    ALL_METHODS,
+    ANY_AUTHENTICATION,
+    AuthenticationMethod,
+    AuthenticationRules,
+    ChannelBinding,
+)
+from pgsansio.types import TlsInfo
 from pgsansio.wire.framing import ReceiveBuffer
 from tests.support.any_chunking import cut, cuts
 from tests.support.scripted_backend import error, notice, ready
 
 OK = AuthenticationOk()
 SECRET = ScramSecret.from_password("secret", b"0123456789abcdef", 2)
+#: As much of two certificates as is looked at: signed with RSA and SHA-256.
+_ALGORITHM = b"\x30\x0b\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b"
+CERTIFICATE = b"\x30\x10\x30\x01a" + _ALGORITHM
+SAME_HASH = b"\x30\x10\x30\x01b" + _ALGORITHM
 
 
-def machine(*, protocol_version: int = PROTOCOL_3_0, password: str | None = "secret") -> StartupMachine:
+def machine(
+    *,
+    protocol_version: int = PROTOCOL_3_0,
+    password: str | None = "secret",
+    rules: AuthenticationRules = ANY_AUTHENTICATION,
+    tls: TlsInfo | None = None,
+) -> StartupMachine:
     return StartupMachine(
         ReceiveBuffer(),
         [("user", "u")],
@@ -57,6 +78,8 @@ def machine(*, protocol_version: int = PROTOCOL_3_0, password: str | None = "sec
         password=password,
         nonce="clientnonce",
         protocol_version=protocol_version,
+        rules=rules,
+        tls=tls,
     )
 
 
@@ -120,8 +143,8 @@ def test_a_python_without_md5(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(startup.operation.error, InternalClientError)
 
 
-def begun_scram() -> tuple[StartupMachine, ScramServer]:
-    startup = machine()
+def begun_scram(startup: StartupMachine | None = None) -> tuple[StartupMachine, ScramServer]:
+    startup = machine() if startup is None else startup
     heard(startup)
     server = ScramServer(SECRET, "servernonce")
     say(startup, AuthenticationSASL(("UNKNOWN", "SCRAM-SHA-256")))
@@ -183,6 +206,174 @@ def test_a_method_that_is_not_known() -> None:
     say(startup, AuthenticationGSS())
     assert isinstance(startup.operation.error, InterfaceError)
     assert "GSS" in str(startup.operation.error)
+
+
+# Channel binding
+
+
+def tls(certificate: bytes | None = CERTIFICATE) -> TlsInfo:
+    return TlsInfo("TLSv1.3", "cipher", certificate, "postgresql")
+
+
+REQUIRED = AuthenticationRules(channel_binding=ChannelBinding.REQUIRE)
+DISABLED = AuthenticationRules(channel_binding=ChannelBinding.DISABLE)
+BOTH = AuthenticationSASL((SCRAM_SHA_256, SCRAM_SHA_256_PLUS))
+PLAIN = AuthenticationSASL((SCRAM_SHA_256,))
+
+
+def answered(startup: StartupMachine, offer: AuthenticationSASL) -> SASLInitialResponse:
+    heard(startup)
+    say(startup, offer)
+    return SASLInitialResponse.decode(heard(startup)[5:])
+
+
+@pytest.mark.parametrize(
+    ("startup", "offer", "mechanism", "header"),
+    [
+        (machine(tls=tls()), BOTH, SCRAM_SHA_256_PLUS, b"p=tls-server-end-point,,"),
+        (machine(tls=tls(), rules=REQUIRED), BOTH, SCRAM_SHA_256_PLUS, b"p=tls-server-end-point,,"),
+        (machine(tls=tls()), PLAIN, SCRAM_SHA_256, b"y,,"),
+        (machine(tls=tls(), rules=DISABLED), BOTH, SCRAM_SHA_256, b"n,,"),
+        (machine(tls=tls(), rules=DISABLED), PLAIN, SCRAM_SHA_256, b"n,,"),
+        # a certificate without a hash, or none: it is not that the server did not offer it
+        (machine(tls=tls(b"?")), BOTH, SCRAM_SHA_256, b"n,,"),
+        (machine(tls=tls(None)), PLAIN, SCRAM_SHA_256, b"n,,"),
+        (machine(), PLAIN, SCRAM_SHA_256, b"n,,"),
+        (machine(rules=DISABLED), BOTH, SCRAM_SHA_256, b"n,,"),
+    ],
+)
+def test_what_is_said_of_channel_binding(
+    startup: StartupMachine, offer: AuthenticationSASL, mechanism: str, header: bytes
+) -> None:
+    first = answered(startup, offer)
+    assert first.mechanism == startup.mechanism == mechanism
+    assert first.data == header + b"n=,r=clientnonce"
+
+
+@pytest.mark.parametrize("bound_to", [CERTIFICATE, SAME_HASH])
+def test_scram_bound_to_the_certificate(bound_to: bytes) -> None:
+    startup = machine(tls=tls(), rules=REQUIRED)
+    heard(startup)
+    server = ScramServer(
+        SECRET, "servernonce", mechanism=SCRAM_SHA_256_PLUS, binding_data=hashlib.sha256(bound_to).digest()
+    )
+    first = answered(startup, BOTH)
+    say(startup, AuthenticationSASLContinue(server.client_first(first.data or b"")))
+    assert startup.work is not None
+    startup.work_done(startup.work())
+    if bound_to is not CERTIFICATE:  # somebody in between has shown a certificate of his own
+        with pytest.raises(ProtocolError, match="another channel"):
+            server.client_final(heard(startup)[5:])
+        return
+    say(startup, AuthenticationSASLFinal(server.client_final(heard(startup)[5:])), OK, ready())
+    assert startup.operation.outcome is Outcome.COMPLETED
+
+
+def test_an_offer_that_somebody_has_shortened() -> None:
+    """The client says that it could, and a server that did offer it knows what that means."""
+    server = ScramServer(SECRET, "servernonce", binding_data=hashlib.sha256(CERTIFICATE).digest())
+    first = answered(machine(tls=tls()), PLAIN)
+    with pytest.raises(ProtocolError, match="did not see that channel binding was offered"):
+        server.client_first(first.data or b"")
+
+
+def nothing_is_said(startup: StartupMachine, match: str, *messages: Message) -> None:
+    """It ends with an InterfaceError, and nothing that it has sent is of any use to the server."""
+    heard(startup)
+    say(startup, *messages)
+    assert isinstance(startup.operation.error, InterfaceError)
+    assert match in str(startup.operation.error)
+    assert heard(startup) == b""
+    assert startup.state is Startup.FAILED
+    assert not startup.authenticated
+
+
+def test_plus_over_a_plain_connection() -> None:
+    nothing_is_said(machine(), "taken the encryption away", BOTH)
+
+
+@pytest.mark.parametrize(
+    ("messages", "encrypted", "match"),
+    [
+        ([OK], True, "the server let us in without it"),
+        ([AuthenticationCleartextPassword()], True, "a password in clear text"),
+        ([AuthenticationMD5Password(b"salt")], True, "a password hashed with MD5"),
+        ([PLAIN], True, "did not offer"),
+        ([PLAIN], False, "did not offer"),
+        ([BOTH], False, "taken the encryption away"),
+        ([AuthenticationSASL(())], True, "did not offer"),
+    ],
+)
+def test_required_channel_binding(messages: list[Message], encrypted: bool, match: str) -> None:
+    nothing_is_said(machine(tls=tls() if encrypted else None, rules=REQUIRED), match, *messages)
+
+
+def test_required_channel_binding_to_a_certificate_without_a_hash() -> None:
+    nothing_is_said(machine(tls=tls(b"?"), rules=REQUIRED), "certificate cannot be used", BOTH)
+
+
+# What a server may ask for
+
+
+def rules(required: str) -> AuthenticationRules:
+    named = frozenset(AuthenticationMethod(word.removeprefix("!")) for word in required.split(","))
+    return AuthenticationRules(ALL_METHODS - named if "!" in required else named, require_auth=required)
+
+
+ASKED: dict[str, Message] = {
+    "none": OK,
+    "password": AuthenticationCleartextPassword(),
+    "md5": AuthenticationMD5Password(b"salt"),
+    "scram-sha-256": PLAIN,
+}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize(
+    "required",
+    ["none", "password", "md5", "scram-sha-256", "password,md5", "gss,sspi,oauth", "!none", "!password,!md5", "!gss"],
+)
+def test_required_methods(required: str, asked: str) -> None:
+    allowed = (asked not in required) if "!" in required else asked in required.split(",")
+    startup = machine(rules=rules(required))
+    if not allowed:
+        nothing_is_said(startup, f"require_auth={required} is not met: the server", ASKED[asked])
+        return
+    heard(startup)
+    say(startup, ASKED[asked])
+    assert startup.operation.error is None
+    assert startup.authenticated == (asked == "none")
+    assert bool(heard(startup)) == (asked != "none")
+
+
+def test_an_answered_password_is_authentication() -> None:
+    startup = machine(rules=rules("!none"))
+    say(startup, AuthenticationCleartextPassword(), OK, ready())
+    assert startup.operation.outcome is Outcome.COMPLETED
+    startup, server = begun_scram(machine(rules=rules("scram-sha-256")))
+    assert startup.work is not None
+    startup.work_done(startup.work())
+    say(startup, AuthenticationSASLFinal(server.client_final(heard(startup)[5:])), OK, ready())
+    assert startup.operation.outcome is Outcome.COMPLETED
+
+
+@pytest.mark.parametrize("first", ASKED)
+@pytest.mark.parametrize("second", ASKED)
+def test_two_requests(first: str, second: str) -> None:
+    """A server asks once: else it could have the password in clear text after it has been refused the same."""
+    if (first, second) in (("password", "none"), ("md5", "none")):
+        return  # that is how it ends well
+    startup = machine()
+    heard(startup)
+    say(startup, ASKED[first])
+    said = heard(startup)
+    say(startup, ASKED[second])
+    refused(startup, "unexpected Authentication")
+    assert heard(startup) == b""
+    assert b"secret" not in said or first == "password"
+
+
+# Versions and cancel keys
 
 
 @pytest.mark.parametrize("key", [None, b"1234", b"x" * 32, b"x" * 256])

@@ -419,10 +419,6 @@ def test_server_settings_are_texts(wrong: object) -> None:
         ({"dsn": 5}, "dsn is expected to be a str, got int"),
         ({"dsn": "foo=bar"}, "the DSN has an unknown keyword: 'foo'"),
         ({"dsn": "hostaddr=127.0.0.1"}, "hostaddr from the DSN is not supported by this version: leave it out"),
-        (
-            {"dsn": "postgresql://?channel_binding=require"},
-            "channel_binding 'require' is not supported by this version",
-        ),
         ({"dsn": "postgresql://?service=x"}, "service from the DSN is not supported"),
         ({"service": "x"}, "service from the keyword argument service is not supported"),
         ({"servicefile": "x"}, "servicefile from the keyword argument servicefile is not supported"),

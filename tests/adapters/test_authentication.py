@@ -1,0 +1,124 @@
+"""Who has to prove what, on a real server: channel binding, and what a server may ask for."""
+
+import asyncio
+import importlib
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import pgsansio_asyncio
+from pgsansio.engine.startup import StartupMachine
+from pgsansio.errors import InterfaceError
+from pgsansio.frontend import Frontend
+from tests.support.certificates import HOST
+from tests.support.servers import Server, running_server
+
+pytestmark = [pytest.mark.anyio, pytest.mark.server]
+
+
+@pytest.fixture(autouse=True)
+def started(monkeypatch: pytest.MonkeyPatch) -> list[StartupMachine]:
+    """The start-up of each connection that is made."""
+    machines: list[StartupMachine] = []
+    start_up = Frontend.start_up
+
+    def noted(frontend: Frontend, *args: Any, **keywords: Any) -> StartupMachine:
+        machines.append(start_up(frontend, *args, **keywords))
+        return machines[-1]
+
+    monkeypatch.setattr(Frontend, "start_up", noted)
+    return machines
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+@pytest.fixture
+def module(anyio_backend_name: str) -> ModuleType:
+    return importlib.import_module(f"pgsansio_{anyio_backend_name}")
+
+
+@pytest.fixture(scope="module")
+def lax_postgres(server_programs: str) -> Iterator[Server]:
+    """A server that asks for something else of each of these users; the superuser's password is theirs, too."""
+    hba = ("host all open all trust", "host all clear all password", "host all hashed all md5")
+    with running_server(server_programs, server_settings={"password_encryption": "md5"}, hba=hba) as server:
+        asyncio.run(_create_users(server))
+        yield server
+
+
+async def _create_users(server: Server) -> None:
+    async with pgsansio_asyncio.connect(server.dsn) as connection:
+        for name in ("open", "clear", "hashed"):
+            await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{server.password}'")
+
+
+async def connect(module: ModuleType, server: Server, words: str, **settings: Any) -> None:
+    """
+    Raises:
+        OSError, PostgresError, InterfaceError: as `connect`.
+    """
+    parameters = {
+        "host": HOST,
+        "port": server.port,
+        "user": server.user,
+        "password": server.password,
+        "database": server.database,
+        **settings,
+    }
+    async with module.connect(f"postgresql://?{words}", **parameters) as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "mechanism"),
+    [
+        ("sslmode=require", "SCRAM-SHA-256-PLUS"),
+        ("sslmode=require&channel_binding=prefer", "SCRAM-SHA-256-PLUS"),
+        ("sslmode=require&channel_binding=require", "SCRAM-SHA-256-PLUS"),
+        ("sslmode=prefer&channel_binding=require&require_auth=scram-sha-256", "SCRAM-SHA-256-PLUS"),
+        ("sslmode=require&channel_binding=disable", "SCRAM-SHA-256"),
+        ("sslmode=disable", "SCRAM-SHA-256"),
+    ],
+)
+async def test_channel_binding(
+    module: ModuleType, tls_postgres: Server, started: list[StartupMachine], words: str, mechanism: str
+) -> None:
+    await connect(module, tls_postgres, words)
+    assert [startup.mechanism for startup in started] == [mechanism]
+
+
+async def test_channel_binding_in_plain_text(
+    module: ModuleType, tls_postgres: Server, started: list[StartupMachine]
+) -> None:
+    with pytest.raises(InterfaceError, match="channel binding is required, but"):
+        await connect(module, tls_postgres, "sslmode=disable&channel_binding=require")
+    assert len(started) == 1
+    assert started[0].work is None
+
+
+@pytest.mark.parametrize("user", ["open", "clear", "hashed"])
+async def test_servers_that_ask_for_less(
+    module: ModuleType, lax_postgres: Server, started: list[StartupMachine], user: str
+) -> None:
+    """Refused before anything is said that they could use, and not tried again in another way."""
+    for words, match in (
+        ("channel_binding=require", "channel binding is required, but the server"),
+        ("require_auth=scram-sha-256", "require_auth=scram-sha-256 is not met: the server"),
+    ):
+        with pytest.raises(InterfaceError, match=match):
+            await connect(module, lax_postgres, words, user=user)
+    assert len(started) == 2
+    assert not any(startup.authenticated for startup in started)
+    await connect(module, lax_postgres, "require_auth=none,password,md5", user=user)
+
+
+async def test_a_server_that_asks_for_more(module: ModuleType, lax_postgres: Server) -> None:
+    await connect(module, lax_postgres, "require_auth=scram-sha-256,gss")
+    for required in ("none,md5", "!scram-sha-256"):
+        with pytest.raises(InterfaceError, match="is not met: the server asked for SCRAM-SHA-256"):
+            await connect(module, lax_postgres, f"require_auth={required}")
