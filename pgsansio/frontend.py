@@ -782,6 +782,10 @@ class Frontend(Session):
             return None
         return CancelExchange(CancelRequest(self.process_id, self.secret_key).encode())
 
+    def part(self) -> Operation:
+        """Terminate goes out, as by `terminate`; what is returned is settled when the server has hung up."""
+        return self.say_goodbye(_TERMINATE)
+
     def terminate(self) -> None:
         """Terminate goes out; everything that is not settled ends as lost."""
         self.close(_TERMINATE)

@@ -26,6 +26,8 @@ __all__ = ["Connection", "ConnectionSettings", "check_connection_class"]
 
 #: How long Terminate may take to be written before the transport is dropped.
 CLOSE_SECONDS: Final = 10.0
+#: How long the server may take to end the session after that; servers end it at once, and imitations perhaps never.
+FAREWELL_SECONDS: Final = 2.0
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -105,7 +107,7 @@ class Connection(
         return self._frontend.tls
 
     async def close(self, *, timeout: float | None = None) -> None:
-        """Close the connection: cancel what runs, say goodbye, and wait for the transport.
+        """Close the connection: cancel what runs, say goodbye, and wait until the server has ended the session.
 
         Args:
             timeout: seconds for all of it; default: the connection's `command_timeout`, else 10.
@@ -126,11 +128,20 @@ class Connection(
                 if self._frontend.is_open:
                     if self._frontend.in_flight and not self._frontend.cancel_under_way:
                         await cancelling.send_cancel_request(self._port, self._frontend, self._address, self._channel)
-                    self._frontend.terminate()
+                    await self._part()
                 await self._port.close()
         except BaseException:
             self._port.abort()
             raise
+
+    async def _part(self) -> None:
+        """Say goodbye, and see the server end the session: what it has held, locks for example, is free then."""
+        farewell = self._frontend.part()
+        try:
+            async with self._port.deadline(self._port.clock() + FAREWELL_SECONDS):
+                await self._port.wait(farewell)
+        except TimeoutError:
+            pass
 
     def get_reset_query(self) -> str:
         """SQL that brings the session back to where it started; a pool runs it when the connection is returned."""

@@ -212,6 +212,8 @@ class Session:
         self._beginning: _Beginning | None = None
         self._abandoned = 0
         self._cancel_under_way = False
+        #: Settled when the server has hung up after it was told goodbye.
+        self._farewell: Operation | None = None
         self._row: Row = _IDLE
         self._processing = False
 
@@ -584,6 +586,20 @@ class Session:
             self.outbox += data
             self._settle_all(None)
 
+    def say_goodbye(self, data: bytes) -> Operation:
+        """As `close`, but the transport stays until the server has hung up, as it does when its session has ended.
+
+        Returns:
+            What is settled then.
+        """
+        farewell = Operation(b"", (), INTERNAL)
+        if self.condition is _OPEN:
+            self._farewell = farewell
+            self.close(data)
+        else:
+            self._settle(farewell, Outcome.COMPLETED)
+        return farewell
+
     def closed_error(self) -> InterfaceError:
         error = InterfaceError("connection is closed")
         if self.failure is not None:
@@ -623,7 +639,7 @@ class Session:
 
     @property
     def ended(self) -> bool:
-        return self.condition is not _OPEN
+        return self.condition is not _OPEN and (self._farewell is None or self._farewell.settled)
 
     def lost(self, cause: BaseException | None = None) -> None:
         """The connection ended: end of stream, or an error of the transport."""
@@ -634,6 +650,8 @@ class Session:
         self.condition = Condition.LOST
         self.buffer.start = self.buffer.end
         self._settle_all(cause)
+        if self._farewell is not None:
+            self._settle(self._farewell, Outcome.COMPLETED)
 
     def bytes_received(self, size_bytes: int) -> None:
         """So many bytes were written to what `get_buffer` gave: take all complete messages out of the buffer."""

@@ -159,6 +159,16 @@ async def test_close(client: Client, observer: Any) -> None:
         await until(observer, GONE, pid)
 
 
+@pytest.mark.checklist("CN-8")
+async def test_what_a_closed_connection_has_held_is_free(client: Client, observer: Any) -> None:
+    for _ in range(10):
+        async with client.connect() as connection:
+            await connection.execute("SELECT pg_advisory_lock(8)")
+            await connection.close()
+            assert await observer.fetchval("SELECT pg_try_advisory_lock(8)")
+            await observer.execute("SELECT pg_advisory_unlock(8)")
+
+
 @pytest.mark.checklist("CN-8", "CN-9")
 @pytest.mark.parametrize("way", ["close", "terminate"])
 async def test_it_says_goodbye(client: Client, way: str) -> None:
