@@ -65,6 +65,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     reads_when_idle = True
     has_tls = True
+    has_checkpoints = False
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

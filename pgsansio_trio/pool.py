@@ -49,6 +49,7 @@ class Pool(client.Pool):
     async def __aenter__(self) -> Self:
         if self._nursery is not None:
             return await self._start()
+        await trio.lowlevel.checkpoint()  # a lazy one waits for nothing
         self._own = OwnNursery()
         self._nursery = await self._own.open()
         try:

@@ -77,6 +77,7 @@ class TrioPort:
     """A connection's port on the running trio loop. Contracts: `pgsansio.client.port`."""
 
     has_tls = True
+    has_checkpoints = True
 
     def __init__(self, nursery: trio.Nursery | None = None) -> None:
         self._token = trio.lowlevel.current_trio_token()

@@ -136,6 +136,7 @@ class BaseCursor(Resource):
         was_exhausted = self._exhausted
         if was_exhausted:
             await self._close_portal()
+            await self._connection._port.checkpoint()
             return []
         if self._portal_name is None:
             rows = await self._bind_exec(max_rows, timeout)
@@ -296,6 +297,8 @@ class CursorIterator(BaseCursor):
             self._buffer.extend(await self._more(self._prefetch, self._timeout))
             if not self._buffer:
                 raise StopAsyncIteration
+        elif (port := self._connection._port).has_checkpoints:
+            await port.checkpoint()
         return self._buffer.popleft()
 
     async def aclose(self) -> None:
@@ -327,6 +330,7 @@ class Cursor(BaseCursor):
         if n <= 0:
             raise InterfaceError("n must be greater than zero")
         if self._exhausted:
+            await self._connection._port.checkpoint()
             return []
         return await self._exec(n, timeout)
 
@@ -335,6 +339,7 @@ class Cursor(BaseCursor):
         self._check("fetchrow")
         self._check_ready()
         if self._exhausted:
+            await self._connection._port.checkpoint()
             return None
         rows = await self._exec(1, timeout)
         return rows[0] if rows else None
@@ -345,9 +350,10 @@ class Cursor(BaseCursor):
         self._check_ready()
         if n <= 0:
             raise InterfaceError("n must be greater than zero")
-        if self._portal_name is None:  # it was closed
-            return 0
         connection = self._connection
+        if self._portal_name is None:  # it was closed
+            await connection._port.checkpoint()
+            return 0
         move = f"MOVE FORWARD {n:d} {self._portal_name}"
         async with connection._logged(move, (), timeout), connection._limit(connection._deadline(timeout)):
             try:

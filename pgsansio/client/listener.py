@@ -106,7 +106,9 @@ class Notifications:
                 "cannot iterate over notifications(): the connection has been released back to the pool"
             )
         connection._check_open()
-        if not self._listening:
+        if self._listening:
+            await connection._port.checkpoint()
+        else:
             begun: list[str] = []
             try:
                 for channel in self._channels:

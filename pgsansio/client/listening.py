@@ -39,7 +39,9 @@ class ListenMethods(CallbackMethods):
 
     async def remove_listener(self, channel: str, callback: Callback) -> None:
         """Undo `add_listener`; does nothing for an unknown callback or on a closed connection."""
-        if not self.is_closed():
+        if self.is_closed():
+            await self._port.checkpoint()
+        else:
             await self._unlisten(channel, callback)
 
     def notifications(self, *channels: str, max_queued: int = 1000) -> Notifications:
@@ -57,6 +59,7 @@ class ListenMethods(CallbackMethods):
         return Notifications(self, channels, max_queued)
 
     async def _listen(self, channel: str, subscriber: Hashable) -> None:
+        await self._port.checkpoint()  # before anything is done: undoing it is not for who was subscribed before
         action = self._subscriptions.listen(channel, subscriber)
         if action is not None:
             try:
@@ -67,7 +70,9 @@ class ListenMethods(CallbackMethods):
 
     async def _unlisten(self, channel: str, subscriber: Hashable) -> None:
         action = self._subscriptions.unlisten(channel, subscriber)
-        if action is not None:
+        if action is None:
+            await self._port.checkpoint()
+        else:
             await self._carry_out(action)
 
     def _drop(self, channel: str, subscriber: Hashable, error: BaseException | None) -> None:

@@ -155,6 +155,7 @@ class Pipeline(Resource):
         self._check("__aenter__")
         if self._is_open:
             raise InterfaceError("cannot enter context: already in an `async with` block")
+        await self._connection._port.checkpoint()
         self._is_open = True
         return self
 

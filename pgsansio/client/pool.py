@@ -4,6 +4,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -152,9 +153,10 @@ class Pool(PoolQueries):
         return None
 
     async def _start(self) -> Self:
-        if self._is_lazy:
-            await self._ready(math.inf)
-        elif self._policy.state is not PoolState.RUNNING:
+        if self._is_lazy or self._policy.state is PoolState.RUNNING:
+            home, _ = await self._ready(math.inf)
+            await home.checkpoint()
+        else:
             start = self._begin_start()
             try:
                 await start.done.wait()
@@ -196,6 +198,7 @@ class Pool(PoolQueries):
         if self._is_lazy and (self._home is None or self._policy.state is PoolState.STARTING):
             self.terminate()
             if self._home is None:
+                await self._checkpoint()
                 return
         home = self._running_home()
         home.guard()
@@ -230,6 +233,7 @@ class Pool(PoolQueries):
             InterfaceError: the pool has not started, or is closed.
         """
         if self._is_lazy and self._policy.state is PoolState.NEW:
+            await self._checkpoint()
             return
         home = self._running_home()
         home.guard()
@@ -249,6 +253,7 @@ class Pool(PoolQueries):
             OperationTimeoutError: somebody has not released a connection in time. It is closed when he does.
         """
         if self._is_lazy and self._policy.state is PoolState.NEW:
+            await self._checkpoint()
             return
         home = self._running_home()
         home.guard()
@@ -337,6 +342,7 @@ class Pool(PoolQueries):
             )
         raw = connection._con
         if raw is None:
+            await self._checkpoint()
             return
         home = self._running_home()
         home.guard()
@@ -367,6 +373,11 @@ class Pool(PoolQueries):
         await request.done.wait()
         if request.error is not None:
             raise request.error
+
+    async def _checkpoint(self) -> None:
+        """There is nothing to do, perhaps because nothing has begun."""
+        with suppress(InterfaceError):  # outside of the block that it would begin in
+            await (self._home or self._make_home()).checkpoint()
 
     def _acquired(self) -> PoolAcquireContext:
         return self.acquire()

@@ -47,6 +47,9 @@ class Port(Protocol):
     #: Whether `start_tls` can do anything. Without it nothing is encrypted, and who demands that gets an error.
     has_tls: bool
 
+    #: Whether `checkpoint` does anything. Where it does not, who gives away row after row need not call it for each.
+    has_checkpoints: bool
+
     #: What a warning says of where a connection that was never closed comes from, or how to be told that.
     origin: str
 

@@ -358,6 +358,7 @@ class QueryMethods(TypeMethods, CallbackMethods):
         self._check_alone()
         data, count, exhausted = await elements.take(statement, 0, first=True)
         if not count:
+            await port.checkpoint()
             return None, None
         await self._begin_now()
         plan = None if record_class is None else statement.rows_as(record_class)

@@ -163,6 +163,8 @@ class ReconnectingListener:
 
     async def __anext__(self) -> Notification | Overflow | Gap:
         if self._closed:
+            if self._home is not None:
+                await self._home.checkpoint()
             raise StopAsyncIteration
         home = self._check_open()
         if self._iterating:

@@ -100,6 +100,7 @@ class Retrying:
             if self._current._level.state is TransactionState.NEW:
                 raise InterfaceError("the transaction was not used: `async with` it in the body of the loop")
             if not self._current.is_due_again:
+                await self._connection._port.checkpoint()
                 raise StopAsyncIteration
             await self._pause()
             self._current = self._next()

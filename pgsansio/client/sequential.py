@@ -39,6 +39,7 @@ class SequentialPort(ABC):
 
     reads_when_idle = False
     has_tls = False
+    has_checkpoints = False
     origin = "run Python with -X tracemalloc to show the traceback of connection origin"
     on_news: Callable[[], None] | None = None
     on_cancel_due: Callable[[], Awaitable[None]] | None = None

@@ -71,6 +71,7 @@ class PreparedStatement(Resource):
 
     async def __aenter__(self) -> Self:
         self._check("__aenter__")
+        await self._connection._port.checkpoint()
         return self
 
     async def __aexit__(

@@ -96,6 +96,8 @@ class TypeMethods(Preparations):
             ValueError: there is no such type.
         """
         self._check_open()
+        if not names:
+            await self._port.checkpoint()
         for name in names:
             await self._type_named(name, schema)
 

@@ -231,7 +231,10 @@ async def test_others_wait(connection: Any) -> None:
                 await anyio.lowlevel.checkpoint()
             count += 1
     assert count == 100_000
-    assert values == [(5, 100_000)]
+    ((value, seen),) = values
+    # Not before all data has come, the last of which is still to be decoded.
+    assert value == 5
+    assert seen > 50_000
 
 
 # between connections

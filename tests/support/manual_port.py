@@ -237,6 +237,7 @@ class ManualPort:
     """A connection's port on a `ManualLoop`. Contracts: `pgsansio.client.port`."""
 
     reads_when_idle = True
+    has_checkpoints = True
     origin = "made by hand"
 
     def __init__(self, loop: ManualLoop) -> None:
