@@ -21,10 +21,11 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
+from pgsansio.authentication.oauth import OAUTHBEARER
 from pgsansio.authentication.server import AuthenticationMethod
 from pgsansio.engine.states import ANY_TIME, ENCRYPTION, SESSION, STARTUP, Awaiting, Encryption, Next, Startup
 from pgsansio.enums import TransactionStatus
-from pgsansio.errors import InterfaceError, InvalidPasswordError, ProtocolError
+from pgsansio.errors import InterfaceError, InvalidAuthorizationSpecificationError, ProtocolError
 from pgsansio.messages.authentication import (
     AuthenticationCleartextPassword,
     AuthenticationGSS,
@@ -136,7 +137,7 @@ class Backend:
         self.startup = Startup.AUTHENTICATION
         self.awaiting = Awaiting.NOTHING
         self.startup_message: StartupMessage | None = None
-        self.failure: ProtocolError | InvalidPasswordError | None = None
+        self.failure: ProtocolError | InvalidAuthorizationSpecificationError | None = None
         self._outbox: list[bytes] = []
         self._encryption = Encryption.ASKING_TLS
         #: The class of the p that is due.
@@ -199,7 +200,7 @@ class Backend:
                 message = self._read()
                 if message is None or self._received(message):
                     return message
-        except (ProtocolError, InvalidPasswordError) as error:
+        except (ProtocolError, InvalidAuthorizationSpecificationError) as error:
             self._fail(error)
             return None
 
@@ -242,6 +243,8 @@ class Backend:
             self.startup_message = message
         elif isinstance(message, PasswordMessage | SASLInitialResponse | SASLResponse | GSSResponse):
             self._answer = None
+            if isinstance(message, SASLInitialResponse) and message.mechanism == OAUTHBEARER:
+                self.startup = Startup.OAUTH_TOKEN_SENT
             if self._method is not None:
                 self.send(*self._method.answered(message))
         elif self.phase is Phase.STARTUP:
@@ -402,10 +405,10 @@ class Backend:
 
     # the end
 
-    def _fail(self, error: ProtocolError | InvalidPasswordError) -> None:
+    def _fail(self, error: ProtocolError | InvalidAuthorizationSpecificationError) -> None:
         self.failure = error
         if self.phase in (Phase.STARTUP, Phase.SESSION):
-            code = error.sqlstate if isinstance(error, InvalidPasswordError) else "08P01"
+            code = error.sqlstate if isinstance(error, InvalidAuthorizationSpecificationError) else "08P01"
             fields = {"S": "FATAL", "V": "FATAL", "C": str(code), "M": str(error)}
             self._outbox.append(ErrorResponse(fields).encode())
         self._end()

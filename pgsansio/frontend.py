@@ -242,13 +242,27 @@ class Frontend(Session):
         password: str | None,
         nonce: str,
         rules: AuthenticationRules = ANY_AUTHENTICATION,
+        protocol_version: int = PROTOCOL_3_0,
+        min_protocol_version: int = PROTOCOL_3_0,
+        has_token: bool = False,
+        is_private: bool = False,
     ) -> StartupMachine:
         """Begin: StartupMessage goes out. `operation` of what is returned settles when the session is ready.
 
         Args: as of `StartupMachine`; `tls` is known by then, if the connection is encrypted.
         """
         startup = StartupMachine(
-            self.buffer, parameters, user=user, password=password, nonce=nonce, rules=rules, tls=self.tls
+            self.buffer,
+            parameters,
+            user=user,
+            password=password,
+            nonce=nonce,
+            rules=rules,
+            tls=self.tls,
+            protocol_version=protocol_version,
+            min_protocol_version=min_protocol_version,
+            has_token=has_token,
+            is_private=is_private,
         )
         self._startup = startup
         # Until the session is ready, bytes are the start-up's; afterwards the detour is gone.
@@ -267,6 +281,17 @@ class Frontend(Session):
         startup = self._startup
         if startup is not None and startup.work is not None:
             startup.work_done(result)
+            self._start_up_proceeds()
+
+    def start_up_token(self, token: str) -> None:
+        """The OAuth token that the start-up machine wants (`token_due`).
+
+        Raises:
+            ClientConfigurationError: it is none.
+        """
+        startup = self._startup
+        if startup is not None and startup.token_due:
+            startup.token_given(token)
             self._start_up_proceeds()
 
     def _start_up_proceeds(self) -> None:

@@ -5,12 +5,15 @@ does.
 """
 
 import hmac
+import json
+from collections.abc import Callable
 from typing import Protocol
 
+from pgsansio.authentication import oauth
 from pgsansio.authentication.md5 import md5_response
 from pgsansio.authentication.password import encode_password
 from pgsansio.authentication.scram import SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSecret, ScramServer
-from pgsansio.errors import InvalidPasswordError, ProtocolError
+from pgsansio.errors import InvalidAuthorizationSpecificationError, InvalidPasswordError, ProtocolError
 from pgsansio.messages.authentication import (
     AuthenticationCleartextPassword,
     AuthenticationMD5Password,
@@ -25,7 +28,7 @@ from pgsansio.messages.authentication import (
     SASLResponse,
 )
 
-__all__ = ["AuthenticationMethod", "CleartextPassword", "MD5Password", "ScramPassword", "Trust"]
+__all__ = ["AuthenticationMethod", "CleartextPassword", "MD5Password", "OAuthToken", "ScramPassword", "Trust"]
 
 
 class AuthenticationMethod(Protocol):
@@ -40,7 +43,8 @@ class AuthenticationMethod(Protocol):
         """What is sent next; AuthenticationOk is the last.
 
         Raises:
-            InvalidPasswordError: the client does not know the password.
+            InvalidAuthorizationSpecificationError: the client does not know the password (InvalidPasswordError), or its
+                token is not accepted.
             ProtocolError: the answer contradicts the method.
         """
         ...
@@ -114,3 +118,40 @@ class ScramPassword:
             return (AuthenticationSASLContinue(self._scram.client_first(answer.data or b"")),)
         data = answer.data if isinstance(answer, SASLResponse) else b""
         return AuthenticationSASLFinal(self._scram.client_final(data)), AuthenticationOk()
+
+
+class OAuthToken:
+    """OAUTHBEARER.
+
+    Args:
+        accepts: whether a token is good; it may be "", which a client sends to be told where to get one.
+        refusal: what the client is told of one that is not.
+    """
+
+    request = AuthenticationSASL((oauth.OAUTHBEARER,))
+
+    def __init__(self, accepts: Callable[[str], bool], refusal: oauth.Refusal) -> None:
+        self._accepts = accepts
+        self._refusal = refusal
+        self._refused = False
+
+    def answered(self, answer: AuthenticationResponse) -> tuple[AuthenticationRequest, ...]:
+        if self._refused:
+            if not isinstance(answer, SASLResponse) or answer.data != oauth.ANSWER_TO_REFUSAL:
+                raise ProtocolError("the client has not understood that its token was refused")
+            raise InvalidAuthorizationSpecificationError("OAuth bearer authentication failed")
+        if not isinstance(answer, SASLInitialResponse) or answer.mechanism not in self.request.mechanisms:
+            raise ProtocolError("the client chose a mechanism that was not offered")
+        if self._accepts(oauth.read_token(answer.data or b"")):
+            return (AuthenticationOk(),)
+        self._refused = True
+        return (AuthenticationSASLContinue(_refusal_document(self._refusal)),)
+
+
+def _refusal_document(refusal: oauth.Refusal) -> bytes:
+    fields = {
+        "status": refusal.status,
+        "openid-configuration": refusal.openid_configuration,
+        "scope": refusal.scope,
+    }
+    return json.dumps({name: value for name, value in fields.items() if value is not None}).encode()

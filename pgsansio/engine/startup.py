@@ -1,7 +1,8 @@
 """Phase 2: from StartupMessage to the first ReadyForQuery ("Message Flow", Start-up).
 
-The machine answers every request for authentication by itself, except that deriving a key from a SCRAM password is left
-to the caller, who may do it off the loop: `work` says what to compute.
+The machine answers every request for authentication by itself, except for two things that are left to the caller:
+deriving a key from a SCRAM password, which may be done off the loop (`work` says what to compute), and getting an OAuth
+token, which is not asked for before a server wants one (`token_due`).
 
 What a server may ask for is decided before it is answered (`AuthenticationRules`), so that nothing has been said yet to
 one that asks for too little.
@@ -11,6 +12,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
+from pgsansio.authentication import oauth
 from pgsansio.authentication.channel_binding import certificate_hash
 from pgsansio.authentication.md5 import md5_response
 from pgsansio.authentication.scram import (
@@ -67,6 +69,7 @@ _ASKED: Final = {
     AuthenticationMethod.PASSWORD: "the server asked for a password in clear text",
     AuthenticationMethod.MD5: "the server asked for a password hashed with MD5",
     AuthenticationMethod.SCRAM_SHA_256: "the server asked for SCRAM-SHA-256",
+    AuthenticationMethod.OAUTH: "the server asked for an OAuth token",
 }
 
 _header: Final = struct.Struct("!BI").unpack_from
@@ -91,10 +94,12 @@ class StartupMachine:
     Attributes:
         state: where the conversation is.
         operation: settled when the session is ready, or with the error that prevents it; it has attention while `work`
-            is set.
+            or `token_due` is set.
         work: what the caller must call, wherever it likes, and give the result of to `work_done`.
+        token_due: the server asks for an OAuth token, which the caller must give to `token_given`.
         authenticated: AuthenticationOk came: whatever fails from now on has nothing to do with who we are, and how we
             came.
+        heard: the server has said something that is no error: it has understood the StartupMessage.
         mechanism: of SASL, once it is chosen; None: the server asks for something else, or for nothing.
         parameters: what the server reported (ParameterStatus).
         process_id, secret_key: for CancelRequest; None if the server gave none (some poolers do not).
@@ -110,16 +115,24 @@ class StartupMachine:
         password: str | None,
         nonce: str,
         protocol_version: int = PROTOCOL_3_0,
+        min_protocol_version: int = PROTOCOL_3_0,
         rules: AuthenticationRules = ANY_AUTHENTICATION,
         tls: TlsInfo | None = None,
+        has_token: bool = False,
+        is_private: bool = False,
     ) -> None:
         """
         Args:
             parameters: of StartupMessage, `user` among them.
             password: for the methods that need one; None is sent as the empty string.
             nonce: fresh and random, printable ASCII without a comma; for SCRAM.
+            protocol_version: to be asked for; the server may know an older one only.
+            min_protocol_version: the oldest that will do.
             rules: what the server may ask for, and has to prove.
             tls: what the connection is encrypted with; SCRAM is bound to it.
+            has_token: the caller can give an OAuth token.
+            is_private: nobody can come between, although nothing is encrypted: a Unix socket. A token goes nowhere else
+                in plain text.
         Raises:
             InterfaceError: a parameter holds a zero byte.
         """
@@ -128,7 +141,9 @@ class StartupMachine:
         self.operation = Operation(b"", (), SYNC)
         self.operation.written = True
         self.work: PasswordWork | None = None
+        self.token_due = False
         self.authenticated = False
+        self.heard = False
         self.mechanism: str | None = None
         self.parameters: dict[str, str] = {}
         self.process_id: int | None = None
@@ -140,8 +155,12 @@ class StartupMachine:
         self._user = user
         self._password = password or ""
         self._nonce = nonce
+        self._min_protocol_version = min_protocol_version
         self._rules = rules
         self._tls = tls
+        self._has_token = has_token
+        self._is_private = is_private
+        self._refusal: oauth.Refusal | None = None
         self._asked = False
         self._scram: ScramClient | None = None
         self._negotiated = False
@@ -180,6 +199,17 @@ class StartupMachine:
         self.work = None
         self.outbox.append(SASLResponse(scram.client_final(result)).encode())
 
+    def token_given(self, token: str) -> None:
+        """The token that is due.
+
+        Raises:
+            ClientConfigurationError: it is none.
+        """
+        data = oauth.client_first(token)
+        self.token_due = False
+        self.state = Startup.OAUTH_TOKEN_SENT
+        self.outbox.append(SASLInitialResponse(oauth.OAUTHBEARER, data).encode())
+
     def lost(self, cause: BaseException | None = None) -> None:
         """The connection ended."""
         error = ConnectionDoesNotExistError("connection was closed before the session was ready")
@@ -191,15 +221,17 @@ class StartupMachine:
         transition = STARTUP[self.state].get(type(message))
         if transition is None:
             raise ProtocolError(f"unexpected {type(message).__name__} in the state: {self.state.value}")
+        self.heard = self.heard or not isinstance(message, ErrorResponse)
         state, action = transition
-        getattr(self, f"_{action}")(message)
+        elsewhere: Startup | None = getattr(self, f"_{action}")(message)
         if not self.operation.settled or state is Startup.READY:
-            self.state = state
+            self.state = elsewhere or state
 
     def _fail(self, error: BaseException) -> None:
         if not self.operation.settled:
             self.state = Startup.FAILED
             self.work = None
+            self.token_due = False
             self.operation.error = error
             self.operation.outcome = Outcome.FAILED
             self.woken.append(self.operation)
@@ -241,10 +273,15 @@ class StartupMachine:
             raise InternalClientError(f"unexpected error while performing authentication: {error}") from error
         self.outbox.append(PasswordMessage(answer).encode())
 
-    def _sasl(self, message: AuthenticationSASL) -> None:
+    def _sasl(self, message: AuthenticationSASL) -> Startup | None:
         self._asked = True
         offered, binding = message.mechanisms, self._rules.channel_binding
-        if SCRAM_SHA_256 in offered or SCRAM_SHA_256_PLUS in offered:
+        has_scram = SCRAM_SHA_256 in offered or SCRAM_SHA_256_PLUS in offered
+        if oauth.OAUTHBEARER in offered and not (
+            has_scram and AuthenticationMethod.SCRAM_SHA_256 in self._rules.methods
+        ):
+            return self._oauth()
+        if has_scram:
             self._check_allowed(AuthenticationMethod.SCRAM_SHA_256)
         if self._tls is None and SCRAM_SHA_256_PLUS in offered and binding is not ChannelBinding.DISABLE:
             # The server's end is encrypted and ours is not. libpq gives up, too.
@@ -265,6 +302,24 @@ class StartupMachine:
             binding_data=(data or b"") if choice.gs2_flag == "p" else b"",
         )
         self.outbox.append(SASLInitialResponse(choice.mechanism, self._scram.client_first()).encode())
+        return None
+
+    def _oauth(self) -> Startup:
+        self._check_without_binding(AuthenticationMethod.OAUTH)
+        if not self._has_token:
+            raise InterfaceError("the server asks for an OAuth token (OAUTHBEARER), and there is no oauth_token")
+        if self._tls is None and not self._is_private:
+            raise InterfaceError(
+                "the server asks for an OAuth token over a connection that is not encrypted; it is not sent there"
+            )
+        self.mechanism = oauth.OAUTHBEARER
+        self.token_due = self.operation.attention = True
+        self.woken.append(self.operation)
+        return Startup.OAUTH_TOKEN_DUE
+
+    def _oauth_refused(self, message: AuthenticationSASLContinue) -> None:
+        self._refusal = oauth.read_refusal(message.data)
+        self.outbox.append(SASLResponse(oauth.ANSWER_TO_REFUSAL).encode())
 
     def _sasl_continue(self, message: AuthenticationSASLContinue) -> None:
         scram = self._scram
@@ -292,6 +347,12 @@ class StartupMachine:
             raise ProtocolError(
                 f"the server offers protocol {offered >> 16}.{offered & 0xFFFF}, which was not asked for"
             )
+        if offered < self._min_protocol_version:
+            least = self._min_protocol_version
+            raise InterfaceError(
+                f"the server knows protocol {offered >> 16}.{offered & 0xFFFF} at most, "
+                f"and min_protocol_version is {least >> 16}.{least & 0xFFFF}"
+            )
         self.protocol_version = offered
 
     def _backend_key_data(self, message: BackendKeyData) -> None:
@@ -309,6 +370,8 @@ class StartupMachine:
     def _error(self, message: ErrorResponse) -> None:
         error = error_from_fields(message.fields)
         error.connection_usable = False
+        if self._refusal is not None:
+            error.add_note(f"the server says of the OAuth token: {self._refusal}")
         self._fail(error)
 
     def _ready(self, message: ReadyForQuery) -> None:

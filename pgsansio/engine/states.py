@@ -66,6 +66,9 @@ class Startup(enum.Enum):
     SASL_FIRST_SENT = "SASL initial response sent"
     SASL_FINAL_SENT = "SASL response sent"
     SASL_VERIFIED = "server signature verified"
+    OAUTH_TOKEN_DUE = "OAuth token due"
+    OAUTH_TOKEN_SENT = "OAuth token sent"
+    OAUTH_REFUSED = "OAuth token refused"
     AUTHENTICATED = "authenticated"
     READY = "ready"
     FAILED = "failed"
@@ -241,6 +244,7 @@ STARTUP: Final[Mapping[Startup, Mapping[type[Message], tuple[Startup, str]]]] = 
         AuthenticationOk: (Startup.AUTHENTICATED, "authenticated"),
         AuthenticationCleartextPassword: (Startup.PASSWORD_SENT, "cleartext_password"),
         AuthenticationMD5Password: (Startup.PASSWORD_SENT, "md5_password"),
+        # To OAUTH_TOKEN_DUE instead, if the mechanism becomes OAUTHBEARER.
         AuthenticationSASL: (Startup.SASL_FIRST_SENT, "sasl"),
         AuthenticationKerberosV5: (Startup.FAILED, "unsupported_authentication"),
         AuthenticationGSS: (Startup.FAILED, "unsupported_authentication"),
@@ -270,6 +274,21 @@ STARTUP: Final[Mapping[Startup, Mapping[type[Message], tuple[Startup, str]]]] = 
     Startup.SASL_VERIFIED: {
         AuthenticationOk: (Startup.AUTHENTICATED, "authenticated"),
         NoticeResponse: (Startup.SASL_VERIFIED, "notice"),
+        ErrorResponse: (Startup.FAILED, "error"),
+    },
+    # "SASL Authentication", SASL OAUTHBEARER. Out of the first state the token leads, and no message.
+    Startup.OAUTH_TOKEN_DUE: {
+        NoticeResponse: (Startup.OAUTH_TOKEN_DUE, "notice"),
+        ErrorResponse: (Startup.FAILED, "error"),
+    },
+    Startup.OAUTH_TOKEN_SENT: {
+        AuthenticationOk: (Startup.AUTHENTICATED, "authenticated"),
+        AuthenticationSASLContinue: (Startup.OAUTH_REFUSED, "oauth_refused"),
+        NoticeResponse: (Startup.OAUTH_TOKEN_SENT, "notice"),
+        ErrorResponse: (Startup.FAILED, "error"),
+    },
+    Startup.OAUTH_REFUSED: {
+        NoticeResponse: (Startup.OAUTH_REFUSED, "notice"),
         ErrorResponse: (Startup.FAILED, "error"),
     },
     Startup.AUTHENTICATED: {

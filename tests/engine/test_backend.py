@@ -8,12 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsansio.authentication.channel_binding import certificate_hash
+from pgsansio.authentication.oauth import Refusal
 from pgsansio.authentication.scram import ScramSecret
-from pgsansio.authentication.server import AuthenticationMethod, CleartextPassword, MD5Password, ScramPassword, Trust
+from pgsansio.authentication.server import (
+    AuthenticationMethod,
+    CleartextPassword,
+    MD5Password,
+    OAuthToken,
+    ScramPassword,
+    Trust,
+)
 from pgsansio.backend import Backend, Phase
 from pgsansio.engine.states import SESSION, Awaiting, Startup
 from pgsansio.enums import Format, Outcome
-from pgsansio.errors import InterfaceError, InvalidPasswordError, ProtocolError
+from pgsansio.errors import InterfaceError, InvalidAuthorizationSpecificationError, InvalidPasswordError, ProtocolError
 from pgsansio.frontend import Frontend
 from pgsansio.messages.authentication import (
     AuthenticationCleartextPassword,
@@ -147,6 +155,48 @@ def test_each_method_lets_the_right_client_in(
         assert isinstance(startup.operation.error, InvalidPasswordError)
         assert isinstance(server.backend.failure, InvalidPasswordError)
         assert server.backend.ended
+
+
+@pytest.mark.parametrize("token", ["right", "wrong"])
+@settings(deadline=None)
+@given(sizes=cuts())
+def test_a_token_lets_the_right_client_in(token: str, sizes: list[int]) -> None:
+    method = OAuthToken(lambda given: given == "right", Refusal("invalid_token", "db", "https://issuer.example"))
+    frontend = Frontend()
+    server = ScriptedBackend(login(method))
+    startup = frontend.start_up([("user", "u")], user="u", password=None, nonce="n", has_token=True, is_private=True)
+    converse(frontend, server, sizes)
+    assert startup.token_due
+    frontend.start_up_token(token)
+    converse(frontend, server, sizes)
+    if token == "right":
+        assert startup.operation.outcome is Outcome.COMPLETED
+        assert server.backend.phase is Phase.SESSION
+        return
+    error = startup.operation.error
+    assert type(error) is type(server.backend.failure) is InvalidAuthorizationSpecificationError
+    assert error.__notes__ == [
+        "the server says of the OAuth token: status 'invalid_token', scope 'db', "
+        "openid-configuration 'https://issuer.example'"
+    ]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [SASLInitialResponse("SCRAM-SHA-256", b"n,,n=,r=abc")],
+        [SASLInitialResponse("OAUTHBEARER", b"n,,\x01auth=Basic x\x01\x01")],
+        [SASLInitialResponse("OAUTHBEARER", None)],
+        [SASLInitialResponse("OAUTHBEARER", b"n,,\x01auth=Bearer x\x01\x01"), SASLResponse(b"?")],
+    ],
+)
+def test_a_client_that_does_not_keep_to_oauth(answers: list[FrontendMessage]) -> None:
+    backend = Backend()
+    feed(backend, STARTUP)
+    backend.authenticate(OAuthToken(lambda given: False, Refusal("invalid_token")))
+    feed(backend, *answers)
+    assert isinstance(backend.failure, ProtocolError)
+    assert backend.ended
 
 
 def test_a_client_without_key_cannot_cancel() -> None:

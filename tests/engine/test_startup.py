@@ -15,9 +15,11 @@ from pgsansio.engine.startup import MAX_NOTICES, MAX_PARAMETERS, StartupMachine
 from pgsansio.engine.states import Startup
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
+    ClientConfigurationError,
     ConnectionDoesNotExistError,
     InterfaceError,
     InternalClientError,
+    InvalidAuthorizationSpecificationError,
     InvalidPasswordError,
     PostgresError,
     ProtocolError,
@@ -70,6 +72,8 @@ def machine(
     password: str | None = "secret",
     rules: AuthenticationRules = ANY_AUTHENTICATION,
     tls: TlsInfo | None = None,
+    has_token: bool = False,
+    is_private: bool = False,
 ) -> StartupMachine:
     return StartupMachine(
         ReceiveBuffer(),
@@ -80,6 +84,8 @@ def machine(
         protocol_version=protocol_version,
         rules=rules,
         tls=tls,
+        has_token=has_token,
+        is_private=is_private,
     )
 
 
@@ -373,7 +379,143 @@ def test_two_requests(first: str, second: str) -> None:
     assert b"secret" not in said or first == "password"
 
 
+# Tokens
+
+OAUTH = AuthenticationSASL(("OAUTHBEARER",))
+
+
+def waiting_for_token(startup: StartupMachine | None = None) -> StartupMachine:
+    startup = machine(has_token=True, tls=tls()) if startup is None else startup
+    heard(startup)
+    say(startup, OAUTH)
+    assert startup.token_due
+    assert startup.operation.attention
+    assert heard(startup) == b""
+    return startup
+
+
+@pytest.mark.parametrize("startup", [machine(has_token=True, tls=tls(None)), machine(has_token=True, is_private=True)])
+def test_a_token_in_bytes(startup: StartupMachine) -> None:
+    waiting_for_token(startup)
+    startup.token_given("abc.def")
+    assert not startup.token_due
+    assert heard(startup) == b"p\0\0\0\x2dOAUTHBEARER\0\0\0\0\x19n,,\x01auth=Bearer abc.def\x01\x01"
+    say(startup, OK, ready())
+    assert startup.operation.outcome is Outcome.COMPLETED
+    assert startup.mechanism == "OAUTHBEARER"
+
+
+def test_a_token_that_is_refused() -> None:
+    startup = waiting_for_token()
+    startup.token_given("abc.def")
+    heard(startup)
+    say(startup, AuthenticationSASLContinue(b'{"status": "invalid_token", "scope": "db"}'))
+    assert not startup.operation.settled
+    assert heard(startup) == b"p\0\0\0\x05\x01"
+    say(startup, error("28000", "no", "FATAL"))
+    assert isinstance(startup.operation.error, InvalidAuthorizationSpecificationError)
+    assert startup.operation.error.__notes__ == [
+        "the server says of the OAuth token: status 'invalid_token', scope 'db'"
+    ]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [AuthenticationSASLContinue(b"?")],
+        [AuthenticationSASLContinue(b"{}")],
+        [AuthenticationSASLContinue(b'{"status": "x"}'), AuthenticationSASLContinue(b'{"status": "x"}')],
+        [AuthenticationSASLContinue(b'{"status": "x"}'), OK],
+        [AuthenticationSASLFinal(b"")],
+        [AuthenticationCleartextPassword()],
+        [OAUTH],
+        [OK, OK],
+    ],
+)
+def test_a_server_that_does_not_keep_to_oauth(messages: list[Message]) -> None:
+    startup = waiting_for_token()
+    startup.token_given("abc.def")
+    say(startup, *messages)
+    assert isinstance(startup.operation.error, ProtocolError)
+    assert b"secret" not in heard(startup)
+
+
+@pytest.mark.parametrize("messages", [[OK], [OAUTH], [AuthenticationSASLContinue(b"{}")], [ready()]])
+def test_a_server_that_does_not_wait_for_the_token(messages: list[Message]) -> None:
+    startup = waiting_for_token()
+    say(startup, *messages)
+    refused(startup, "OAuth token due")
+    assert not startup.token_due
+
+
+def test_a_server_that_gives_up_while_the_token_is_fetched() -> None:
+    startup = waiting_for_token()
+    say(startup, error("08P01", "time is up", "FATAL"))
+    assert startup.operation.outcome is Outcome.FAILED
+    assert not startup.token_due
+
+
+def test_a_token_that_is_none() -> None:
+    startup = waiting_for_token()
+    with pytest.raises(ClientConfigurationError, match="OAuth token"):
+        startup.token_given("a b")
+    assert startup.token_due
+    assert heard(startup) == b""
+
+
+@pytest.mark.parametrize(
+    ("startup", "match"),
+    [
+        (machine(tls=tls()), "there is no oauth_token"),
+        (machine(has_token=True), "not encrypted"),
+        (machine(has_token=True, tls=tls(), rules=REQUIRED), "channel binding is required"),
+        (machine(has_token=True, tls=tls(), rules=rules("!oauth")), "require_auth=!oauth is not met"),
+        (machine(has_token=True, tls=tls(), rules=rules("scram-sha-256")), "is not met: the server asked for an OAuth"),
+    ],
+)
+def test_tokens_that_are_kept_back(startup: StartupMachine, match: str) -> None:
+    nothing_is_said(startup, match, OAUTH)
+    assert not startup.token_due
+
+
+def test_passwords_come_before_tokens() -> None:
+    offer = AuthenticationSASL(("OAUTHBEARER", "SCRAM-SHA-256"))
+    assert answered(machine(has_token=True, is_private=True), offer).mechanism == SCRAM_SHA_256
+    startup = machine(has_token=True, is_private=True, rules=rules("oauth"))
+    say(startup, offer)
+    assert startup.token_due
+
+
 # Versions and cancel keys
+
+
+def test_a_version_that_is_not_enough() -> None:
+    startup = StartupMachine(
+        ReceiveBuffer(),
+        [("user", "u")],
+        user="u",
+        password=None,
+        nonce="n",
+        protocol_version=PROTOCOL_3_2,
+        min_protocol_version=PROTOCOL_3_2,
+    )
+    nothing_is_said(
+        startup,
+        "the server knows protocol 3.0 at most, and min_protocol_version is 3.2",
+        NegotiateProtocolVersion(PROTOCOL_3_0),
+    )
+
+
+def test_whether_the_server_has_understood() -> None:
+    for messages, understood in (
+        ([error("08P01", "bad packet header", "FATAL")], False),
+        ([notice(), error()], True),
+        ([NegotiateProtocolVersion(PROTOCOL_3_0)], True),
+        ([OK], True),
+    ):
+        startup = machine(protocol_version=PROTOCOL_3_2)
+        say(startup, *messages)
+        assert startup.heard is understood
 
 
 @pytest.mark.parametrize("key", [None, b"1234", b"x" * 32, b"x" * 256])
@@ -474,8 +616,10 @@ def test_an_answer_that_is_none(data: bytes) -> None:
 def test_work_that_nobody_asked_for() -> None:
     frontend = Frontend()
     frontend.start_up_work_done(b"x")
+    frontend.start_up_token("x")
     frontend.start_up([("user", "u")], user="u", password=None, nonce="n")
     frontend.start_up_work_done(b"x")
+    frontend.start_up_token("x")
     assert frontend.data_to_send() == StartupMessage((("user", "u"),)).encode()
 
 

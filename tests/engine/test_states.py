@@ -196,7 +196,15 @@ def test_any_body_of_any_message(state: Awaiting, data: st.DataObject) -> None:
 
 
 def startup_in(state: Startup) -> StartupMachine:
-    machine = StartupMachine(ReceiveBuffer(), [("user", "user")], user="user", password="pencil", nonce=CLIENT_NONCE)
+    machine = StartupMachine(
+        ReceiveBuffer(),
+        [("user", "user")],
+        user="user",
+        password="pencil",
+        nonce=CLIENT_NONCE,
+        has_token=True,
+        is_private=True,
+    )
 
     def say(*messages: Message) -> None:
         machine.buffer.feed(b"".join(message.encode() for message in messages))
@@ -210,6 +218,12 @@ def startup_in(state: Startup) -> StartupMachine:
             say(ready())
     elif state is Startup.FAILED:
         say(error())
+    elif state.name.startswith("OAUTH"):
+        say(AuthenticationSASL(("OAUTHBEARER",)))
+        if state is not Startup.OAUTH_TOKEN_DUE:
+            machine.token_given("token")
+            if state is Startup.OAUTH_REFUSED:
+                say(AuthenticationSASLContinue(b'{"status": "invalid_token"}'))
     elif state is not Startup.AUTHENTICATION:
         say(AuthenticationSASL(("SCRAM-SHA-256",)))
         if state is not Startup.SASL_FIRST_SENT:
@@ -237,7 +251,8 @@ def test_start_up(state: Startup, message: Message | None) -> None:
         return
     transition = STARTUP[state].get(type(message)) if message is not None else None
     failure = machine.operation.error
-    if transition is None:
+    if transition is None or (state is Startup.OAUTH_TOKEN_SENT and isinstance(message, AuthenticationSASLContinue)):
+        # (The example's challenge is SCRAM's, and no refusal of a token.)
         assert isinstance(failure, ProtocolError)
         assert machine.state is Startup.FAILED
     elif transition[0] is Startup.FAILED or isinstance(message, AuthenticationSASLFinal):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from pgsansio.authentication.oauth import OAUTHBEARER
 from pgsansio.engine.states import ANY_TIME, ENCRYPTION, SESSION, STARTUP, Awaiting, Encryption, Next, Startup
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "states.md"
@@ -32,6 +33,12 @@ STARTUP_TEXT: Final = """
 
 From StartupMessage to the first ReadyForQuery. Manual: "Start-up", "SASL Authentication".
 """
+
+#: What the table of start-up cannot say: where a mechanism or an act of the client's leads.
+STARTUP_BRANCHES: Final = {
+    (Startup.AUTHENTICATION, Startup.OAUTH_TOKEN_DUE): f"AuthenticationSASL ({OAUTHBEARER})",
+    (Startup.OAUTH_TOKEN_DUE, Startup.OAUTH_TOKEN_SENT): "the token is there",
+}
 
 SESSION_TEXT: Final = """
 ## Phase 3: session
@@ -104,6 +111,9 @@ def _startup() -> Iterator[str]:
             rows.append((state.value, _name(message), "the same" if following is state else following.value))
             if following is not state and following is not Startup.FAILED:
                 edges.setdefault((state.name, following.name), []).append(_name(message))
+    for (state, following), text in STARTUP_BRANCHES.items():
+        rows.append((state.value, text, following.value))
+        edges.setdefault((state.name, following.name), []).append(text)
     edges[Startup.READY.name, "[*]"] = []
     yield from _diagram(_texts(state for state in Startup if state is not Startup.FAILED), edges)
     yield ""
