@@ -12,6 +12,8 @@ from typing import Any, Final, NoReturn
 from weakref import WeakMethod
 
 from pgsansio.codecs import introspection
+from pgsansio.codecs.catalog import BY_NAME
+from pgsansio.codecs.descriptions import Description, Descriptions
 from pgsansio.codecs.registry import Registry
 from pgsansio.codecs.row_plan import plan_rows
 from pgsansio.codecs.type_catalog import TypeCatalog, parts_of
@@ -29,6 +31,7 @@ from pgsansio.engine.operations import (
     SYNC,
     Batch,
     Copy,
+    FirstExecution,
     FunctionCallOperation,
     Operation,
     Preparation,
@@ -40,7 +43,7 @@ from pgsansio.engine.operations import (
 from pgsansio.engine.session import STEPS, Session
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.engine.states import Awaiting
-from pgsansio.enums import Outcome
+from pgsansio.enums import Format, Outcome
 from pgsansio.errors import (
     InvalidCachedStatementError,
     InvalidSQLStatementNameError,
@@ -58,6 +61,7 @@ from pgsansio.kernel.contract import (
 )
 from pgsansio.messages.backend import FieldDescription
 from pgsansio.messages.frontend import (
+    Bind,
     Close,
     Describe,
     Execute,
@@ -82,6 +86,7 @@ __all__ = ["Frontend"]
 
 #: For servers that do not say what they are.
 _NEWEST_MAJOR: Final = 18
+_TEXT: Final = BY_NAME["text"].oid
 _UNDEFINED_FUNCTION: Final = "42883"
 _DATATYPE_MISMATCH: Final = "42804"
 _INTERNAL_ERROR: Final = "XX000"
@@ -92,6 +97,7 @@ _OTHER_ATTRIBUTES: Final = ("record_recv", None)
 
 _SYNC: Final = Sync().encode()
 _FLUSH: Final = Flush().encode()
+_EXECUTE_ALL: Final = Execute("", 0).encode()
 _TERMINATE: Final = Terminate().encode()
 
 _EXECUTE: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
@@ -109,6 +115,7 @@ _PREPARE: Final = (
     Awaiting.ROW_DESCRIPTION,
     Awaiting.READY,
 )
+_FIRST: Final = (*_PREPARE[:-1], Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
 _SIMPLE: Final = STEPS(Awaiting.SIMPLE_QUERY)
 _BATCH: Final = STEPS(Awaiting.BATCH_BIND)
 _FUNCTION: Final = STEPS(Awaiting.FUNCTION_RESULT, Awaiting.READY)
@@ -178,6 +185,7 @@ class Frontend(Session):
 
     Attributes:
         registry: codecs of this connection.
+        descriptions: of statements; what is shared with other connections to the same database.
         statements: its statement cache.
         process_id, secret_key: of the backend; None before start-up, or if the server gave none.
         tls: what the transport has agreed on with the server, as far as it has said so; None: nothing is encrypted.
@@ -187,6 +195,7 @@ class Frontend(Session):
         self,
         *,
         registry: Registry | None = None,
+        descriptions: Descriptions | None = None,
         statement_cache_size: int = 100,
         max_cached_statement_lifetime: float = 300.0,
         max_cacheable_statement_size: int = 15360,
@@ -196,6 +205,7 @@ class Frontend(Session):
         self.registry = registry if registry is not None else Registry()
         self.registry.on_change = _weak(self.forget_all)
         self.record_class = record_class
+        self.descriptions = descriptions if descriptions is not None else Descriptions()
         self.statements: StatementCache[Statement] = StatementCache(
             size=statement_cache_size,
             max_statement_size=max_cacheable_statement_size,
@@ -372,11 +382,7 @@ class Frontend(Session):
             name,
             tuple(closing),
         )
-        try:
-            self.submit(operation)
-        except BaseException:
-            self._to_close += closing
-            raise
+        self.submit_preparation(operation)
         return operation
 
     def _new_name(self, what: str) -> str:
@@ -399,6 +405,8 @@ class Frontend(Session):
             keep: False: it is somebody's own, who will `release` it.
         """
         name = operation.name
+        if self.statements.is_short(query):
+            self.descriptions.put(query, Description(operation.parameter_oids, operation.fields))
         statement = Statement(
             query,
             name,
@@ -412,13 +420,76 @@ class Frontend(Session):
             self._to_close += [evicted.name for evicted in self.statements.put(query, statement, now) if evicted.name]
         return statement
 
+    def first_execution(
+        self,
+        query: str,
+        arguments: Arguments,
+        max_rows: int,
+        record_class: type[Any] | None,
+        description: Description | None,
+    ) -> FirstExecution:
+        """Parse, Describe, Bind and Execute of a statement that is not prepared, in one group; to be submitted.
+
+        Args:
+            description: what is thought to be known of it; None: its columns are asked for in binary, whichever there
+                are.
+        Raises:
+            DataError: an argument cannot be encoded as was assumed.
+            InterfaceError: there are more or fewer than was assumed, or the text holds a zero byte.
+        """
+        name = self._new_name("stmt") if self.statements.cacheable(query) else ""
+        oids, fields = ((), ()) if description is None else (description.parameter_oids, description.fields)
+        assumed = Statement(query, name, oids, fields, self.registry, self.record_class, classify(query))
+        if description is None:
+            assumed.ask_in_binary()
+        parts = [Parse(name, query, oids).encode(), Describe(Target.STATEMENT, name).encode()]
+        parts.append(assumed.bind_alone(arguments, max_rows))
+        registry, records = self.registry, record_class or self.record_class
+
+        def plan(described: tuple[FieldDescription, ...]) -> tuple[RowPlan, UnknownTypeError | None]:
+            columns = assumed.as_asked(described)
+            if description is not None and columns == assumed.fields:
+                return assumed.rows_as(records), None
+            unknown = registry.catalog.missing([column.type_oid for column in columns])
+            unknown |= {column.type_oid for column in columns if not registry.has_codec(column.type_oid, column.format)}
+            reason = UnknownTypeError("a column is of a type that was unknown", oids=unknown) if unknown else None
+            return plan_rows(registry, columns, records), reason
+
+        closing, self._to_close = self._to_close, []
+        return FirstExecution(
+            b"".join([*(Close(Target.STATEMENT, old).encode() for old in closing), *parts]),
+            STEPS(*[Awaiting.CLOSE_COMPLETE] * len(closing), *_FIRST),
+            assumed.traits,
+            name,
+            tuple(closing),
+            plan,
+        )
+
+    def submit_preparation(self, operation: Preparation) -> None:
+        """Raises InterfaceError as `Session.submit`."""
+        try:
+            self.submit(operation)
+        except BaseException:
+            self._to_close += operation.closing
+            raise
+
+    def render(self, oid: int, values: Sequence[bytes]) -> Batch:
+        """Have the server turn binary values of a type, for which there is no codec, into text: a row for each."""
+        parts = [Parse("", "SELECT $1", (oid,)).encode()]
+        for value in values:
+            parts += (Bind("", "", (Format.BINARY,), (value,), (Format.TEXT,)).encode(), _EXECUTE_ALL)
+        plan = row_plan(("text",), (self.registry.text_codec(_TEXT),), Record)
+        operation = Batch(b"".join([*parts, _SYNC]), _BATCH, SYNC | FOLLOWS, len(values), plan, None)
+        self.submit(operation)
+        return operation
+
     def forget_all(self) -> None:
         """Do not use any of the cached statements again."""
         self._to_close += [statement.name for statement in self.statements.clear() if statement.name]
 
     # types
 
-    def missing_types(self, described: Preparation | Statement) -> frozenset[int]:
+    def missing_types(self, described: Preparation | Statement | Description) -> frozenset[int]:
         """Types of a described statement that nothing is known of."""
         oids = {field.type_oid for field in described.fields}
         oids.update(described.parameter_oids)
@@ -524,6 +595,7 @@ class Frontend(Session):
             return True
         if isinstance(error, InvalidSQLStatementNameError):
             if statement is not None:
+                self.descriptions.forget(statement.query)
                 self.forget(statement)
             return True
         if statement is None:
@@ -549,7 +621,7 @@ class Frontend(Session):
 
     def drop(self, operation: Preparation) -> None:
         """Nobody makes a statement of what this has prepared; it is closed on the server when there is an occasion."""
-        if operation.is_parsed and operation.error is None and operation.name and not operation.abandoned:
+        if operation.is_parsed and operation.name and not operation.abandoned:
             self._to_close.append(operation.name)
 
     def forget(self, statement: Statement) -> None:

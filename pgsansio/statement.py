@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pgsansio.codecs.parameter_plan import plan_parameters
 from pgsansio.codecs.registry import RECORD_OIDS, Registry
-from pgsansio.codecs.row_plan import plan_rows, result_formats, with_formats
+from pgsansio.codecs.row_plan import ALL_BINARY, as_asked, plan_rows, result_formats, with_formats
 from pgsansio.engine.operations import BARRIER, BEGINS, DISCARDS_ROWS, SYNC, Operation
 from pgsansio.engine.session import STEPS
 from pgsansio.engine.states import Awaiting
@@ -143,11 +143,23 @@ class Statement:
             InterfaceError: the number of arguments is wrong.
             DataError: an argument cannot be encoded.
         """
+        data = self.bind_alone(arguments, max_rows)
+        return self._parse + data if self._parse else data
+
+    def bind_alone(self, arguments: Arguments, max_rows: int) -> bytes:
+        """As `bind`, for one that is parsed in the same group anyway."""
         if self.parameter_count != len(arguments):
             raise _argument_count_error(self.parameter_count, len(arguments), self.query)
         trailer = _TRAILERS.get(max_rows) or Execute("", max_rows).encode() + _SYNC
-        data = encode_bind(self.parameter_plan, self._names, arguments, self._result_formats, trailer)
-        return self._parse + data if self._parse else data
+        return encode_bind(self.parameter_plan, self._names, arguments, self._result_formats, trailer)
+
+    def ask_in_binary(self) -> None:
+        """Ask for whatever columns there are in binary: nobody knows them."""
+        self._result_formats = ALL_BINARY
+
+    def as_asked(self, fields: tuple[FieldDescription, ...]) -> tuple[FieldDescription, ...]:
+        """What its columns have turned out to be, in the formats that it has asked for. Raises ProtocolError."""
+        return as_asked(fields, self._result_formats)
 
     def open(self, portal: str, arguments: Arguments, trailer: bytes) -> bytes:
         """Bind of a portal of this name with these arguments, and `trailer`. Raises as `bind`."""

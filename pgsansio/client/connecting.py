@@ -196,6 +196,7 @@ async def _attempt(
 ) -> ConnectionT:
     frontend = Frontend(
         registry=Registry(codecs.registry((address, settings.database))),
+        descriptions=codecs.descriptions((address, settings.database)),
         statement_cache_size=settings.statement_cache_size,
         max_cached_statement_lifetime=settings.max_cached_statement_lifetime,
         max_cacheable_statement_size=settings.max_cacheable_statement_size,

@@ -60,6 +60,7 @@ class ConnectionCore:
         "_channel",
         "_command_timeout",
         "_frontend",
+        "_introduced",
         "_layers",
         "_levels",
         "_log_listeners",
@@ -102,6 +103,8 @@ class ConnectionCore:
         self._long_way = self._command_timeout is not None
         #: Statements that are being prepared (`client.preparing`).
         self._preparing: dict[str, Any] = {}
+        #: Those that are prepared and executed at once (`client.first_execution`).
+        self._introduced: set[str] = set()
         #: Codecs of single queries, over those of the connection.
         self._layers: dict[tuple[CodecDeclaration, ...], Registry] = {}
         self._queries: int = 0

@@ -9,10 +9,12 @@ from typing import Any
 
 from pgsansio.client.core import WRITTEN, ConnectionCore, check_query, undecodable
 from pgsansio.codecs.registry import Registry
-from pgsansio.engine.operations import Operation, Preparation, RowsKept
-from pgsansio.enums import TransactionStatus
-from pgsansio.errors import DataError, InterfaceError, InternalClientError, PostgresError
+from pgsansio.engine.operations import FirstExecution, Operation, Preparation, RowsKept
+from pgsansio.enums import Format, TransactionStatus
+from pgsansio.errors import DataError, InterfaceError, InternalClientError, InvalidValueError, PostgresError
+from pgsansio.kernel import row_plan
 from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
+from pgsansio.messages.data_row import column_values, with_column
 from pgsansio.statement import Statement
 
 __all__ = ["Preparations"]
@@ -256,6 +258,37 @@ class Preparations(ConnectionCore):
             raise
         return operation.error is None
 
+    async def _have_rendered(self, operation: FirstExecution, kept: RowsKept) -> None:
+        """Have the server turn columns into text that were asked for in binary, and have no codec in that.
+
+        The statement cannot be executed again for that: it may have changed something.
+
+        Raises:
+            InvalidValueError: the server cannot.
+        """
+        frontend, plan = self._frontend, operation.row_plan
+        assert plan is not None
+        for index, codec in enumerate(plan.codecs):
+            if codec.format is Format.TEXT or frontend.registry.has_codec(codec.oid, Format.BINARY):
+                continue
+            values = column_values(kept.data, index)
+            texts: list[bytes] = []
+            if values:
+                batch = frontend.render(codec.oid, values)
+                await self._finish(batch)
+                if batch.error is not None:
+                    error = InvalidValueError(
+                        f"cannot decode a value of column {plan.names[index]!r}: there is no codec for type "
+                        f"{codec.name} in binary, and the server does not turn it into text: {batch.error}"
+                    )
+                    error.hint = "The type is known now: the next time the column is asked for as text."
+                    raise error from batch.error
+                texts = [row[0].encode() for row in batch.rows]
+            kept.data = with_column(kept.data, index, texts)
+            as_text = frontend.registry.codec_in(codec.oid, Format.TEXT, codec.name)
+            codecs = (*plan.codecs[:index], as_text, *plan.codecs[index + 1 :])
+            plan = operation.row_plan = row_plan(plan.names, codecs, plan.record_class)
+
     async def _learn_and_decode(self, operation: Operation, registry: Registry) -> None:
         frontend, catalog = self._frontend, registry.catalog
         assert operation.row_plan is not None
@@ -283,4 +316,6 @@ class Preparations(ConnectionCore):
                 absent |= await self._learn_types(wanted)
                 wanted = catalog.missing(needed) - absent
             decoded = len(operation.rows)
+            if isinstance(operation, FirstExecution):
+                await self._have_rendered(operation, kept)
             frontend.decode_kept(operation, kept, registry, absent)

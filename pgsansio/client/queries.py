@@ -11,7 +11,8 @@ from typing import Any
 from pgsansio.client.callbacks import CallbackMethods
 from pgsansio.client.core import TimeLimit
 from pgsansio.client.elements import Arguments, Elements
-from pgsansio.client.type_methods import Codecs, TypeMethods
+from pgsansio.client.first_execution import FirstExecutions
+from pgsansio.client.type_methods import Codecs
 from pgsansio.engine.operations import Batch, Operation, RowsKept
 from pgsansio.errors import DataError, InterfaceError
 from pgsansio.kernel.contract import OutdatedTypeError
@@ -21,7 +22,7 @@ from pgsansio.types import Result
 __all__ = ["QueryMethods"]
 
 
-class QueryMethods(TypeMethods, CallbackMethods):
+class QueryMethods(FirstExecutions, CallbackMethods):
     """execute, fetch and their kin."""
 
     __slots__ = ()
@@ -273,7 +274,11 @@ class QueryMethods(TypeMethods, CallbackMethods):
         while True:
             statement = frontend.cached(query, port.clock())
             if statement is None:
-                statement = await self._prepare(query)
+                if not codecs and not repeated:
+                    first = await self._execute_first(query, args, max_rows, record_class)
+                    if first is not None:
+                        return first
+                statement = frontend.cached(query, port.clock()) or await self._prepare(query)
             if codecs:
                 statement = self._with_codecs(statement, codecs)
             if records_as_text and statement.binary_records:

@@ -4,6 +4,7 @@ from collections.abc import Hashable, Iterable, Mapping
 
 from pgsansio.codecs.custom import json_codecs
 from pgsansio.codecs.declaration import CodecDeclaration, last_of_each
+from pgsansio.codecs.descriptions import Descriptions
 from pgsansio.codecs.registry import Registry
 from pgsansio.codecs.type_catalog import TypeCatalog
 from pgsansio.errors import InterfaceError
@@ -33,6 +34,7 @@ class CodecSet:
         self._types = list(types)
         TypeCatalog.from_export(self._types)
         self._registries: dict[Hashable, Registry] = {}
+        self._descriptions: dict[Hashable, Descriptions] = {}
 
     def declare(self, *declarations: CodecDeclaration) -> None:
         """Use these as well, also on the connections that are open."""
@@ -63,6 +65,10 @@ class CodecSet:
             registry = self._registries[database] = Registry(catalog=TypeCatalog.from_export(self._types))
             registry.declare(self._declarations)
         return registry
+
+    def descriptions(self, database: Hashable) -> Descriptions:
+        """What was learned of statements by all connections to this database. Args: as `registry`."""
+        return self._descriptions.setdefault(database, Descriptions())
 
 
 def codec_set(codecs: CodecSet | Iterable[CodecDeclaration], json: object) -> CodecSet:

@@ -152,7 +152,7 @@ class Registry:
         """
         wanted = self._format_of_all(oids)
         for oid in oids:
-            if not self._has_codec(oid, wanted):
+            if not self.has_codec(oid, wanted):
                 info = self.catalog.info(oid)
                 raise UnsupportedClientFeatureError(
                     f"no format suits all of the columns: type {info.sql_name if info else oid} has no codec for "
@@ -281,7 +281,7 @@ class Registry:
             return Format.TEXT
         return Format.BINARY
 
-    def _has_codec(self, oid: int, wire_format: Format) -> bool:
+    def has_codec(self, oid: int, wire_format: Format) -> bool:
         """Whether values of a type can be sent in this format: by a codec, a bridge, or those of its parts."""
         if self._native_or_bridged(oid, wire_format) is not None:
             return True
@@ -289,7 +289,7 @@ class Registry:
         if info is None or self._declaration(oid) is not None:
             return False
         parts = parts_of(info)
-        return bool(parts) and all(self._has_codec(part, wire_format) for part in parts)
+        return bool(parts) and all(self.has_codec(part, wire_format) for part in parts)
 
     def _check_parts(self, oid: int, wire_format: Format) -> None:
         """Whatever a user has declared has to be honoured in what is made of it, or refused."""

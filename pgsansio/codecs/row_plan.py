@@ -6,15 +6,16 @@ from typing import Any, Final
 
 from pgsansio.codecs.registry import Registry
 from pgsansio.enums import Format
+from pgsansio.errors import ProtocolError
 from pgsansio.kernel import row_plan
 from pgsansio.kernel.contract import RowPlan
 from pgsansio.messages.backend import FieldDescription
 
-__all__ = ["plan_rows", "result_formats", "with_formats"]
+__all__ = ["ALL_BINARY", "as_asked", "plan_rows", "result_formats", "with_formats"]
 
 _NO_COLUMNS: Final = b"\x00\x00"
 #: One code stands for all columns.
-_ALL_BINARY: Final = b"\x00\x01\x00\x01"
+ALL_BINARY: Final = b"\x00\x01\x00\x01"
 
 
 def plan_rows(registry: Registry, fields: Sequence[FieldDescription], record_class: type[Any]) -> RowPlan:
@@ -38,19 +39,37 @@ def with_formats(registry: Registry, fields: Sequence[FieldDescription]) -> tupl
     for field in fields:
         codec = registry.codec(field.type_oid)
         wire_format = Format.TEXT if codec is None else codec.format
-        if field.format is not wire_format:
-            # By hand, since dataclasses.replace takes half as long as all the rest of a statement.
-            field = FieldDescription(
-                field.name,
-                field.table_oid,
-                field.column_number,
-                field.type_oid,
-                field.type_size,
-                field.type_modifier,
-                wire_format,
-            )
-        formatted.append(field)
+        formatted.append(_in_format(field, wire_format))
     return tuple(formatted)
+
+
+def _in_format(field: FieldDescription, wire_format: Format) -> FieldDescription:
+    if field.format is wire_format:
+        return field
+    # By hand, since dataclasses.replace takes half as long as all the rest of a statement.
+    return FieldDescription(
+        field.name,
+        field.table_oid,
+        field.column_number,
+        field.type_oid,
+        field.type_size,
+        field.type_modifier,
+        wire_format,
+    )
+
+
+def as_asked(fields: Sequence[FieldDescription], formats: bytes) -> tuple[FieldDescription, ...]:
+    """The fields with the formats in which `formats`, as of `result_formats`, has asked for them.
+
+    Raises:
+        ProtocolError: it has asked for another number of columns, which the server should have refused.
+    """
+    count, *codes = struct.unpack(f">{len(formats) // 2}H", formats)
+    if count < 2:
+        codes = (codes or [Format.TEXT]) * len(fields)
+    if len(codes) != len(fields):
+        raise ProtocolError(f"RowDescription of {len(fields)} columns for a Bind that has asked for {count}")
+    return tuple([_in_format(field, Format(code)) for field, code in zip(fields, codes, strict=True)])
 
 
 def result_formats(fields: Sequence[FieldDescription]) -> bytes:
@@ -64,5 +83,5 @@ def result_formats(fields: Sequence[FieldDescription]) -> bytes:
         return _NO_COLUMNS
     formats = [field.format for field in fields]
     if Format.TEXT not in formats:
-        return _ALL_BINARY
+        return ALL_BINARY
     return struct.pack(f">{1 + len(formats)}H", len(formats), *formats)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from pgsansio.enums import Format, Outcome
+from pgsansio.errors import ProtocolError
 from pgsansio.kernel.contract import OutdatedTypeError, RowPlan, UnknownTypeError
 from pgsansio.messages.backend import FieldDescription
 
@@ -17,6 +18,7 @@ __all__ = [
     "Batch",
     "Copy",
     "CopyDirection",
+    "FirstExecution",
     "FunctionCallOperation",
     "Operation",
     "Preparation",
@@ -153,6 +155,40 @@ class Preparation(Operation):
 
     def parsed(self) -> None:
         self.is_parsed = True
+
+
+class FirstExecution(Preparation):
+    """A preparation, and the execution of what it prepares, in one group.
+
+    Its columns come in formats that were asked for before anybody knew them. `plan` says how rows are decoded, or
+    why they are kept.
+    """
+
+    __slots__ = ("_plan",)
+
+    def __init__(
+        self,
+        data: bytes,
+        steps: Sequence[Any],
+        traits: int,
+        name: str,
+        closing: tuple[str, ...],
+        plan: Callable[[tuple[FieldDescription, ...]], tuple[RowPlan, UnknownTypeError | None]],
+    ) -> None:
+        super().__init__(data, steps, traits, name, closing)
+        self._plan = plan
+
+    def described(self, fields: tuple[FieldDescription, ...]) -> None:
+        super().described(fields)
+        try:
+            self.row_plan, unknown = self._plan(fields)
+        except ProtocolError:
+            raise
+        except Exception as error:
+            self.error = error  # a declared codec says that it is for no such type
+        else:
+            if unknown is not None:
+                self.error = RowsKept(unknown, bytearray())
 
 
 class SimpleQuery(Operation):

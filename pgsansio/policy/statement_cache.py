@@ -41,7 +41,11 @@ class StatementCache(Generic[T]):
 
     def cacheable(self, sql: str) -> bool:
         """Is a statement with this text to be kept?"""
-        return self.size > 0 and (self.max_statement_size == 0 or len(sql) <= self.max_statement_size)
+        return self.size > 0 and self.is_short(sql)
+
+    def is_short(self, sql: str) -> bool:
+        """Is its text short enough to be kept?"""
+        return self.max_statement_size == 0 or len(sql) <= self.max_statement_size
 
     def get(self, key: Hashable, now: float) -> T | None:
         """The entry, now the most recently used; None if there is none or it is too old.

@@ -1,0 +1,64 @@
+"""What statements were described as, shared by the connections to one database.
+
+A description is a hint: the search path, the role or the schema of another session may differ. Whoever uses one tells
+the server which parameter types it has assumed, and decodes rows by what the server says of them this time.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from pgsansio.messages.backend import FieldDescription
+
+__all__ = ["Description", "Descriptions"]
+
+_MAX_STATEMENTS: Final = 1000
+_MAX_CHARACTERS: Final = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Of one statement."""
+
+    parameter_oids: tuple[int, ...]
+    #: As Describe of a statement reports them; () for one without a result.
+    fields: tuple[FieldDescription, ...]
+
+
+class Descriptions:
+    """Descriptions by the text of the statement: the most recently used ones, at most 1000, and 4 Mi characters."""
+
+    __slots__ = ("_characters", "_entries")
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[str, Description] = OrderedDict()
+        self._characters = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, query: str) -> Description | None:
+        """What is known of this statement; now the most recently used."""
+        found = self._entries.get(query)
+        if found is not None:
+            self._entries.move_to_end(query)
+        return found
+
+    def put(self, query: str, description: Description) -> None:
+        """Keep it, in the place of what was known."""
+        self.forget(query)
+        self._entries[query] = description
+        self._characters += len(query)
+        while len(self._entries) > _MAX_STATEMENTS or self._characters > _MAX_CHARACTERS:
+            oldest, _ = self._entries.popitem(last=False)
+            self._characters -= len(oldest)
+
+    def forget(self, query: str) -> None:
+        """It has turned out to be wrong, if it was known at all."""
+        if self._entries.pop(query, None) is not None:
+            self._characters -= len(query)
+
+    def clear(self) -> None:
+        """The database's schema has changed."""
+        self._entries.clear()
+        self._characters = 0
