@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 from weakref import WeakMethod
 
 from pgsansio.codecs import introspection
+from pgsansio.codecs.builtin import BUILTIN
 from pgsansio.codecs.catalog import BY_NAME
 from pgsansio.codecs.descriptions import Description, Descriptions
 from pgsansio.codecs.registry import Registry
@@ -82,17 +83,20 @@ from pgsansio.statement import Statement, unnamed
 from pgsansio.types import TlsInfo, parse_server_version
 from pgsansio.wire.framing import ReceiveBuffer, last_frame
 
-__all__ = ["Frontend"]
+__all__ = ["NO_BINARY_OUTPUT", "Frontend"]
 
 #: For servers that do not say what they are.
 _NEWEST_MAJOR: Final = 18
-_TEXT: Final = BY_NAME["text"].oid
+_AS_IT_COMES: Final = BUILTIN[BY_NAME["bytea"].oid, Format.BINARY]
 _UNDEFINED_FUNCTION: Final = "42883"
 _DATATYPE_MISMATCH: Final = "42804"
 _INTERNAL_ERROR: Final = "XX000"
 #: Functions of the server; None: of one that does not say.
 _NO_TYPE: Final = ("getTypeInputInfo", "getTypeBinaryInputInfo")
-_NO_OUTPUT: Final = ("getTypeBinaryOutputInfo", None)
+#: Those that find no binary output function: for a type, and for what an array or a range is made of.
+NO_BINARY_OUTPUT: Final = (
+    "getTypeBinaryOutputInfo", "array_send", "get_range_io_data", "get_multirange_io_data", None
+)  # fmt: skip
 _OTHER_ATTRIBUTES: Final = ("record_recv", None)
 
 _SYNC: Final = Sync().encode()
@@ -204,6 +208,7 @@ class Frontend(Session):
         super().__init__(ReceiveBuffer())
         self.registry = registry if registry is not None else Registry()
         self.registry.on_change = _weak(self.forget_all)
+        self.registry.on_outdated = _weak(self._outdated)
         self.record_class = record_class
         self.descriptions = descriptions if descriptions is not None else Descriptions()
         self.statements: StatementCache[Statement] = StatementCache(
@@ -405,8 +410,7 @@ class Frontend(Session):
             keep: False: it is somebody's own, who will `release` it.
         """
         name = operation.name
-        if self.statements.is_short(query):
-            self.descriptions.put(query, Description(operation.parameter_oids, operation.fields))
+        self._describe(query, operation, now)
         statement = Statement(
             query,
             name,
@@ -419,6 +423,44 @@ class Frontend(Session):
         if name and keep:
             self._to_close += [evicted.name for evicted in self.statements.put(query, statement, now) if evicted.name]
         return statement
+
+    def description(self, query: str, now: float) -> Description | None:
+        """What some connection has learned of this statement, if that is not too long ago."""
+        return self.descriptions.get(query, now, self.statements.lifetime)
+
+    def _describe(self, query: str, operation: Preparation, since: float) -> None:
+        if self.statements.is_short(query):
+            self.descriptions.put(query, Description(operation.parameter_oids, operation.fields, since))
+
+    def executed_first(
+        self, query: str, operation: FirstExecution, description: Description | None, now: float
+    ) -> None:
+        """Keep what a first execution has prepared, in the cache if it has a name.
+
+        Args:
+            description: what was thought to be known of it.
+        Raises:
+            UnsupportedClientFeatureError: no codec suits one of its types.
+        """
+        statement: Statement | None = operation.statement
+        if description is None or operation.parameter_oids != description.parameter_oids:
+            since = now
+        else:
+            since = description.since  # the server was told them
+        if operation.name and (statement is None or statement.generation != self.registry.generation):
+            statement = Statement(
+                query,
+                operation.name,
+                operation.parameter_oids,
+                operation.fields,
+                self.registry,
+                self.record_class,
+                classify(query),
+            )
+        self._describe(query, operation, since)
+        if operation.name and statement is not None:
+            evicted = self.statements.put(query, statement, now)
+            self._to_close += [one.name for one in evicted if one.name]
 
     def first_execution(
         self,
@@ -444,16 +486,30 @@ class Frontend(Session):
             assumed.ask_in_binary()
         parts = [Parse(name, query, oids).encode(), Describe(Target.STATEMENT, name).encode()]
         parts.append(assumed.bind_alone(arguments, max_rows))
-        registry, records = self.registry, record_class or self.record_class
+        registry, own = self.registry, self.record_class
+        records = own if record_class is None else record_class
 
-        def plan(described: tuple[FieldDescription, ...]) -> tuple[RowPlan, UnknownTypeError | None]:
-            columns = assumed.as_asked(described)
-            if description is not None and columns == assumed.fields:
-                return assumed.rows_as(records), None
+        def plan(operation: FirstExecution) -> UnknownTypeError | None:
+            columns = assumed.as_asked(operation.fields)
+            if columns is None:
+                return None
+            if columns == assumed.fields and operation.parameter_oids == oids:
+                operation.statement = assumed
+                operation.row_plan = assumed.rows_as(records)
+                return None
             unknown = registry.catalog.missing([column.type_oid for column in columns])
-            unknown |= {column.type_oid for column in columns if not registry.has_codec(column.type_oid, column.format)}
-            reason = UnknownTypeError("a column is of a type that was unknown", oids=unknown) if unknown else None
-            return plan_rows(registry, columns, records), reason
+            unknown |= {
+                column.type_oid for column in columns if not registry.reads_alike(column.type_oid, column.format)
+            }
+            if unknown:
+                operation.unsure = unknown
+                operation.row_plan = plan_rows(registry, columns, records)
+                return UnknownTypeError("a column is of a type that was unknown", oids=unknown)
+            statement = Statement(query, name, operation.parameter_oids, operation.fields, registry, own, assumed.kind)
+            operation.statement = statement
+            fits = columns == statement.fields
+            operation.row_plan = statement.rows_as(records) if fits else plan_rows(registry, columns, records)
+            return None
 
         closing, self._to_close = self._to_close, []
         return FirstExecution(
@@ -473,15 +529,19 @@ class Frontend(Session):
             self._to_close += operation.closing
             raise
 
-    def render(self, oid: int, values: Sequence[bytes]) -> Batch:
-        """Have the server turn binary values of a type, for which there is no codec, into text: a row for each."""
+    def convert(self, oid: int, values: Sequence[bytes], given: Format, wanted: Format) -> Batch:
+        """Have the server turn values of a type from one format into another: a row of one `bytes` for each."""
         parts = [Parse("", "SELECT $1", (oid,)).encode()]
         for value in values:
-            parts += (Bind("", "", (Format.BINARY,), (value,), (Format.TEXT,)).encode(), _EXECUTE_ALL)
-        plan = row_plan(("text",), (self.registry.text_codec(_TEXT),), Record)
+            parts += (Bind("", "", (given,), (value,), (wanted,)).encode(), _EXECUTE_ALL)
+        plan = row_plan(("value",), (_AS_IT_COMES,), Record)
         operation = Batch(b"".join([*parts, _SYNC]), _BATCH, SYNC | FOLLOWS, len(values), plan, None)
         self.submit(operation)
         return operation
+
+    def _outdated(self) -> None:
+        self.descriptions.clear()
+        self.forget_all()
 
     def forget_all(self) -> None:
         """Do not use any of the cached statements again."""
@@ -606,7 +666,7 @@ class Frontend(Session):
             # "cache lookup failed for type ...": the type of a parameter was dropped, and may have been made anew.
             self.forget(statement)
             return True
-        if error.sqlstate == _UNDEFINED_FUNCTION and function in _NO_OUTPUT and statement.binary_records:
+        if error.sqlstate == _UNDEFINED_FUNCTION and function in NO_BINARY_OUTPUT and statement.binary_records:
             # "no binary output function available for type ...", of a member of an anonymous record.
             statement.take_records_as_text()
             return True

@@ -43,12 +43,13 @@ class Statement:
         parameter_oids, fields: its description.
         kind: what its first words say.
         registry: whose codecs it uses.
+        generation: of the registry, of these codecs.
         records_as_text: see `take_records_as_text`.
     """
 
     __slots__ = (
-        "_names", "_parse", "_record_class", "_result_formats", "_row_plans", "_variants",
-        "constant", "fields", "kind", "name", "parameter_count", "parameter_oids", "parameter_plan", "query",
+        "_names", "_parse", "_record_class", "_result_formats", "_row_plans", "_variants", "constant",
+        "fields", "generation", "kind", "name", "parameter_count", "parameter_oids", "parameter_plan", "query",
         "records_as_text", "registry", "row_plan", "steps", "traits",
     )  # fmt: skip
 
@@ -63,6 +64,7 @@ class Statement:
         kind: StatementKind,
     ) -> None:
         self.registry = registry
+        self.generation = registry.generation
         self.query = query
         self.name = name
         self.parameter_oids = parameter_oids
@@ -157,8 +159,8 @@ class Statement:
         """Ask for whatever columns there are in binary: nobody knows them."""
         self._result_formats = ALL_BINARY
 
-    def as_asked(self, fields: tuple[FieldDescription, ...]) -> tuple[FieldDescription, ...]:
-        """What its columns have turned out to be, in the formats that it has asked for. Raises ProtocolError."""
+    def as_asked(self, fields: tuple[FieldDescription, ...]) -> tuple[FieldDescription, ...] | None:
+        """What its columns have turned out to be, in the formats asked for; None: there were more or fewer."""
         return as_asked(fields, self._result_formats)
 
     def open(self, portal: str, arguments: Arguments, trailer: bytes) -> bytes:

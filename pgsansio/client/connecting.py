@@ -196,7 +196,10 @@ async def _attempt(
 ) -> ConnectionT:
     frontend = Frontend(
         registry=Registry(codecs.registry((address, settings.database))),
-        descriptions=codecs.descriptions((address, settings.database)),
+        # What another role or search path makes of a text is no hint worth having.
+        descriptions=codecs.descriptions(
+            (address, settings.database, settings.user, tuple(sorted(settings.server_settings.items())))
+        ),
         statement_cache_size=settings.statement_cache_size,
         max_cached_statement_lifetime=settings.max_cached_statement_lifetime,
         max_cacheable_statement_size=settings.max_cacheable_statement_size,

@@ -14,14 +14,20 @@ from pgsansio.client.type_methods import TypeMethods
 from pgsansio.codecs.descriptions import Description
 from pgsansio.engine.operations import FirstExecution, Operation, RowsKept
 from pgsansio.enums import TransactionStatus
-from pgsansio.errors import DataError, InterfaceError, InvalidValueError, PostgresError
+from pgsansio.errors import (
+    DataError,
+    InterfaceError,
+    InvalidCachedStatementError,
+    InvalidValueError,
+    PostgresError,
+    UnsupportedClientFeatureError,
+)
+from pgsansio.frontend import NO_BINARY_OUTPUT
 
 __all__ = ["FirstExecutions"]
 
 _PROTOCOL_VIOLATION: Final = "08P01"
 _UNDEFINED_FUNCTION: Final = "42883"
-#: The server's function that finds none; None: of a server that does not say.
-_NO_OUTPUT: Final = ("getTypeBinaryOutputInfo", None)
 #: Of a wrong number of parameters, a value that is none of its type in binary, and an unknown type.
 _NOT_AS_KNOWN: Final = (_PROTOCOL_VIOLATION, "22P03", "XX000")
 _SYNTAX_OR_ACCESS: Final = "42"
@@ -43,7 +49,7 @@ class FirstExecutions(TypeMethods):
         """
         check_query(query)
         frontend = self._frontend
-        description = frontend.descriptions.get(query)
+        description = frontend.description(query, self._port.clock())
         if not self._may_be_first(query, args, description):
             return None
         self._check_alone()
@@ -56,14 +62,22 @@ class FirstExecutions(TypeMethods):
         self._introduced.add(query)
         try:
             await self._finish(operation)
+            if isinstance(operation.error, RowsKept):
+                await self._decode_kept(operation, frontend.registry)
+            failure = operation.error
+            goes_on = self._goes_the_long_way(query, operation, description)
+        except BaseException:
+            frontend.drop(operation)
+            raise
         finally:
             self._introduced.discard(query)
-        if isinstance(operation.error, RowsKept):
-            await self._decode_kept(operation, frontend.registry)
-        if self._goes_the_long_way(query, operation, description):
+        if goes_on:
             return None
-        if operation.error is not None:
-            raise self._failure(operation, query)
+        if failure is not None:
+            error = self._failure(operation, query)
+            if description is not None and getattr(failure, "sqlstate", None) in _NOT_AS_KNOWN:
+                raise _misled(query) from error
+            raise error
         return operation
 
     def _may_be_first(self, query: str, args: Sequence[object], description: Description | None) -> bool:
@@ -78,32 +92,48 @@ class FirstExecutions(TypeMethods):
     def _goes_the_long_way(self, query: str, operation: FirstExecution, description: Description | None) -> bool:
         """Take note of what came of it. Whether it was refused for what was assumed, and may be executed once more."""
         frontend, error = self._frontend, operation.error
-        is_described = operation.row_plan is not None
         if not isinstance(error, PostgresError) or isinstance(error, InvalidValueError):
             is_wrong = False
         elif description is None:
-            is_wrong = is_described and _contradicts_the_unknown(error)
+            is_wrong = operation.is_described and _contradicts_the_unknown(error, operation)
         else:
-            is_wrong = _contradicts(error)
+            is_wrong = _contradicts(error, operation)
         is_misled = is_wrong and description is not None
         if is_misled:
             frontend.descriptions.forget(query)
-        if is_misled or not is_described or frontend.missing_types(operation):
+        if is_misled or not operation.is_described or frontend.missing_types(operation):
             frontend.drop(operation)
-        elif frontend.is_open:
-            frontend.prepared(query, operation, self._port.clock())
+        elif frontend.is_open and not isinstance(error, UnsupportedClientFeatureError):
+            frontend.executed_first(query, operation, description, self._port.clock())
+            if is_wrong:
+                frontend.heed(error, operation.statement)  # what is asked for as text next time
+        else:
+            frontend.drop(operation)
         is_outside = frontend.transaction_status is TransactionStatus.IDLE and not frontend.in_transaction
         return is_wrong and is_outside and frontend.is_open
 
 
-def _contradicts(error: PostgresError) -> bool:
-    """Whether a statement may have been refused for what another connection has learned of it."""
+def _contradicts(error: PostgresError, operation: FirstExecution) -> bool:
+    """Whether a statement was refused, before it was executed, perhaps for what another connection has learned."""
+    if operation.is_executing:
+        return _has_no_output(error)
     code = error.sqlstate or ""
     return code.startswith(_SYNTAX_OR_ACCESS) or code in _NOT_AS_KNOWN
 
 
-def _contradicts_the_unknown(error: PostgresError) -> bool:
+def _contradicts_the_unknown(error: PostgresError, operation: FirstExecution) -> bool:
     """Whether a statement was refused since it has parameters, or a column that has no binary form."""
-    if error.sqlstate == _UNDEFINED_FUNCTION:
-        return error.server_source_function in _NO_OUTPUT
-    return error.sqlstate == _PROTOCOL_VIOLATION
+    return _has_no_output(error) or (error.sqlstate == _PROTOCOL_VIOLATION and not operation.is_executing)
+
+
+def _has_no_output(error: PostgresError) -> bool:
+    return error.sqlstate == _UNDEFINED_FUNCTION and error.server_source_function in NO_BINARY_OUTPUT
+
+
+def _misled(query: str) -> InvalidCachedStatementError:
+    error = InvalidCachedStatementError(
+        "the statement is not what another connection has known it as: a schema or a setting differs"
+    )
+    error.hint = "Run the transaction again: that is forgotten now."
+    error.query = query
+    return error

@@ -10,7 +10,7 @@ from typing import Any
 from pgsansio.client.core import WRITTEN, ConnectionCore, check_query, undecodable
 from pgsansio.codecs.registry import Registry
 from pgsansio.engine.operations import FirstExecution, Operation, Preparation, RowsKept
-from pgsansio.enums import Format, TransactionStatus
+from pgsansio.enums import TransactionStatus
 from pgsansio.errors import DataError, InterfaceError, InternalClientError, InvalidValueError, PostgresError
 from pgsansio.kernel import row_plan
 from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
@@ -258,36 +258,41 @@ class Preparations(ConnectionCore):
             raise
         return operation.error is None
 
-    async def _have_rendered(self, operation: FirstExecution, kept: RowsKept) -> None:
-        """Have the server turn columns into text that were asked for in binary, and have no codec in that.
+    async def _have_converted(self, operation: FirstExecution, kept: RowsKept) -> None:
+        """Have the server turn columns into the formats that their types' codecs want, and that were not asked for.
 
         The statement cannot be executed again for that: it may have changed something.
 
         Raises:
             InvalidValueError: the server cannot.
+            UnsupportedClientFeatureError: no format suits all parts of a type.
         """
         frontend, plan = self._frontend, operation.row_plan
+        registry = frontend.registry
         assert plan is not None
+        unsure, operation.unsure = operation.unsure, frozenset()
         for index, codec in enumerate(plan.codecs):
-            if codec.format is Format.TEXT or frontend.registry.has_codec(codec.oid, Format.BINARY):
+            oid, given = codec.oid, codec.format
+            if oid not in unsure or registry.reads_alike(oid, given):
+                continue
+            preferred = registry.codec(oid) or registry.text_codec(oid, codec.name)
+            if preferred.format is given:
                 continue
             values = column_values(kept.data, index)
-            texts: list[bytes] = []
             if values:
-                batch = frontend.render(codec.oid, values)
+                batch = frontend.convert(oid, values, given, preferred.format)
                 await self._finish(batch)
                 if batch.error is not None:
                     error = InvalidValueError(
                         f"cannot decode a value of column {plan.names[index]!r}: there is no codec for type "
-                        f"{codec.name} in binary, and the server does not turn it into text: {batch.error}"
+                        f"{preferred.name} in {given.name.lower()}, and the server does not turn it into "
+                        f"{preferred.format.name.lower()}: {batch.error}"
                     )
-                    error.hint = "The type is known now: the next time the column is asked for as text."
+                    error.hint = "The statement is known now: the next time the column is asked for in another format."
                     raise error from batch.error
-                texts = [row[0].encode() for row in batch.rows]
-            kept.data = with_column(kept.data, index, texts)
-            as_text = frontend.registry.codec_in(codec.oid, Format.TEXT, codec.name)
-            codecs = (*plan.codecs[:index], as_text, *plan.codecs[index + 1 :])
-            plan = operation.row_plan = row_plan(plan.names, codecs, plan.record_class)
+                kept.data = with_column(kept.data, index, [row[0] for row in batch.rows])
+            plan = row_plan(plan.names, (*plan.codecs[:index], preferred, *plan.codecs[index + 1 :]), plan.record_class)
+            operation.row_plan = plan
 
     async def _learn_and_decode(self, operation: Operation, registry: Registry) -> None:
         frontend, catalog = self._frontend, registry.catalog
@@ -317,5 +322,5 @@ class Preparations(ConnectionCore):
                 wanted = catalog.missing(needed) - absent
             decoded = len(operation.rows)
             if isinstance(operation, FirstExecution):
-                await self._have_rendered(operation, kept)
+                await self._have_converted(operation, kept)
             frontend.decode_kept(operation, kept, registry, absent)

@@ -66,9 +66,13 @@ class CodecSet:
             registry.declare(self._declarations)
         return registry
 
-    def descriptions(self, database: Hashable) -> Descriptions:
-        """What was learned of statements by all connections to this database. Args: as `registry`."""
-        return self._descriptions.setdefault(database, Descriptions())
+    def descriptions(self, sessions: Hashable) -> Descriptions:
+        """What was learned of statements by all sessions of one kind.
+
+        Args:
+            sessions: what tells them from others: address, database, and whatever makes a text mean something else.
+        """
+        return self._descriptions.setdefault(sessions, Descriptions())
 
 
 def codec_set(codecs: CodecSet | Iterable[CodecDeclaration], json: object) -> CodecSet:

@@ -1,7 +1,8 @@
 """What statements were described as, shared by the connections to one database.
 
 A description is a hint: the search path, the role or the schema of another session may differ. Whoever uses one tells
-the server which parameter types it has assumed, and decodes rows by what the server says of them this time.
+the server which parameter types it has assumed, and decodes rows by what the server says of them this time. Since the
+server takes the types of parameters as they are told, a hint lives no longer than a cached statement.
 """
 
 from collections import OrderedDict
@@ -23,6 +24,8 @@ class Description:
     parameter_oids: tuple[int, ...]
     #: As Describe of a statement reports them; () for one without a result.
     fields: tuple[FieldDescription, ...]
+    #: When the server has told the types of the parameters without being told them, by the clock that `get` is told.
+    since: float = 0.0
 
 
 class Descriptions:
@@ -37,11 +40,19 @@ class Descriptions:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, query: str) -> Description | None:
-        """What is known of this statement; now the most recently used."""
+    def get(self, query: str, now: float = 0.0, lifetime: float = 0.0) -> Description | None:
+        """What is known of this statement; now the most recently used.
+
+        Args:
+            lifetime: seconds; what is older is forgotten. 0: no limit.
+        """
         found = self._entries.get(query)
-        if found is not None:
-            self._entries.move_to_end(query)
+        if found is None:
+            return None
+        if lifetime and now - found.since >= lifetime:
+            self.forget(query)
+            return None
+        self._entries.move_to_end(query)
         return found
 
     def put(self, query: str, description: Description) -> None:

@@ -62,12 +62,13 @@ class Registry:
     Attributes:
         catalog: what is known of the database's types; one for all layers.
         generation: a number for the codecs that are in force here: where it is the same, so are they.
-        on_change: called when codecs have changed that may be in use, or described statements are outdated.
+        on_change: called when codecs have changed that may be in use.
+        on_outdated: called when described statements are outdated.
     """
 
     __slots__ = (
         "__weakref__", "_above", "_below", "_declared", "_formats", "_found", "_in_format", "_natives", "_own",
-        "_plain", "_touched", "catalog", "generation", "on_change",
+        "_plain", "_touched", "catalog", "generation", "on_change", "on_outdated",
     )  # fmt: skip
 
     def __init__(self, below: "Registry | None" = None, *, catalog: TypeCatalog | None = None) -> None:
@@ -85,6 +86,7 @@ class Registry:
         #: Of the lowest layer: see `_undeclared`.
         self._plain: Registry | None = None
         self.on_change: Callable[[], None] | None = None
+        self.on_outdated: Callable[[], None] | None = None
         if below is None:
             self.catalog = TypeCatalog() if catalog is None else catalog
             self.catalog.observe(self)
@@ -215,15 +217,15 @@ class Registry:
         self._changed()
 
     def forget_statements(self) -> None:
-        """The database's schema has changed: whoever has statements is told as of codecs, whichever layer he has."""
+        """The database's schema has changed: whoever has statements is told, whichever layer he has."""
         lowest = self
         while lowest._below is not None:
             lowest = lowest._below
         lowest._tell()
 
     def _tell(self) -> None:
-        if self.on_change is not None:
-            self.on_change()
+        if self.on_outdated is not None:
+            self.on_outdated()
         for registry in list(self._above):
             registry._tell()
 
@@ -290,6 +292,17 @@ class Registry:
             return False
         parts = parts_of(info)
         return bool(parts) and all(self.has_codec(part, wire_format) for part in parts)
+
+    def reads_alike(self, oid: int, wire_format: Format) -> bool:
+        """Whether values that come in this format become what they would be in the format that is preferred.
+
+        A bridge does not see to that: the text that a user's codec is given by one may differ from the server's.
+
+        Raises:
+            UnsupportedClientFeatureError: no format suits all parts of the type.
+        """
+        preferred = self.codec(oid)
+        return preferred is not None and (preferred.format is wire_format or self._native(oid, wire_format) is not None)
 
     def _check_parts(self, oid: int, wire_format: Format) -> None:
         """Whatever a user has declared has to be honoured in what is made of it, or refused."""

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from pgsansio.codecs.registry import Registry
 from pgsansio.enums import Format
-from pgsansio.errors import ProtocolError
 from pgsansio.kernel import row_plan
 from pgsansio.kernel.contract import RowPlan
 from pgsansio.messages.backend import FieldDescription
@@ -58,17 +57,19 @@ def _in_format(field: FieldDescription, wire_format: Format) -> FieldDescription
     )
 
 
-def as_asked(fields: Sequence[FieldDescription], formats: bytes) -> tuple[FieldDescription, ...]:
+def as_asked(fields: Sequence[FieldDescription], formats: bytes) -> tuple[FieldDescription, ...] | None:
     """The fields with the formats in which `formats`, as of `result_formats`, has asked for them.
 
-    Raises:
-        ProtocolError: it has asked for another number of columns, which the server should have refused.
+    Returns:
+        None: it has asked for another number of columns, which the server will refuse.
     """
     count, *codes = struct.unpack(f">{len(formats) // 2}H", formats)
     if count < 2:
         codes = (codes or [Format.TEXT]) * len(fields)
+    if not fields:
+        return ()  # the server does not look at the formats of a statement without a result
     if len(codes) != len(fields):
-        raise ProtocolError(f"RowDescription of {len(fields)} columns for a Bind that has asked for {count}")
+        return None
     return tuple([_in_format(field, Format(code)) for field, code in zip(fields, codes, strict=True)])
 
 

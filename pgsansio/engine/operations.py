@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from pgsansio.enums import Format, Outcome
-from pgsansio.errors import ProtocolError
 from pgsansio.kernel.contract import OutdatedTypeError, RowPlan, UnknownTypeError
 from pgsansio.messages.backend import FieldDescription
 
@@ -160,11 +159,16 @@ class Preparation(Operation):
 class FirstExecution(Preparation):
     """A preparation, and the execution of what it prepares, in one group.
 
-    Its columns come in formats that were asked for before anybody knew them. `plan` says how rows are decoded, or
-    why they are kept.
+    Its columns come in formats that were asked for before anybody knew them. `plan` sets how rows are decoded, if they
+    can be what was asked for, and returns why they are to be kept, if they are.
+
+    Attributes:
+        is_described: the server has told what its columns are.
+        statement: what `plan` has made of its description, for the frontend; None: there is nothing to be used again.
+        unsure: types of columns of which it was not known whether they can be understood in the format asked for.
     """
 
-    __slots__ = ("_plan",)
+    __slots__ = ("_plan", "is_described", "statement", "unsure")
 
     def __init__(
         self,
@@ -173,17 +177,24 @@ class FirstExecution(Preparation):
         traits: int,
         name: str,
         closing: tuple[str, ...],
-        plan: Callable[[tuple[FieldDescription, ...]], tuple[RowPlan, UnknownTypeError | None]],
+        plan: Callable[["FirstExecution"], UnknownTypeError | None],
     ) -> None:
         super().__init__(data, steps, traits, name, closing)
         self._plan = plan
+        self.is_described = False
+        self.statement: Any = None
+        self.unsure: frozenset[int] = frozenset()
+
+    @property
+    def is_executing(self) -> bool:
+        """Whether BindComplete has come: an error is the execution's."""
+        return self.step >= len(self.steps) - 2
 
     def described(self, fields: tuple[FieldDescription, ...]) -> None:
         super().described(fields)
+        self.is_described = True
         try:
-            self.row_plan, unknown = self._plan(fields)
-        except ProtocolError:
-            raise
+            unknown = self._plan(self)
         except Exception as error:
             self.error = error  # a declared codec says that it is for no such type
         else:

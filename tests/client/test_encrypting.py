@@ -34,7 +34,7 @@ from tests.support.scripted_backend import (
     Step,
     error,
     expect,
-    expect_preparation,
+    expect_first_execution,
     hang_up,
     login,
     send,
@@ -432,7 +432,7 @@ def test_of_a_names_addresses_one_that_was_reached_tells_more(order: list[str]) 
 )
 def test_a_cancel_request_goes_the_same_way(mode: str, servers: list[Any], asked: bool) -> None:
     made = [server() for server in servers]
-    made[-1].inside.then(*expect_preparation("SELECT 1"))
+    made[-1].inside.then(*expect_first_execution("SELECT 1"))
     cancelled = Server(b"S", [expect(CancelRequest), hang_up()])
     world = World(*made, cancelled)
     connection = world.connect(ssl=mode)
@@ -447,7 +447,7 @@ def test_a_cancel_request_goes_the_same_way(mode: str, servers: list[Any], asked
 
 def test_a_cancel_request_is_not_sent_in_plain_text_where_the_connection_is_encrypted() -> None:
     server = welcome()
-    server.inside.then(*expect_preparation("SELECT 1"))
+    server.inside.then(*expect_first_execution("SELECT 1"))
     refusing = Server(b"N", [])
     world = World(server, refusing)
     connection = world.connect(ssl="prefer")

@@ -11,6 +11,7 @@ from pgsansio.client.port import Address
 from pgsansio.errors import ConnectionDoesNotExistError, InterfaceError, ProtocolError
 from pgsansio.messages.backend import BindComplete, DataRow, ParameterDescription, ParseComplete
 from pgsansio.messages.frontend import Query
+from pgsansio.messages.tags import BackendMessage
 from pgsansio.policy.conninfo import resolve_settings
 from tests.support.manual_port import Cancelled, ManualLoop
 from tests.support.scripted_backend import (
@@ -19,6 +20,7 @@ from tests.support.scripted_backend import (
     error,
     expect,
     expect_execution,
+    expect_first_execution,
     expect_preparation,
     login,
     ready,
@@ -89,14 +91,18 @@ def prepared(query: str, *columns: tuple[str, int]) -> list[Step]:
     ]
 
 
+def executed(query: str, columns: Iterable[tuple[str, int]], *answer: BackendMessage) -> list[Step]:
+    """A statement that is prepared and executed at once: its columns, then BindComplete and this."""
+    described = (ParseComplete(), ParameterDescription(()), row_description(*columns))
+    return [*expect_first_execution(query), send(*described, BindComplete(), *answer)]
+
+
 @pytest.mark.parametrize("rows", [[], [row(b"\1")], [row(b"\1", b"\0", b"\0")]])
 def test_an_impossible_answer_to_the_query_for_the_role(rows: list[object]) -> None:
     columns = [("a", BOOL)] * (len(rows[0].values) if rows else 2)  # type: ignore[attr-defined]
     loop = loop_with(
         [
-            *prepared(connecting._ROLE_QUERY, *columns),
-            *expect_execution(),
-            send(BindComplete(), *rows, selected(), ready()),  # type: ignore[arg-type]
+            *executed(connecting._ROLE_QUERY, columns, *rows, selected(), ready()),  # type: ignore[arg-type]
         ]
     )
     with pytest.raises(ProtocolError, match="query for the server's role"):
@@ -121,9 +127,7 @@ def test_a_cancelled_query_for_the_role_leaves_no_connection() -> None:
 def test_a_server_that_does_not_see_a_cancellation_to_its_end_is_left() -> None:
     loop = loop_with(
         [
-            *prepared("SELECT 1", ("a", INT4)),
-            *expect_execution(),
-            send(BindComplete(), row(b"\0\0\0\1"), selected(), ready()),
+            *executed("SELECT 1", [("a", INT4)], row(b"\0\0\0\1"), selected(), ready()),
             *expect_execution(),
             *expect_execution(),
         ]
@@ -185,7 +189,7 @@ def test_a_time_limit_that_is_no_number() -> None:
 
 def test_a_fatal_error_without_the_end_of_the_connection() -> None:
     loop = loop_with(
-        [*expect_preparation("SELECT 1"), send(error("57P01", "terminating connection", severity="FATAL"))]
+        [*expect_first_execution("SELECT 1"), send(error("57P01", "terminating connection", severity="FATAL"))]
     )
     connection = connect(loop)
     with pytest.raises(ConnectionDoesNotExistError, match="terminating connection"):

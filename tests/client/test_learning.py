@@ -25,12 +25,22 @@ from pgsansio.errors import (
     ProtocolError,
     UnsupportedClientFeatureError,
 )
-from pgsansio.messages.backend import BindComplete, ErrorResponse, ParseComplete
+from pgsansio.messages.backend import BindComplete, ErrorResponse, ParameterDescription, ParseComplete
 from pgsansio.messages.frontend import Bind, Execute, Parse, Sync
 from tests.client.test_cancel_everywhere import SETTINGS, CutAfter, World, check_whole_or_closed, moments
-from tests.client.test_hostile_server import connect, loop_with, prepared
+from tests.client.test_hostile_server import connect, executed, loop_with
 from tests.support.manual_port import Cancelled, ManualLoop
-from tests.support.scripted_backend import error, expect, expect_execution, ready, row, selected, send
+from tests.support.scripted_backend import (
+    error,
+    expect,
+    expect_execution,
+    expect_first_execution,
+    ready,
+    row,
+    row_description,
+    selected,
+    send,
+)
 from tests.support.toy_server import ToyCluster
 
 INT4, TEXT, RECORD, RECORD_ARRAY = 23, 25, 2249, 2287
@@ -106,7 +116,8 @@ def check_no_statement_is_left(cluster: ToyCluster, connection: Connection) -> N
 
 def test_tasks_that_prepare_the_same_statement_ask_once() -> None:
     loop, cluster, (connection,) = pool_world()
-    tasks = [loop.start(connection.fetchval(GOODS)) for _ in range(5)]
+    query = f"TYPED {MOODS} $1"
+    tasks = [loop.start(connection.fetchval(query, ["good", "bad"])) for _ in range(5)]
     loop.run()
     assert [task.result() for task in tasks] == [["good", "bad"]] * 5
     assert cluster.questions == [(MOODS,)]
@@ -399,9 +410,11 @@ RECORD_WITH_MOOD = row(members((MOOD, b"good")))
 def test_an_error_of_the_server_behind_rows_that_were_kept() -> None:
     loop = loop_with(
         [
-            *prepared("SELECT 1", ("a", RECORD)),
-            *expect_execution(),
-            send(BindComplete(), row(numbers(1)), RECORD_WITH_MOOD, row(numbers(1)), error("22012", "no"), ready()),
+            *executed(
+                "SELECT 1",
+                [("a", RECORD)],
+                *(row(numbers(1)), RECORD_WITH_MOOD, row(numbers(1)), error("22012", "no"), ready()),
+            )
         ]
     )
     connection = connect(loop)
@@ -411,9 +424,7 @@ def test_an_error_of_the_server_behind_rows_that_were_kept() -> None:
 
 
 def test_the_end_of_the_connection_behind_rows_that_were_kept() -> None:
-    loop = loop_with(
-        [*prepared("SELECT 1", ("a", RECORD)), *expect_execution(), send(BindComplete(), RECORD_WITH_MOOD)]
-    )
+    loop = loop_with(executed("SELECT 1", [("a", RECORD)], RECORD_WITH_MOOD))
     connection = connect(loop)
     task = loop.start(connection.fetch("SELECT 1"))
     loop.run()
@@ -649,7 +660,7 @@ def test_an_impossible_oid(oid: int) -> None:
 def test_an_answer_of_other_columns() -> None:
     loop = loop_with(
         [
-            *prepared("SELECT 1", ("a", MOOD)),
+            *executed("SELECT 1", [("a", MOOD)], row(b"good"), selected(), ready()),
             *QUESTION,
             send(ParseComplete(), BindComplete(), row(b"\0\0\0\1"), selected(), ready()),
         ]
@@ -664,7 +675,7 @@ def test_an_answer_with_an_array_of_another_type() -> None:
     values = (struct.pack(">i", MOOD), b"a", b"s", b"a", b"c", b",", b"\0\0\0\0", names, names, b"", b"\1", b"\1")
     loop = loop_with(
         [
-            *prepared("SELECT 1", ("a", MOOD)),
+            *executed("SELECT 1", [("a", MOOD)], row(b"good"), selected(), ready()),
             *QUESTION,
             send(ParseComplete(), BindComplete(), row(*values), selected(), ready()),
         ]
@@ -687,9 +698,9 @@ def test_records_come_as_text_only_where_they_have_to(function: str) -> None:
     again = [*expect_execution(), send(BindComplete(), row(b"(1)"), selected(), ready())]
     loop = loop_with(
         [
-            *prepared("SELECT 1", ("a", RECORD)),
-            *expect_execution(),
-            send(undefined, ready()),
+            *expect_first_execution("SELECT 1"),
+            send(ParseComplete(), ParameterDescription(()), row_description(("a", RECORD))),
+            send(BindComplete(), undefined, ready()),
             *(again if text else []),
             *expect_execution(),
             send(BindComplete(), row(b"(1)" if text else numbers(1)), selected(), ready()),

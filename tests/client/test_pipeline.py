@@ -46,6 +46,7 @@ from tests.support.scripted_backend import (
     Step,
     error,
     expect,
+    expect_first_execution,
     ready,
     row,
     row_description,
@@ -542,8 +543,7 @@ def test_a_statement_that_is_refused_keeps_all_from_being_sent() -> None:
             say(*described(), error("42P01", "there is no such table"), ready()),
             # The one that was prepared is of no use for anybody.
             expect(lambda message: isinstance(message, Close) and message.name == "__pgsansio_stmt_1__"),
-            *expect_parse("D"),
-            expect(Sync),
+            *expect_first_execution("D"),
         ]
     )
     connection = connect(loop)

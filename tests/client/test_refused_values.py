@@ -12,7 +12,7 @@ from pgsansio.errors import InvalidValueError
 from pgsansio.kernel.contract import Opcode
 from pgsansio.messages.backend import BindComplete, ParseComplete
 from pgsansio.messages.frontend import Sync
-from tests.client.test_hostile_server import connect, loop_with, prepared
+from tests.client.test_hostile_server import connect, executed, loop_with
 from tests.support.every_codec import Case, builtin_cases
 from tests.support.scripted_backend import ScriptedBackend, Step, expect_execution, ready, row, selected, send
 
@@ -45,9 +45,7 @@ def check(type_name: str, oid: int, bad: bytes, good: bytes, reason: str, *, que
     no_such_type = [expect_question(), send(ParseComplete(), BindComplete(), selected("SELECT 0"), ready())]
     loop = loop_with(
         [
-            *prepared(query, ("spalte", oid)),
-            *expect_execution(),
-            send(BindComplete(), row(good), row(bad), row(good), selected("SELECT 3"), ready()),
+            *executed(query, [("spalte", oid)], row(good), row(bad), row(good), selected("SELECT 3"), ready()),
             *(no_such_type * questions),
             *expect_execution(),
             send(BindComplete(), row(good), row(None), selected("SELECT 2"), ready()),

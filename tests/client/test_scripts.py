@@ -19,20 +19,17 @@ from pgsansio.messages.backend import (
     CommandComplete,
     EmptyQueryResponse,
     ErrorResponse,
-    ParameterDescription,
-    ParseComplete,
 )
 from pgsansio.messages.copy import CopyData, CopyDone, CopyFail, CopyInResponse, CopyOutResponse
 from pgsansio.messages.frontend import Query
 from pgsansio.types import Result
 from tests.client.test_cancel_everywhere import world
-from tests.client.test_hostile_server import connect, loop_with
+from tests.client.test_hostile_server import connect, executed, loop_with
 from tests.support.scripted_backend import (
     Step,
     error,
     expect,
     expect_execution,
-    expect_preparation,
     ready,
     row,
     row_description,
@@ -197,10 +194,7 @@ def test_what_is_refused() -> None:
 def test_rows_and_status_of_one_statement() -> None:
     loop = loop_with(
         [
-            *expect_preparation("A"),
-            send(ParseComplete(), ParameterDescription(()), row_description(("a", INT4)), ready()),
-            *expect_execution(),
-            send(BindComplete(), row(b"\0\0\0\1"), CommandComplete("UPDATE 1"), ready()),
+            *executed("A", [("a", INT4)], row(b"\0\0\0\1"), CommandComplete("UPDATE 1"), ready()),
             *expect_execution(),
             send(BindComplete(), CommandComplete("UPDATE 0"), ready()),
         ]

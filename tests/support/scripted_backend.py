@@ -31,8 +31,9 @@ from pgsansio.messages.tags import BackendMessage, FrontendMessage
 from tests.support.any_chunking import cut
 
 __all__ = [
-    "ScriptedBackend", "Step", "converse", "error", "expect", "expect_execution", "expect_preparation", "hang_up",
-    "login", "notice", "pair", "ready", "row", "row_description", "selected", "send", "send_bytes",
+    "ScriptedBackend", "Step", "converse", "error", "expect", "expect_execution", "expect_first_execution",
+    "expect_preparation", "hang_up", "login", "notice", "pair", "ready", "row", "row_description", "selected", "send",
+    "send_bytes",
 ]  # fmt: skip
 
 #: An exact message, a class, or a question.
@@ -167,6 +168,11 @@ def expect_preparation(query: str) -> list[Step]:
         expect(Describe),
         expect(Sync),
     ]
+
+
+def expect_first_execution(query: str, *parameters: bytes | None) -> list[Step]:
+    """Parse, Describe, Bind, Execute, Sync of this text, all at once."""
+    return [*expect_preparation(query)[:-1], *expect_execution(*parameters)]
 
 
 def expect_execution(*parameters: bytes | None) -> list[Step]:
