@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from fuzz.choices import cut, pick
 from fuzz.mutation import mutated
+from pgsansio.codecs.descriptions import Description
 from pgsansio.engine.events import NoticeReceived
-from pgsansio.engine.operations import Batch, Copy, Operation, RowsKept, RowStream, Script
+from pgsansio.engine.operations import Batch, Copy, FirstExecution, Operation, RowsKept, RowStream, Script
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InternalClientError, PostgresError
 from pgsansio.frontend import Frontend
@@ -85,6 +86,8 @@ class _Run:
                         if more % 2
                         else frontend.simple_query("select 1; select 2")
                     )
+                case 2 if more & 4:
+                    operation = self.first_execution(more)
                 case 2:
                     operation = frontend.prepare("select 1", named=more % 2 == 1)
                 case 3 | 4:
@@ -130,6 +133,17 @@ class _Run:
         frontend = self.frontend
         return Statement("select", name, (), fields, frontend.registry, frontend.record_class, classify("select"))
 
+    def first_execution(self, more: int) -> FirstExecution:
+        """Of what nobody knows, or of what was described as something by another connection."""
+        frontend = self.frontend
+        description = None
+        if more & 8:
+            fields = tuple([FieldDescription("a", 0, 0, oid, -1, -1, Format.TEXT) for oid in pick(_RESULTS, more)])
+            description = Description((), fields)
+        operation = frontend.first_execution(f"select {more & 1}", (), 0, None, description)
+        frontend.submit_preparation(operation)
+        return operation
+
     def feed(self, server: bytes, size: int) -> None:
         frontend = self.frontend
         fed = 0
@@ -165,6 +179,10 @@ class _Run:
         """After each piece: who was told of what, and how much is kept."""
         frontend = self.frontend
         settled = {id(one): one for one in frontend.completed() if one.settled}
+        for one in settled.values():
+            # Whatever the server has told of it, a statement can be made of that.
+            if isinstance(one, FirstExecution) and one.is_described and not one.abandoned:
+                frontend.executed_first("select", one, None, 0.0)
         assert not settled.keys() & self.told, "an operation was settled twice"
         self.told |= settled.keys()
         assert len(frontend.buffer.data) <= max(BLOCK_BYTES, 2 * fed + 16)

@@ -66,6 +66,10 @@ class FirstExecutions(TypeMethods):
                 await self._decode_kept(operation, frontend.registry)
             failure = operation.error
             goes_on = self._goes_the_long_way(query, operation, description)
+        except InvalidValueError:
+            # Of what the server cannot turn into text: it is asked for as text the next time.
+            self._goes_the_long_way(query, operation, description)
+            raise
         except BaseException:
             frontend.drop(operation)
             raise

@@ -13,8 +13,10 @@ import pytest
 
 from pgsansio import statement
 from pgsansio.client import Connection, connecting
-from pgsansio.enums import TransactionStatus
+from pgsansio.codecs.descriptions import Description
+from pgsansio.enums import Format, TransactionStatus
 from pgsansio.errors import ALL_ERRORS, ConnectionDoesNotExistError, DivisionByZeroError, InterfaceError, ProtocolError
+from pgsansio.messages.backend import FieldDescription
 from pgsansio.policy.conninfo import Settings, resolve_settings
 from pgsansio.types import LoggedQuery
 from tests.support.manual_port import Cancelled, ManualLoop, Peer, Task
@@ -23,6 +25,8 @@ from tests.support.toy_server import ToyCluster, ToyServer
 SETTINGS: Settings = resolve_settings(
     "postgresql://u@db.example/d", environment={}, os_user="u", home=None, platform="linux", timeout=None
 )
+
+INT4, TEXT = 23, 25
 
 
 @dataclass
@@ -61,6 +65,43 @@ async def fetch_cached(connection: Connection) -> None:
 
 async def fetch_with_a_time_limit(connection: Connection) -> None:
     assert await connection.fetch("SELECT 1", timeout=5) == [(1,)]
+
+
+async def fetch_new(connection: Connection) -> None:
+    assert await connection.fetch("SELECT 8") == [(8,)]
+
+
+async def fetch_new_with_arguments_it_needs(connection: Connection) -> None:
+    with contextlib.suppress(InterfaceError):
+        await connection.fetch("SELECT $1")
+
+
+async def insert_new(connection: Connection) -> None:
+    assert (await connection.query("INSERT 5")).affected == 1
+
+
+async def fetch_known_elsewhere(connection: Connection) -> None:
+    tell(connection, "SELECT $1", [INT4], [INT4])
+    assert await connection.fetch("SELECT $1", 5) == [(5,)]
+
+
+async def fetch_known_elsewhere_in_a_transaction(connection: Connection) -> None:
+    tell(connection, "INSERT $1", [INT4], [])
+    async with connection.transaction():
+        await connection.fetch("INSERT $1", 1)
+        await connection.fetch("INSERT $1", 2)
+
+
+async def fetch_known_wrongly(connection: Connection) -> None:
+    tell(connection, "SELECT $1", [TEXT, TEXT], [TEXT])
+    assert await connection.fetch("SELECT $1", 5) == [(5,)]
+
+
+def tell(connection: Connection, query: str, parameters: list[int], columns: list[int]) -> None:
+    """Another connection has found this."""
+    fields = tuple([FieldDescription("a", 0, 0, oid, 4, -1, Format.TEXT) for oid in columns])
+    now = connection._port.clock()
+    connection._frontend.descriptions.put(query, Description(tuple(parameters), fields, now))
 
 
 async def fetchrow(connection: Connection) -> None:
@@ -361,6 +402,12 @@ CONVERSATIONS = [
     fetch_uncached,
     fetch_cached,
     fetch_with_a_time_limit,
+    fetch_new,
+    fetch_new_with_arguments_it_needs,
+    insert_new,
+    fetch_known_elsewhere,
+    fetch_known_elsewhere_in_a_transaction,
+    fetch_known_wrongly,
     fetchrow,
     fetch_what_sleeps,
     fetch_what_fails,
@@ -414,6 +461,8 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 Conversation = Callable[[Connection], Awaitable[None]]
 #: All or nothing of these rows.
 ROWS = {
+    insert_new: [5],
+    fetch_known_elsewhere_in_a_transaction: [1, 2],
     execute_script: [1, 2],
     execute_script_that_sleeps: [],
     executemany: list(range(5)),
@@ -605,6 +654,8 @@ def test_cancelled_where_the_user_ends_the_transaction(conversation: Conversatio
     [
         fetch_uncached,
         fetch_cached,
+        fetch_new,
+        fetch_known_elsewhere,
         fetch_what_fails,
         execute_script,
         executemany,
