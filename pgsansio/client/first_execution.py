@@ -79,7 +79,8 @@ class FirstExecutions(TypeMethods):
             return None
         if failure is not None:
             error = self._failure(operation, query)
-            if description is not None and getattr(failure, "sqlstate", None) in _NOT_AS_KNOWN:
+            is_told_of = description is not None and not operation.is_executing
+            if is_told_of and isinstance(failure, PostgresError) and failure.sqlstate in _NOT_AS_KNOWN:
                 raise _misled(query) from error
             raise error
         return operation
