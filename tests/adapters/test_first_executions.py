@@ -1,14 +1,16 @@
 """Statements that are executed while they are prepared: what goes over the wire, and what comes of it."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 
 from pgsansio.codecs.codec_set import CodecSet
-from tests.support.clients import Client, at_once
+from tests.support.clients import Client, at_once, ours
 from tests.support.pools import make_pool
 from tests.support.type_values import DDL, SCHEMA, TYPES, examples, plain
 from tests.support.wire import Said, Wire, tapped
@@ -156,10 +158,6 @@ async def test_without_a_cache_they_have_no_names(client: Client, settings: dict
 
 @pytest.fixture(scope="module")
 def _user_types(postgres: Any) -> Any:
-    import asyncio
-
-    from tests.support.clients import ours
-
     async def execute(sql: str) -> None:
         async with ours("asyncio", postgres).connect() as connection:
             await connection.execute(sql)
@@ -449,21 +447,19 @@ async def test_another_search_path(client: Client, connection: Any, schema: str)
 
 
 async def test_codecs_and_classes_that_differ(client: Client) -> None:
-    class Row(client.Record):  # type: ignore[misc]
-        pass
-
+    own: Any = type("Row", (client.Record,), {})
     query = "SELECT 1, 2.50::numeric"
     async with two(client) as (one, other, _):
         assert await one.fetch(query) == [(1, Decimal("2.50"))]
         await other.set_type_codec("int4", schema="pg_catalog", encoder=str, decoder=shout)
         assert await other.fetch(query) == [("<1>", Decimal("2.50"))]
-        rows = await other.fetch("SELECT 1, 2", record_class=Row)
+        rows = await other.fetch("SELECT 1, 2", record_class=own)
         assert rows == [("<1>", "<2>")]
-        assert type(rows[0]) is Row
+        assert type(rows[0]) is own
         assert type((await other.fetch("SELECT 1, 2"))[0]) is client.Record
-        rows = await one.fetch("SELECT 1, 2", record_class=Row)
+        rows = await one.fetch("SELECT 1, 2", record_class=own)
         assert rows == [(1, 2)]
-        assert type(rows[0]) is Row
+        assert type(rows[0]) is own
         await other.reset_type_codec("int4", schema="pg_catalog")
         assert await other.fetch(query) == [(1, Decimal("2.50"))]
 
@@ -475,7 +471,7 @@ async def test_tasks_with_new_statements_at_once(client: Client) -> None:
     async with client.connect() as connection:
         values = await at_once([lambda: connection.fetchval("SELECT 5")] * 50)
         assert values == [5] * 50
-        values = await at_once([lambda n=n: connection.fetchval(f"SELECT {n} + 0") for n in range(50)])
+        values = await at_once([partial(connection.fetchval, f"SELECT {number} + 0") for number in range(50)])
         assert values == list(range(50))
         assert len(connection._frontend.statements) == 51
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pgsansio.client import Connection
+from pgsansio.codecs.custom import TypeCodec
 from pgsansio.codecs.descriptions import Description
 from pgsansio.enums import Format
 from pgsansio.errors import (
@@ -26,6 +27,7 @@ from pgsansio.messages.backend import (
     ParseComplete,
 )
 from pgsansio.messages.frontend import Bind, Close, Parse, Sync
+from pgsansio.messages.tags import BackendMessage
 from tests.client.test_hostile_server import connect, executed, loop_with, prepared
 from tests.support.manual_port import ManualLoop
 from tests.support.scripted_backend import (
@@ -255,7 +257,7 @@ def test_a_wrong_hint_in_a_transaction(sqlstate: str, expected: type[Exception])
 # What goes wrong
 
 
-ANSWER = [
+ANSWER: list[BackendMessage] = [
     ParseComplete(),
     ParameterDescription(()),
     row_description(("a", INT4)),
@@ -315,3 +317,17 @@ def test_a_zero_byte_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(InterfaceError, match="zero byte"):
         loop.finish(connection.fetch("SELECT \0"))
     assert not any(isinstance(message, Sync) for message in loop.ports[0].peer.messages)  # type: ignore[union-attr]
+
+
+def test_codecs_that_change_while_it_is_under_way() -> None:
+    loop, connection = connected(*expect_first_execution("A"), send(*ANSWER[:4]))
+    task = loop.start(connection.fetch("A"))
+    loop.run()
+    codec = TypeCodec("int4", schema="pg_catalog", encoder=str, decoder=lambda text: f"<{text}>", format="text")
+    connection._frontend.registry.declare([codec])
+    loop.ports[0].peer.then(  # type: ignore[union-attr]
+        send(*ANSWER[4:], ready()), *expect_execution(), send(BindComplete(), row(b"5"), selected(), ready())
+    )
+    loop.run()
+    assert task.result() == [(1,)]
+    assert loop.finish(connection.fetch("A")) == [("<5>",)]
