@@ -58,6 +58,18 @@ async def test_a_statement_that_is_new_takes_two(client: Client) -> None:
 
 @pytest.mark.checklist("W-1", "TX-1")
 @pytest.mark.differs(
+    asyncpg="takes two round trips for a statement that is new.",
+    ours="One is enough outside of a transaction if it has no arguments, and anywhere if another of the pool's "
+    "connections has prepared it.",
+)
+async def test_a_new_statement_takes_one(client: Client) -> None:
+    async with tapped(client) as (client, wire), client.connect() as connection:
+        with wire.said() as said:
+            assert await connection.fetch("SELECT 1") == [(1,)]
+    assert said.round_trips == 1
+
+
+@pytest.mark.differs(
     asyncpg="takes a round trip for BEGIN.",
     ours="BEGIN goes out with the first statement of an `async with` block, in one group.",
 )
