@@ -23,9 +23,12 @@ from pgsansio.errors import (
     UnsupportedClientFeatureError,
 )
 from pgsansio.frontend import NO_BINARY_OUTPUT
+from pgsansio.policy.keywords import classify
 
 __all__ = ["FirstExecutions"]
 
+#: First words of statements that change nothing.
+_READING: Final = ("SELECT", "TABLE", "VALUES")
 _PROTOCOL_VIOLATION: Final = "08P01"
 _UNDEFINED_FUNCTION: Final = "42883"
 #: Of a wrong number of parameters, a value that is none of its type in binary, and an unknown type.
@@ -67,8 +70,11 @@ class FirstExecutions(TypeMethods):
             failure = operation.error
             goes_on = self._goes_the_long_way(query, operation, description)
         except InvalidValueError:
-            # Of what the server cannot turn into text: it is asked for as text the next time.
+            # Of what the server cannot turn into text: it is asked for as text the next time, which is now, if the
+            # statement only reads. (Functions in it may have effects; such types are those of a few catalogues.)
             self._goes_the_long_way(query, operation, description)
+            if not frontend.in_transaction and classify(query).keyword in _READING:
+                return None
             raise
         except BaseException:
             frontend.drop(operation)
