@@ -7,8 +7,10 @@ encoded, decoded or looked at.
 
 import asyncio
 import itertools
+import os
 import select
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,9 +19,8 @@ import trio
 from benchmarks.cases import TASKS, Case, Shape, elements
 from pgsansio.engine.operations import Operation
 from pgsansio.frontend import Frontend
-from pgsansio.policy.conninfo import TcpAddress, start_up_parameters
+from pgsansio.policy.conninfo import TcpAddress, resolve_settings, start_up_parameters
 from pgsansio.statement import Statement
-from pgsansio_asyncio.connection import settings_of_this_process
 
 __all__ = ["AsyncioFloor", "TrioFloor"]
 
@@ -34,7 +35,7 @@ class Recorder:
     """A connection without a loop."""
 
     def __init__(self, dsn: str) -> None:
-        settings = settings_of_this_process(dsn)
+        settings = resolve_settings(dsn, environment=os.environ, os_user=None, home=None, platform=sys.platform)
         address = settings.addresses[0]
         if isinstance(address, TcpAddress):
             self.socket = socket.create_connection((address.host, address.port))

@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
 
 from pgsansio import client
 from pgsansio.client import connecting
 from pgsansio.client.connection import check_connection_class
 from pgsansio.client.core import check_record_class
+from pgsansio.client.parameters import Process, find_settings
 from pgsansio.client.port import Address, Port
 from pgsansio.codecs.codec_set import CodecSet, codec_set
 from pgsansio.codecs.declaration import CodecDeclaration
@@ -20,16 +21,17 @@ from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
 from pgsansio.policy.conninfo import (
     UNSET,
+    LibpqWords,
     PasswordSource,
     PathLike,
     SessionAttribute,
     Settings,
     Unset,
-    resolve_settings,
 )
+from pgsansio.policy.libpq_words import check_words
 from pgsansio_asyncio.port import AsyncioPort
 
-__all__ = ["Connection", "ConnectRequest", "connect", "settings_of_this_process"]
+__all__ = ["Connection", "ConnectRequest", "connect", "this_process"]
 
 
 class Connection(client.Connection):
@@ -115,17 +117,22 @@ def connect(
     pipelining: bool = True,
     codecs: CodecSet | Iterable[CodecDeclaration] = (),
     json: object = None,
+    connect_parameters: Callable[[], Any] | None = None,
+    **words: Unpack[LibpqWords],
 ) -> ConnectRequest[ConnectionT]:
     """Connect to a PostgreSQL server: `await connect(...)`, or `async with connect(...) as connection:`.
 
-    Each parameter is taken from its keyword, else from `dsn`, else from its environment variable (PGHOST, ...).
+    Each parameter is taken from its keyword, else from `dsn`, else from the service, else from its environment variable
+    (PGHOST, ...).
 
     Args:
         dsn: a URI 'postgresql://user:password@host:port/database?option=value', or 'host=... port=...' words.
         host: name, address, or folder of a Unix socket; several are tried in order.
         password: text, or a function or coroutine function that is called for each attempt.
+        service: the name of a section of `servicefile` (default: ~/.pg_service.conf), or of the system's file.
         database: default: the user's name.
-        timeout: seconds for connecting, all attempts together; default 60; None: no limit.
+        timeout: seconds for connecting, all attempts together; default 60, or none with `connect_timeout`; None: no
+            limit.
         statement_cache_size: prepared statements kept; 0: none are, which suits poolers in transaction mode.
         command_timeout: seconds, the default of every operation's `timeout`.
         ssl: 'disable', 'allow', 'prefer' (the default), 'require', 'verify-ca', 'verify-full'; True: verify-full with
@@ -137,35 +144,42 @@ def connect(
         codecs: for the types they name (`TypeCodec`, `EnumCodec`, `CompositeCodec`, ...), or a `CodecSet` to share.
         json: how json and jsonb become Python objects: 'json', 'orjson', 'msgspec', a module with dumps and loads, or
             these two functions; None: they stay str.
+        connect_parameters: a function or coroutine function that is called before connecting; it returns a dict of
+            arguments that say how to connect, which replace those here: for credentials that change.
+        words: libpq's other words, by their names: hostaddr, connect_timeout, application_name, sslrootcert,
+            require_auth and so on; see `LibpqWords`.
     Raises:
+        TypeError: there is no such argument.
         ClientConfigurationError: a parameter cannot be used; it says where it came from.
         OSError, PostgresError, OperationTimeoutError: the last attempt's error; all of them are in its `attempts`.
     """
     check_connection_class(connection_class)
     check_record_class(record_class)
     shared = codec_set(codecs, json)
-    settings = settings_of_this_process(
-        dsn,
-        host=host,
-        port=port,
-        user=user,
-        password=password,
-        passfile=passfile,
-        service=service,
-        servicefile=servicefile,
-        database=database,
-        timeout=timeout,
-        statement_cache_size=statement_cache_size,
-        max_cached_statement_lifetime=max_cached_statement_lifetime,
-        max_cacheable_statement_size=max_cacheable_statement_size,
-        command_timeout=command_timeout,
-        ssl=ssl,
-        direct_tls=direct_tls,
-        server_settings=server_settings,
-        target_session_attrs=target_session_attrs,
-        krbsrvname=krbsrvname,
-        gsslib=gsslib,
-    )
+    check_words(words)
+    arguments = {
+        "dsn": dsn,
+        "host": host,
+        "port": port,
+        "user": user,
+        "password": password,
+        "passfile": passfile,
+        "service": service,
+        "servicefile": servicefile,
+        "database": database,
+        "timeout": timeout,
+        "statement_cache_size": statement_cache_size,
+        "max_cached_statement_lifetime": max_cached_statement_lifetime,
+        "max_cacheable_statement_size": max_cacheable_statement_size,
+        "command_timeout": command_timeout,
+        "ssl": ssl,
+        "direct_tls": direct_tls,
+        "server_settings": server_settings,
+        "target_session_attrs": target_session_attrs,
+        "krbsrvname": krbsrvname,
+        "gsslib": gsslib,
+        **words,
+    }
 
     def make_connection(port: Port, frontend: Frontend, address: Address, settings: Settings) -> ConnectionT:
         frontend.pipelining = pipelining
@@ -174,6 +188,7 @@ def connect(
     async def make() -> ConnectionT:
         if loop is not None and loop is not asyncio.get_running_loop():
             raise InterfaceError(f"connect(loop={loop!r}) was awaited in another event loop")
+        settings = await find_settings(AsyncioPort(), this_process(), arguments, connect_parameters)
         return await connecting.connect(
             AsyncioPort,
             settings,
@@ -186,16 +201,14 @@ def connect(
     return ConnectRequest(make)
 
 
-def settings_of_this_process(dsn: str | None, **parameters: Any) -> Settings:
-    """Settings from these parameters and this process's environment."""
+def this_process() -> Process:
+    """Where the parameters of connections are looked for."""
     try:
         user: str | None = getpass.getuser()
     except (KeyError, OSError, ImportError):
         user = None
     home = os.path.expanduser("~")
-    return resolve_settings(
-        dsn,
-        **parameters,
+    return Process(
         environment=os.environ,
         os_user=user,
         home=None if home == "~" else home,

@@ -28,10 +28,12 @@ from pgsansio.engine.operations import Operation
 from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress
+from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.tls import TlsEngine
 from pgsansio.types.tls import TlsInfo
 from pgsansio_asyncio.origin import called_from
+from pgsansio_asyncio.tcp import set_tcp_options
 from pgsansio_asyncio.tls import tls_context, tls_engine
 
 __all__ = ["AsyncioPort"]
@@ -293,6 +295,11 @@ class AsyncioPort(asyncio.BufferedProtocol):
         else:
             await self._loop.create_connection(lambda: self, address.host, address.port)  # TCP_NODELAY is set there
         self._flush()
+
+    def set_tcp_options(self, options: TcpOptions) -> None:
+        raw = None if self._transport is None else self._transport.get_extra_info("socket")
+        if self._connected and raw is not None:
+            set_tcp_options(raw, options)
 
     def drive(self, engine: Engine) -> None:
         if self._tls is not None:

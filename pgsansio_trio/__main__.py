@@ -10,11 +10,12 @@ from pgsansio.cli.arguments import Action, Request, decide, make_parser
 from pgsansio.cli.run import greeting, run_statements
 from pgsansio.cli.tour import Screen, take
 from pgsansio.client import connecting
+from pgsansio.client.parameters import find_settings
 from pgsansio.engine.driven import Engine
 from pgsansio.policy.keywords import split_statements
 from pgsansio.tap import Tap
 from pgsansio_trio.cluster import TempCluster
-from pgsansio_trio.connection import Connection, settings_of_this_process
+from pgsansio_trio.connection import Connection, this_process
 from pgsansio_trio.port import TrioPort
 from pgsansio_trio.terminal import exit_status, input_is_terminal, make_screen, print_frame, read_input
 
@@ -37,7 +38,8 @@ async def _together(call: Callable[[int], Awaitable[None]], count: int) -> None:
 
 async def _with_connection(request: Request, dsn: str | None, work: Callable[[Connection], Awaitable[None]]) -> None:
     make_port = _TracedPort if request.trace else TrioPort
-    connection = await connecting.connect(make_port, settings_of_this_process(dsn), Connection)
+    settings = await find_settings(make_port(), this_process(), {"dsn": dsn})
+    connection = await connecting.connect(make_port, settings, Connection)
     try:
         await work(connection)
     except BaseException:

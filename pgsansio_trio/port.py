@@ -38,10 +38,12 @@ from pgsansio.engine.operations import Operation
 from pgsansio.enums import CANCEL_GRACE, Outcome
 from pgsansio.errors import InterfaceError
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress
+from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.tls import TlsEngine
 from pgsansio.types.tls import TlsInfo
 from pgsansio_trio.origin import called_from
+from pgsansio_trio.tcp import set_tcp_options
 from pgsansio_trio.tls import tls_context, tls_engine
 
 __all__ = ["TrioPort"]
@@ -488,6 +490,10 @@ class TrioPort:
         self.drive(engine)
         self._raw = raw
         self._send()
+
+    def set_tcp_options(self, options: TcpOptions) -> None:
+        if self._raw is not None:
+            set_tcp_options(self._raw, options)
 
     def drive(self, engine: Engine) -> None:
         # If the connection has ended meanwhile, whoever waits finds no socket.

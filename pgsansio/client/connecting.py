@@ -1,7 +1,8 @@
 """Connecting: hosts in turn, start-up, authentication."""
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from pgsansio.client.connection import Connection
@@ -63,8 +64,8 @@ async def connect(
         async with port.deadline(at):
             return await _try_hosts(make_port, settings, make_connection, record_class, codecs, attempts, around)
     except TimeoutError as error:
-        if error.errno is not None:
-            raise  # the network's time-out of the last attempt, not ours
+        if error.errno is not None or isinstance(error, OperationTimeoutError):
+            raise  # the last attempt's: the network's, or `attempt_timeout`
         timeout = OperationTimeoutError("the time limit for connecting has passed", outcome=Outcome.CANCELLED)
         raise with_attempts(timeout, attempts) from (timeout.__cause__ or error)
 
@@ -83,10 +84,13 @@ async def _try_hosts(
     #: What is raised if all fail: the last host's error.
     failure: BaseException | None = None
     wishes = [attribute, SessionAttribute.any] if attribute is SessionAttribute.prefer_standby else [attribute]
+    asked_for = settings.addresses
+    if settings.random_order:
+        asked_for = hosts.in_random_order(asked_for, make_port().nonce())
     for wish in wishes:
-        for asked in settings.addresses:
+        for asked in asked_for:
             reached = False
-            addresses = await _resolved(make_port(), asked, attempts)
+            addresses = await _resolved(make_port(), asked, settings, attempts)
             if not addresses and attempts:
                 failure = attempts[-1]
             for address in addresses:
@@ -104,12 +108,13 @@ async def _try_hosts(
                         attempts,
                         progress,
                     )
-                    connection = await (attempt() if around is None else around(asked, settings, attempt))
-                    try:
-                        wanted = await _is_wanted(connection, wish)
-                    except BaseException:
-                        connection.terminate()
-                        raise
+                    async with _time_limit(make_port(), settings.attempt_timeout, f"connecting to {_shown(address)}"):
+                        connection = await (attempt() if around is None else around(asked, settings, attempt))
+                        try:
+                            wanted = await _is_wanted(connection, wish)
+                        except BaseException:
+                            connection.terminate()
+                            raise
                 except BaseException as error:
                     if all(error is not earlier for earlier in attempts):
                         attempts.append(error)
@@ -133,14 +138,37 @@ async def _try_hosts(
     raise with_attempts(failure, attempts)
 
 
-async def _resolved(port: Port, asked: Address, attempts: list[BaseException]) -> list[Address]:
+async def _resolved(port: Port, asked: Address, settings: Settings, attempts: list[BaseException]) -> Sequence[Address]:
     if not isinstance(asked, TcpAddress):
         return [asked]
+    if asked.hostaddr is not None:
+        return [TcpAddress(asked.hostaddr, asked.port)]
     try:
-        return list(await port.resolve(asked.host, asked.port))
+        async with _time_limit(port, settings.attempt_timeout, f"looking up {asked.host!r}"):
+            found = await port.resolve(asked.host, asked.port)
     except OSError as error:
         attempts.append(error)
         return []
+    return hosts.in_random_order(found, port.nonce()) if settings.random_order else found
+
+
+@asynccontextmanager
+async def _time_limit(port: Port, seconds: float | None, what: str) -> AsyncGenerator[None]:
+    """A block that takes no longer than this; None: as long as it likes."""
+    if seconds is None:
+        yield
+        return
+    try:
+        async with port.deadline(port.clock() + seconds):
+            yield
+    except TimeoutError as error:
+        if error.errno is not None or isinstance(error, OperationTimeoutError):
+            raise
+        raise OperationTimeoutError(f"the time limit for {what} has passed", outcome=Outcome.CANCELLED) from error
+
+
+def _shown(address: Address) -> str:
+    return f"{address.host!r}, port {address.port}" if isinstance(address, TcpAddress) else repr(address.path)
 
 
 async def _connect_to(
@@ -208,12 +236,16 @@ async def _attempt(
     way = await channel(port, attempt, asked, settings.tls)
     try:
         frontend.tls = await open_channel(port, address, frontend, way, progress)
+        if isinstance(address, TcpAddress):
+            port.set_tcp_options(settings.tcp)
         startup = frontend.start_up(
             start_up_parameters(settings),
             user=settings.user,
             password=password,
             nonce=port.nonce(),
             rules=settings.authentication,
+            protocol_version=settings.max_protocol_version,
+            min_protocol_version=settings.min_protocol_version,
         )
         progress.stage = Stage.AUTHENTICATION
         try:

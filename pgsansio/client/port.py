@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self, TypeAlias, TypeVar
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.policy.conninfo import PathLike, TcpAddress, UnixAddress
+from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.types.tls import TlsInfo
 
@@ -114,6 +115,13 @@ class Port(Protocol):
         """Connect, and drive `engine` from now on. Once per port.
 
         Raises OSError. Cancelled or failed: nothing remains open.
+        """
+        ...
+
+    def set_tcp_options(self, options: TcpOptions) -> None:
+        """Set these on the socket of the open stream, if it is one of TCP and the system has them.
+
+        Raises ClientConfigurationError: the system refuses a value.
         """
         ...
 

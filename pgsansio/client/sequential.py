@@ -18,6 +18,7 @@ from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError
 from pgsansio.policy.conninfo import TcpAddress
+from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.types.tls import TlsInfo
 
@@ -97,6 +98,9 @@ class SequentialPort(ABC):
     async def start_tls(self, context: object, server_hostname: str | None) -> TlsInfo:
         """See `tls_context`. `pgsansio.tls.TlsEngine` is what there is to build on."""
         raise InterfaceError("this client has no TLS")
+
+    def set_tcp_options(self, options: TcpOptions) -> None:  # noqa: B027
+        """Nothing, unless a subclass looks after its socket."""
 
     # what follows from it
 

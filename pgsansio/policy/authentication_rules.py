@@ -64,18 +64,14 @@ class AuthenticationRules:
 ANY_AUTHENTICATION: Final = AuthenticationRules()
 
 
-def resolve_authentication(
-    sources: Sources, *, require_auth: str | None = None, channel_binding: str | None = None
-) -> AuthenticationRules:
+def resolve_authentication(sources: Sources) -> AuthenticationRules:
     """Decide on what a server may ask for.
 
-    Args:
-        require_auth, channel_binding: the keyword arguments of `connect`.
     Raises:
         ClientConfigurationError: a word is not known; the text names the parameter and where it came from.
     """
-    binding = sources.find("channel_binding", channel_binding, variable="PGCHANNELBINDING")
-    required = sources.find("require_auth", require_auth, variable="PGREQUIREAUTH")
+    binding = sources.find("channel_binding", variable="PGCHANNELBINDING")
+    required = sources.find("require_auth", variable="PGREQUIREAUTH")
     return AuthenticationRules(
         methods=ALL_METHODS if required is None else _methods(required),
         channel_binding=ChannelBinding.PREFER

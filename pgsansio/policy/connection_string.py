@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from pgsansio.errors import ClientConfigurationError
 
-__all__ = ["ConnectionString", "mentions_secret", "parse_dsn", "read", "redact_dsn"]
+__all__ = ["ConnectionString", "mentions_secret", "of_words", "parse_dsn", "read", "redact_dsn"]
 
 _REDACTED: Final = "***"
 _SECRET_WORDS: Final = frozenset({"password", "sslpassword", "oauth_client_secret"})
@@ -179,6 +179,11 @@ def _read_key_values(text: str) -> ConnectionString:
         name, quoted, plain = word.groups()
         words[name] = _ESCAPE.sub(r"\1", plain if quoted is None else quoted)
         position = word.end()
+    return of_words(words)
+
+
+def of_words(words: dict[str, str]) -> ConnectionString:
+    """A connection string of these words, as of one in libpq's form."""
     words = {name: value for name, value in words.items() if value}
     hosts, ports = words.pop("host", ""), words.pop("port", "")
     database = words.pop("database", "")

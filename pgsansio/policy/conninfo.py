@@ -1,30 +1,49 @@
-"""Connection strings, keyword arguments and environment variables -> `Settings`.
+"""Connection strings, keyword arguments, service files and environment variables -> `Settings`.
 
-Each parameter is looked for in the same order: keyword argument, connection string, environment variable, default. An
-empty text counts as not given (but for the keyword argument `password`). Nothing is read here: the environment, the
-user's name and the home directory are arguments, and the password file is named, not opened.
+Each parameter is looked for in the same order: keyword argument, connection string, service file, environment variable,
+default. An empty text counts as not given (but for the keyword argument `password`). Nothing is read here: the
+environment, the user's name, the home directory and the texts of service files are arguments, and the password file is
+named, not opened.
 
-What concerns TLS is decided in `tls_settings`.
+What concerns TLS is decided in `tls_settings`, and other things in modules of their own.
 
 Source: manual, "Parameter Key Words" and "Environment Variables" of libpq's "Database Connection Control Functions".
 """
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import Final, TypeAlias, TypeVar, Unpack, cast
 
 from pgsansio.errors import ClientConfigurationError
+from pgsansio.messages.startup import PROTOCOL_3_0, PROTOCOL_3_2
+from pgsansio.policy.addresses import Address, TcpAddress, UnixAddress, resolve_addresses
 from pgsansio.policy.authentication_rules import AuthenticationRules, resolve_authentication
-from pgsansio.policy.connection_string import ConnectionString, parse_dsn, read, redact_dsn
+from pgsansio.policy.connection_string import parse_dsn, read, redact_dsn
 from pgsansio.policy.encryption_mode import SSLMode
-from pgsansio.policy.parameter_sources import Given, Sources, check_text, check_type, choice
-from pgsansio.policy.tls_settings import TLS_WORDS, TlsSettings, resolve_tls
+from pgsansio.policy.libpq_words import LibpqWords, check_words
+from pgsansio.policy.parameter_sources import (
+    Given,
+    Layer,
+    PathLike,
+    Sources,
+    check_text,
+    check_type,
+    choice,
+    path_text,
+)
+from pgsansio.policy.server_settings import resolve_server_settings
+from pgsansio.policy.servicefile import ServiceRequest, find_service, wanted_service
+from pgsansio.policy.tcp_options import TcpOptions, resolve_tcp
+from pgsansio.policy.tls_settings import TlsSettings, resolve_tls
 
 __all__ = [
     "UNSET",
     "Address",
+    "LibpqWords",
     "PasswordSource",
+    "PathLike",
     "SSLMode",
     "SessionAttribute",
     "Settings",
@@ -34,18 +53,12 @@ __all__ = [
     "parse_dsn",
     "redact_dsn",
     "resolve_settings",
+    "service_request",
     "start_up_parameters",
 ]
 
 #: A password, or what is called for one at every attempt to connect (it may return an awaitable).
 PasswordSource: TypeAlias = str | Callable[[], str] | Callable[[], Awaitable[str]]
-
-
-@runtime_checkable
-class PathLike(Protocol):
-    """What can name a file: as os.PathLike[str]."""
-
-    def __fspath__(self) -> str: ...
 
 
 class Unset(Enum):
@@ -69,40 +82,13 @@ class SessionAttribute(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class TcpAddress:
-    """A name or address, and a port."""
-
-    host: str
-    port: int
-
-    @property
-    def passfile_host(self) -> str:
-        """The host to look for in a password file."""
-        return self.host
-
-
-@dataclass(frozen=True, slots=True)
-class UnixAddress:
-    """The path of a socket, and the port that its name stands for."""
-
-    path: str
-    port: int
-
-    @property
-    def passfile_host(self) -> str:
-        """The host to look for in a password file."""
-        return "localhost"
-
-
-Address: TypeAlias = TcpAddress | UnixAddress
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that is needed to connect, checked and complete."""
 
-    #: To be tried in this order; at least one.
+    #: To be tried in this order, unless `random_order`; at least one.
     addresses: tuple[Address, ...]
+    #: load_balance_hosts.
+    random_order: bool
     user: str
     database: str
     #: None: look into `passfile`.
@@ -116,6 +102,12 @@ class Settings:
     target_session_attrs: SessionAttribute
     #: Seconds for connecting, all attempts together; None: no limit.
     connect_timeout: float | None
+    #: Seconds for one address, and for looking up one name; None: no limit.
+    attempt_timeout: float | None
+    tcp: TcpOptions
+    #: Versions of the protocol, as in StartupMessage: what is asked for, and what is the least that will do.
+    max_protocol_version: int
+    min_protocol_version: int
     #: Seconds for an operation that sets no limit of its own; None: no limit.
     command_timeout: float | None
     statement_cache_size: int
@@ -133,49 +125,10 @@ class Settings:
         return self.tls.mode
 
 
-DEFAULT_PORT: Final = 5432
 DEFAULT_CONNECT_TIMEOUT: Final = 60.0
-
-#: Where servers of the usual packages put their sockets, then TCP (as asyncpg does).
-_UNIX_HOSTS: Final = ("/run/postgresql", "/var/run/postgresql", "/tmp", "/private/tmp", "localhost")
 
 #: The server drops a longer StartupMessage without a word: MAX_STARTUP_PACKET_LENGTH, without the length word.
 _STARTUP_BYTES_MAX: Final = 10000
-
-#: Words that have a place in `Settings`.
-_OWN_WORDS: Final = TLS_WORDS | {
-    *("user", "password", "dbname", "passfile", "target_session_attrs", "krbsrvname", "gsslib", "connect_timeout"),
-    *("fallback_application_name", "require_auth", "channel_binding"),
-}
-
-#: libpq's words that ask for what this version cannot do, and the values that ask for nothing. A server would refuse
-#: them as unknown settings; ignoring them could make a connection less safe than its string says.
-_UNSUPPORTED_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "service": (),
-    "servicefile": (),
-    "hostaddr": (),
-    "load_balance_hosts": ("disable",),
-    "requirepeer": (),
-    "gssdelegation": ("0",),
-    "requiressl": ("0",),
-    "sslcompression": ("0",),
-    "min_protocol_version": ("3.0",),
-    "max_protocol_version": ("3.0", "3.2", "latest"),
-    "keepalives": ("1",),
-    "keepalives_idle": ("0",),
-    "keepalives_interval": ("0",),
-    "keepalives_count": ("0",),
-    "tcp_user_timeout": ("0",),
-    "scram_client_key": (),
-    "scram_server_key": (),
-    "oauth_issuer": (),
-    "oauth_client_id": (),
-    "oauth_client_secret": (),
-    "oauth_scope": (),
-}
-
-#: What a `key=value` string may ask of the server. (In a URI, any word that is not known here is a server setting.)
-_SERVER_WORDS: Final = frozenset({"application_name", "client_encoding", "options", "replication"})
 
 N = TypeVar("N", int, float)
 
@@ -198,8 +151,6 @@ def resolve_settings(
     command_timeout: float | None = None,
     ssl: object = None,
     direct_tls: bool | None = None,
-    require_auth: str | None = None,
-    channel_binding: str | None = None,
     server_settings: Mapping[str, str] | None = None,
     target_session_attrs: str | SessionAttribute | None = None,
     krbsrvname: str | None = None,
@@ -208,28 +159,34 @@ def resolve_settings(
     os_user: str | None,
     home: str | None,
     platform: str,
+    service_texts: Mapping[str, str | None] | None = None,
+    **words: Unpack[LibpqWords],
 ) -> Settings:
     """Decide on all parameters of a connection.
 
     Args:
         dsn: a URI or libpq's `key=value` words.
-        timeout: as `connect_timeout` of `Settings`; not given: the word connect_timeout of the DSN, else 60.
+        timeout: as `connect_timeout` of `Settings`; not given: 60, or no limit if `attempt_timeout` is given.
         environment, os_user, home: of the process; None where there is none.
         platform: as sys.platform.
+        service_texts: by path, of the files that `service_request` names; None: they were not looked for.
         (The others are the keyword arguments of `connect`.)
     Raises:
+        TypeError: there is no such keyword argument.
         ClientConfigurationError: a value is not possible, or asks for what this version cannot do; the text names the
             parameter, where it came from, and what is possible.
     """
-    check_type("dsn", dsn, str | None, "a str")
-    for name, value in (("service", service), ("servicefile", servicefile)):
-        if value is not None:
-            raise _unsupported(name, f"the keyword argument {name}", ())
-    parsed = read(dsn) if dsn else ConnectionString()
-    sources = Sources(parsed, environment)
-    settings_of_dsn = _server_settings_of(parsed)
-
-    addresses = _resolve_addresses(host, port, parsed, sources, platform)
+    check_words(words)
+    sources = _sources(dsn, environment, words)
+    request = wanted_service(sources, service=service, servicefile=servicefile, home=home, platform=platform)
+    if request is not None:
+        found = find_service(request, service_texts or {})
+        sources = Sources((*sources.layers, found), environment, words)
+    settings = resolve_server_settings(server_settings, sources)
+    addresses = resolve_addresses(host, port, words.get("hostaddr"), sources, platform)
+    balancing = sources.find("load_balance_hosts", variable="PGLOADBALANCEHOSTS")
+    attempt_timeout, is_limited = _resolve_attempt_timeout(sources)
+    min_version, max_version = _resolve_protocol_versions(sources)
 
     user_given = sources.find("user", user, variable="PGUSER")
     if user_given is None and os_user:
@@ -244,11 +201,11 @@ def resolve_settings(
     check_text("database", database_given)
 
     source, passfile_path = _resolve_password(password, passfile, sources, home, platform)
-
-    settings = _checked_server_settings(settings_of_dsn, server_settings, parsed.words.get("fallback_application_name"))
     krbsrvname_given = sources.find("krbsrvname", krbsrvname, variable="PGKRBSRVNAME")
     result = Settings(
         addresses=addresses,
+        random_order=balancing is not None
+        and choice("load_balance_hosts", balancing, {"disable": False, "random": True}),
         user=user_given.value,
         database=database_given.value,
         password=source,
@@ -261,9 +218,13 @@ def resolve_settings(
             over_tcp=any(isinstance(address, TcpAddress) for address in addresses),
             home=home,
         ),
-        authentication=resolve_authentication(sources, require_auth=require_auth, channel_binding=channel_binding),
+        authentication=resolve_authentication(sources),
         target_session_attrs=_resolve_session_attribute(target_session_attrs, sources),
-        connect_timeout=_resolve_timeout(timeout, sources),
+        connect_timeout=_resolve_timeout(timeout, None if is_limited else DEFAULT_CONNECT_TIMEOUT),
+        attempt_timeout=attempt_timeout,
+        tcp=resolve_tcp(sources),
+        max_protocol_version=max_version,
+        min_protocol_version=min_version,
         command_timeout=_checked_command_timeout(command_timeout),
         statement_cache_size=_checked_limit("statement_cache_size", statement_cache_size),
         max_cached_statement_lifetime=_checked_limit("max_cached_statement_lifetime", max_cached_statement_lifetime),
@@ -293,138 +254,27 @@ def start_up_parameters(settings: Settings) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _unsupported(word: str, origin: str, harmless: Sequence[str]) -> ClientConfigurationError:
-    allowed = f"the only values are {', '.join(map(repr, harmless))}" if harmless else "leave it out"
-    return ClientConfigurationError(f"{word} from {origin} is not supported by this version: {allowed}")
-
-
-def _server_settings_of(parsed: ConnectionString) -> dict[str, str]:
-    settings: dict[str, str] = {}
-    for word, value in parsed.words.items():
-        if word in _UNSUPPORTED_WORDS:
-            if value not in _UNSUPPORTED_WORDS[word]:
-                raise _unsupported(word, "the DSN", _UNSUPPORTED_WORDS[word])
-        elif word not in _OWN_WORDS:
-            if not parsed.is_uri and word not in _SERVER_WORDS:
-                raise ClientConfigurationError(
-                    f"the DSN has an unknown keyword: {word!r}",
-                    hint="Settings of the server are given as server_settings, or as options=-c name=value.",
-                )
-            settings[word] = value
-    return settings
-
-
-def _checked_server_settings(
-    of_dsn: Mapping[str, str], keyword: object, fallback_application_name: str | None
-) -> dict[str, str]:
-    wrong = ClientConfigurationError("server_settings is expected to be None or a Dict[str, str]")
-    if not isinstance(keyword, Mapping | None):
-        raise wrong
-    settings = dict(of_dsn)
-    origins = dict.fromkeys(of_dsn, "the DSN")
-    for name, value in (cast("Mapping[object, object]", keyword) or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise wrong
-        settings[name] = value
-        origins[name] = "the keyword argument server_settings"
-    if fallback_application_name is not None:
-        settings.setdefault("application_name", fallback_application_name)
-
-    for name, value in list(settings.items()):
-        origin = origins.get(name, "the DSN")
-        check_text("the name of a server setting", Given(name, origin))
-        check_text(f"server setting {name!r}", Given(value, origin))
-        if not name:
-            raise ClientConfigurationError(f"the name of a server setting in {origin} is empty")
-        if name in ("user", "database"):
-            raise ClientConfigurationError(f"{name} cannot be a server setting, as in {origin}: it is a parameter")
-        if name.lower() == "client_encoding":
-            # All text is UTF-8 here, both ways.
-            if value.lower().replace("-", "").replace("_", "") not in ("utf8", "unicode"):
-                raise ClientConfigurationError(
-                    f"client_encoding is expected to be 'UTF8', got {Given(value, origin).shown} from {origin}"
-                )
-            del settings[name]
-    return settings
-
-
-def _resolve_addresses(
-    host: str | Sequence[str] | None,
-    port: int | str | Sequence[int | str] | None,
-    parsed: ConnectionString,
-    sources: Sources,
+def service_request(
+    dsn: str | None,
+    *,
+    service: str | None,
+    servicefile: str | PathLike | None,
+    environment: Mapping[str, str],
+    home: str | None,
     platform: str,
-) -> tuple[Address, ...]:
-    hosts: Sequence[object]
-    origin = "the keyword argument host"
-    if host:
-        hosts = host.split(",") if isinstance(host, str) else _sequence("host", host)
-    elif parsed.hosts:
-        hosts, origin = parsed.hosts, "the DSN"
-    elif (variable := sources.variable("PGHOST")) is not None:
-        hosts, origin = variable.value.split(","), variable.origin
-    else:
-        hosts = ("localhost",) if platform == "win32" else _UNIX_HOSTS
-    names: list[str] = []
-    for name in hosts:
-        check_type("host", name, str, "a str or a list of str")
-        names.append(check_text("host", Given(cast("str", name), origin)))
-        if not name:
-            raise ClientConfigurationError(f"host in {origin} has an empty name")
-    ports = _resolve_ports(port, parsed, sources, len(names))
-    return tuple(map(_address, names, ports))
+) -> ServiceRequest | None:
+    """The service that `resolve_settings` with the same arguments needs the files of; None: it needs none.
+
+    Raises:
+        ClientConfigurationError: as `resolve_settings`.
+    """
+    sources = _sources(dsn, environment, {})
+    return wanted_service(sources, service=service, servicefile=servicefile, home=home, platform=platform)
 
 
-def _address(host: str, port: int) -> Address:
-    if not host.startswith("/"):
-        return TcpAddress(host, port)
-    if ".s.PGSQL." not in host:
-        host = f"{host.rstrip('/')}/.s.PGSQL.{port}"
-    return UnixAddress(host, port)
-
-
-def _sequence(name: str, value: object) -> Sequence[object]:
-    check_type(name, value, list | tuple, "one value or a list")
-    return cast("Sequence[object]", value)
-
-
-def _resolve_ports(
-    port: int | str | Sequence[int | str] | None, parsed: ConnectionString, sources: Sources, count: int
-) -> list[int]:
-    given: Sequence[object]
-    origin = "the keyword argument port"
-    if port:
-        if isinstance(port, str):
-            given = port.split(",")
-        else:
-            given = [port] if isinstance(port, int) else _sequence("port", port)
-    elif parsed.ports:
-        given, origin = parsed.ports, "the DSN"
-    elif (variable := sources.variable("PGPORT")) is not None:
-        given, origin = variable.value.split(","), variable.origin
-    else:
-        given = [DEFAULT_PORT]
-    ports = [_port(value, origin) for value in given]
-    if len(ports) == 1:
-        return ports * count
-    if len(ports) != count:
-        raise ClientConfigurationError(f"could not match {len(ports)} port numbers to {count} hosts")
-    return ports
-
-
-def _port(value: object, origin: str) -> int:
-    if isinstance(value, str):
-        text = value.strip()
-        if not text:
-            return DEFAULT_PORT  # as libpq: "5433,,5434"
-        number = int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 else 0
-    else:
-        number = value if isinstance(value, int) and not isinstance(value, bool) else 0
-    if not 1 <= number <= 65535:
-        # Out of a DSN the value is not shown: it may be a part of a password with a slash in it.
-        shown = "" if origin == "the DSN" else f", got {value!r}"
-        raise ClientConfigurationError(f"port in {origin} is expected to be an integer from 1 to 65535{shown}")
-    return number
+def _sources(dsn: str | None, environment: Mapping[str, str], words: LibpqWords) -> Sources:
+    check_type("dsn", dsn, str | None, "a str")
+    return Sources([Layer(read(dsn), "the DSN")] if dsn else [], environment, words)
 
 
 def _resolve_password(
@@ -439,9 +289,7 @@ def _resolve_password(
     if given is not None:
         return check_text("password", given, secret=True), None
 
-    if isinstance(passfile, PathLike):
-        passfile = passfile.__fspath__()
-    found = sources.find("passfile", cast("str | None", passfile), variable="PGPASSFILE")
+    found = sources.find("passfile", cast("str | None", path_text(passfile)), variable="PGPASSFILE")
     if found is not None:
         return None, check_text("passfile", found)
     if platform == "win32":
@@ -459,24 +307,48 @@ def _resolve_session_attribute(keyword: object, sources: Sources) -> SessionAttr
     return choice("target_session_attrs", given, {attribute.value: attribute for attribute in SessionAttribute})
 
 
-def _resolve_timeout(keyword: object, sources: Sources) -> float | None:
-    if keyword is not UNSET:
-        if keyword is None:
-            return None
-        if isinstance(keyword, bool) or not isinstance(keyword, int | float) or keyword != keyword:
-            raise ClientConfigurationError(f"timeout is expected to be a number of seconds or None, got {keyword!r}")
-        return float(keyword)
-    given = sources.find("connect_timeout")
+def _resolve_timeout(keyword: object, default: float | None) -> float | None:
+    if keyword is UNSET:
+        return default
+    if keyword is None:
+        return None
+    if isinstance(keyword, bool) or not isinstance(keyword, int | float) or keyword != keyword:
+        raise ClientConfigurationError(f"timeout is expected to be a number of seconds or None, got {keyword!r}")
+    return float(keyword)
+
+
+_SECONDS: Final = re.compile(r"\s*[+-]?[0-9]{1,9}(?:\.[0-9]{1,9})?\s*")
+
+
+def _resolve_attempt_timeout(sources: Sources) -> tuple[float | None, bool]:
+    """connect_timeout, and whether it is given."""
+    given = sources.find("connect_timeout", variable="PGCONNECT_TIMEOUT")
     if given is None:
-        return DEFAULT_CONNECT_TIMEOUT
-    text = given.value.strip()
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
+        return None, False
+    if _SECONDS.fullmatch(given.value) is None:
         raise ClientConfigurationError(
-            f"connect_timeout in {given.origin} is expected to be an integer, in seconds, got {given.shown}"
+            f"connect_timeout in {given.origin} is expected to be a number of seconds, got {given.shown}"
         )
-    seconds = int(text)
-    return float(seconds) if seconds > 0 else None  # as libpq: zero and less wait for ever
+    seconds = float(given.value)
+    return seconds if seconds > 0 else None, True  # as libpq: zero and less wait for ever
+
+
+_PROTOCOL_VERSIONS: Final = {"3.0": PROTOCOL_3_0, "3.2": PROTOCOL_3_2, "latest": PROTOCOL_3_2}
+
+
+def _resolve_protocol_versions(sources: Sources) -> tuple[int, int]:
+    """The lowest that will do, and the one to ask for."""
+    lowest = sources.find("min_protocol_version", variable="PGMINPROTOCOLVERSION")
+    highest = sources.find("max_protocol_version", variable="PGMAXPROTOCOLVERSION")
+    minimum = PROTOCOL_3_0 if lowest is None else choice("min_protocol_version", lowest, _PROTOCOL_VERSIONS)
+    # Servers and poolers that refuse newer versions, when they should negotiate, are still around.
+    maximum = minimum if highest is None else choice("max_protocol_version", highest, _PROTOCOL_VERSIONS)
+    if lowest is not None and highest is not None and minimum > maximum:
+        raise ClientConfigurationError(
+            f"min_protocol_version {lowest.shown} from {lowest.origin} is higher than "
+            f"max_protocol_version {highest.shown} from {highest.origin}"
+        )
+    return minimum, maximum
 
 
 def _resolve_gsslib(keyword: str | None, sources: Sources, platform: str) -> str:

@@ -1,7 +1,8 @@
 """Which of several hosts will do, and whether another one is worth trying (libpq, "Specifying Multiple Hosts")."""
 
-from collections.abc import Mapping
-from typing import Final
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
 from pgsansio.errors import (
     CannotConnectNowError,
@@ -10,7 +11,9 @@ from pgsansio.errors import (
 )
 from pgsansio.policy.conninfo import SessionAttribute
 
-__all__ = ["accepts", "another_host_may_do", "needs_query"]
+__all__ = ["accepts", "another_host_may_do", "in_random_order", "needs_query"]
+
+T = TypeVar("T")
 
 #: What a host says for itself alone; another one may be up, or have room.
 _OF_THIS_HOST: Final = (OSError, CannotConnectNowError, TooManyConnectionsError, ConnectionDoesNotExistError)
@@ -19,6 +22,13 @@ _OF_THIS_HOST: Final = (OSError, CannotConnectNowError, TooManyConnectionsError,
 def another_host_may_do(error: BaseException) -> bool:
     """Whether this failure to connect says nothing about the other hosts (a wrong password, for example, does)."""
     return isinstance(error, _OF_THIS_HOST)
+
+
+def in_random_order(items: Sequence[T], chance: str) -> tuple[T, ...]:
+    """These in an order that `chance`, a fresh and random text, decides; each order is as likely as any other."""
+    # Sorting by a hash of the place needs no generator of random numbers.
+    places = sorted(range(len(items)), key=lambda place: hashlib.sha256(f"{place},{chance}".encode()).digest())
+    return tuple([items[place] for place in places])
 
 
 def needs_query(attribute: SessionAttribute, parameters: Mapping[str, str]) -> bool:

@@ -1,20 +1,30 @@
 """Where the value of a connection parameter comes from, and what an error about it says.
 
-Each parameter is looked for in the same order: keyword argument, connection string, environment variable. An empty
-text counts as not given.
+Each parameter is looked for in the same order: keyword argument, connection string, service file, environment variable.
+An empty text counts as not given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
-from typing import TypeVar
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.connection_string import ConnectionString, mentions_secret
 
-__all__ = ["Given", "Sources", "check_text", "check_type", "choice"]
+__all__ = ["Given", "Layer", "PathLike", "Sources", "check_text", "check_type", "choice", "integer", "path_text"]
 
 T = TypeVar("T")
+
+_INTEGER_DIGITS_MAX: Final = 10
+_INTEGER_MAX: Final = 2**31 - 1
+
+
+@runtime_checkable
+class PathLike(Protocol):
+    """What can name a file: as os.PathLike[str]."""
+
+    def __fspath__(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,30 +40,66 @@ class Given:
         return "'***'" if mentions_secret(self.value) else repr(self.value)
 
 
-class Sources:
-    """Where the values of parameters are looked for."""
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The words of one text, and what errors call it."""
 
-    def __init__(self, dsn: ConnectionString, environment: Mapping[str, str]) -> None:
-        self._words = dsn.words
+    string: ConnectionString
+    origin: str
+
+
+class Sources:
+    """Where the values of parameters are looked for.
+
+    Args:
+        layers: texts, the one that wins first.
+        environment: variables.
+        keywords: keyword arguments by libpq's words; a bool is 1 or 0, None and "" are not given.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], environment: Mapping[str, str], keywords: Mapping[str, object] | None = None
+    ) -> None:
+        self.layers = tuple(layers)
         self._environment = environment
+        self._keywords = keywords or {}
 
     def find(
         self, name: str, keyword: str | None = None, *, word: str | None = None, variable: str = ""
     ) -> Given | None:
-        """The first that is given: keyword argument `name`, word of the string (by default `name`), variable."""
+        """The first that is given: keyword argument `name`, word of the texts (by default `name`), variable."""
+        word = word or name
         if keyword is not None:
             check_type(name, keyword, str, "a str")
             if keyword:
                 return Given(keyword, f"the keyword argument {name}")
-        value = self._words.get(word or name)
-        if value is not None:
-            return Given(value, "the DSN")
+        if (value := _text(word, self._keywords.get(word))) != "":
+            return Given(value, f"the keyword argument {word}")
+        for layer in self.layers:
+            value = layer.string.words.get(word, "")
+            if value:
+                return Given(value, layer.origin)
         return self.variable(variable)
 
     def variable(self, name: str) -> Given | None:
         """The environment variable of this name."""
         value = self._environment.get(name)
         return Given(value, f"the environment variable {name}") if value else None
+
+
+def _text(word: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    value = path_text(value)
+    check_type(word, value, str | int | float, "a str")
+    return str(value)
+
+
+def path_text(value: object) -> object:
+    """The text of a path; anything else as it is."""
+    return value.__fspath__() if isinstance(value, PathLike) else value
 
 
 def check_type(name: str, value: object, types: type | UnionType, expected: str) -> None:
@@ -94,3 +140,21 @@ def choice(name: str, given: Given, choices: Mapping[str, T]) -> T:
         raise ClientConfigurationError(
             f"{name} is expected to be one of {', '.join(map(repr, choices))}, got {given.shown} from {given.origin}"
         ) from None
+
+
+def integer(name: str, given: Given, unit: str = "") -> int:
+    """The number that the value is, white space around it allowed, as libpq does.
+
+    Args:
+        unit: for the error: "in seconds".
+    Raises:
+        ClientConfigurationError: it is none, or does not fit into 32 bits.
+    """
+    text = given.value.strip()
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    if digits.isascii() and digits.isdecimal() and len(digits) <= _INTEGER_DIGITS_MAX:
+        number = int(text)
+        if -_INTEGER_MAX <= number <= _INTEGER_MAX:
+            return number
+    expected = f"an integer, {unit}" if unit else "an integer"
+    raise ClientConfigurationError(f"{name} in {given.origin} is expected to be {expected}, got {given.shown}")

@@ -12,13 +12,12 @@ from pgsansio.policy.authentication_rules import (
     ChannelBinding,
     resolve_authentication,
 )
-from pgsansio.policy.connection_string import ConnectionString
 from pgsansio.policy.parameter_sources import Sources
 
 
 def resolve(require_auth: str | None = None, channel_binding: str | None = None, **env: str) -> AuthenticationRules:
-    sources = Sources(ConnectionString(), env)
-    return resolve_authentication(sources, require_auth=require_auth, channel_binding=channel_binding)
+    keywords = {"require_auth": require_auth, "channel_binding": channel_binding}
+    return resolve_authentication(Sources((), env, keywords))
 
 
 def test_nobody_has_asked_for_anything() -> None:
@@ -55,7 +54,7 @@ def test_where_it_comes_from() -> None:
         ({"require_auth": "!!md5"}, "require_auth is expected to be one of .* got '!md5'"),
         ({"require_auth": "md5,!password"}, "require_auth 'md5,!password' from .* mixes methods with and without !"),
         ({"PGREQUIREAUTH": "md5,md5"}, "'md5,md5' from the environment variable PGREQUIREAUTH has a method more than"),
-        ({"require_auth": 5}, "require_auth is expected to be a str, got int"),
+        ({"require_auth": ["md5"]}, "require_auth is expected to be a str, got list"),
         (
             {"PGCHANNELBINDING": "x"},
             "channel_binding is expected to be one of 'disable', 'prefer', 'require', "

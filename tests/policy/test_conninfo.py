@@ -418,10 +418,14 @@ def test_server_settings_are_texts(wrong: object) -> None:
         ({"database": b"x"}, "database is expected to be a str, got bytes"),
         ({"dsn": 5}, "dsn is expected to be a str, got int"),
         ({"dsn": "foo=bar"}, "the DSN has an unknown keyword: 'foo'"),
-        ({"dsn": "hostaddr=127.0.0.1"}, "hostaddr from the DSN is not supported by this version: leave it out"),
-        ({"dsn": "postgresql://?service=x"}, "service from the DSN is not supported"),
-        ({"service": "x"}, "service from the keyword argument service is not supported"),
-        ({"servicefile": "x"}, "servicefile from the keyword argument servicefile is not supported"),
+        ({"dsn": "requirepeer=root"}, "requirepeer from the DSN is not supported by this version: leave it out"),
+        (
+            {"env": {"PGREQUIREPEER": "root"}},
+            "requirepeer from the environment variable PGREQUIREPEER is not supported",
+        ),
+        ({"dsn": "gssdelegation=1"}, "gssdelegation from the DSN is not .* version: the only values are '0'"),
+        ({"service": 5}, "service is expected to be a str, got int"),
+        ({"servicefile": 5}, "servicefile is expected to be a str, got int"),
         ({"passfile": b"x"}, "passfile is expected to be a str, got bytes"),
     ],
 )
@@ -474,19 +478,25 @@ def test_gss_words() -> None:
 
 @pytest.mark.checklist("CON-6")
 @pytest.mark.parametrize(
-    ("dsn", "keywords", "seconds"),
+    ("dsn", "keywords", "env", "together", "each"),
     [
-        (None, {}, 60.0),
-        (None, {"timeout": 5}, 5.0),
-        (None, {"timeout": None}, None),
-        ("connect_timeout=7", {}, 7.0),
-        ("postgresql://?connect_timeout=7", {"timeout": 5}, 5.0),
-        ("connect_timeout=0", {}, None),
-        ("connect_timeout=-1", {}, None),
+        (None, {}, {}, 60.0, None),
+        (None, {"timeout": 5}, {}, 5.0, None),
+        (None, {"timeout": None}, {}, None, None),
+        ("connect_timeout=7", {}, {"PGCONNECT_TIMEOUT": "8"}, None, 7.0),
+        (None, {}, {"PGCONNECT_TIMEOUT": "8"}, None, 8.0),
+        (None, {"connect_timeout": 0.5}, {"PGCONNECT_TIMEOUT": "8"}, None, 0.5),
+        (None, {"connect_timeout": " 2 ", "timeout": 3}, {}, 3.0, 2.0),
+        ("postgresql://?connect_timeout=7", {"timeout": 5}, {}, 5.0, 7.0),
+        ("connect_timeout=0", {}, {}, None, None),
+        ("connect_timeout=-1", {"timeout": 5}, {}, 5.0, None),
     ],
 )
-def test_connect_timeout(dsn: str | None, keywords: dict[str, Any], seconds: float | None) -> None:
-    assert resolve(dsn, **keywords).connect_timeout == seconds
+def test_connect_timeout(
+    dsn: str | None, keywords: dict[str, Any], env: dict[str, str], together: float | None, each: float | None
+) -> None:
+    settings = resolve(dsn, env=env, **keywords)
+    assert (settings.connect_timeout, settings.attempt_timeout) == (together, each)
 
 
 @pytest.mark.parametrize(
@@ -495,9 +505,9 @@ def test_connect_timeout(dsn: str | None, keywords: dict[str, Any], seconds: flo
         ({"timeout": "5"}, "timeout is expected to be a number of seconds or None, got '5'"),
         ({"timeout": True}, "timeout is expected to be a number"),
         ({"timeout": float("nan")}, "timeout is expected to be a number"),
-        ({"dsn": "connect_timeout=x"}, "connect_timeout in the DSN is expected to be an integer, in seconds, got 'x'"),
-        ({"dsn": "connect_timeout=--1"}, "connect_timeout in the DSN is expected to be an integer"),
-        ({"dsn": f"connect_timeout={'9' * 5000}"}, "connect_timeout in the DSN is expected to be an integer"),
+        ({"dsn": "connect_timeout=x"}, "connect_timeout in the DSN is expected to be a number of seconds, got 'x'"),
+        ({"dsn": "connect_timeout=--1"}, "connect_timeout in the DSN is expected to be a number of seconds"),
+        ({"dsn": f"connect_timeout={'9' * 5000}"}, "connect_timeout in the DSN is expected to be a number of seconds"),
     ],
 )
 def test_impossible_timeouts(keywords: dict[str, Any], message: str) -> None:

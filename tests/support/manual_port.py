@@ -22,6 +22,7 @@ from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError
 from pgsansio.policy.conninfo import TcpAddress
+from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.types.tls import TlsInfo
 
@@ -374,6 +375,9 @@ class ManualPort:
         self.connected = True
         self.loop.ports.append(self)
         self.flush()
+
+    def set_tcp_options(self, options: TcpOptions) -> None:
+        """Its stream has no socket."""
 
     def drive(self, engine: Engine) -> None:
         assert self.engine is not None

@@ -1,0 +1,80 @@
+"""The arguments of `connect()` -> `Settings`, with what its process, its files and its user's functions add."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pgsansio.client.port import Port
+from pgsansio.errors import ClientConfigurationError
+from pgsansio.policy.conninfo import Settings, resolve_settings, service_request
+from pgsansio.policy.libpq_words import LIBPQ_WORDS
+
+__all__ = ["Process", "find_settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """What parameters are looked for in, besides arguments and files; None where there is none."""
+
+    environment: Mapping[str, str]
+    #: The account's name.
+    os_user: str | None
+    home: str | None
+    #: As sys.platform.
+    platform: str
+
+
+async def find_settings(
+    port: Port,
+    process: Process,
+    arguments: Mapping[str, Any],
+    connect_parameters: Callable[[], Any] | None = None,
+) -> Settings:
+    """Decide on all parameters of a connection.
+
+    Args:
+        port: reads the service files, if a service is asked for, and calls the user's function.
+        arguments: as of `resolve_settings`, without what `process` has.
+        connect_parameters: a function of the user's, or None; it returns arguments that replace these.
+    Raises:
+        ClientConfigurationError: as `resolve_settings`; or the function returns something else.
+        Else what the user's function raises.
+    """
+    found = dict(arguments)
+    if connect_parameters is not None:
+        found.update(await _of_user(port, connect_parameters, arguments))
+    dsn = found.pop("dsn", None)
+    request = service_request(
+        dsn,
+        service=found.get("service"),
+        servicefile=found.get("servicefile"),
+        environment=process.environment,
+        home=process.home,
+        platform=process.platform,
+    )
+    texts = {} if request is None else {file.path: await port.read_file(file.path) for file in request.files}
+    return resolve_settings(
+        dsn,
+        **found,
+        environment=process.environment,
+        os_user=process.os_user,
+        home=process.home,
+        platform=process.platform,
+        service_texts=texts,
+    )
+
+
+async def _of_user(port: Port, function: Callable[[], Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    returned = await port.call_user(function)
+    if not isinstance(returned, Mapping):
+        raise ClientConfigurationError(
+            f"connect_parameters is expected to return a dict of connect()'s arguments, got {type(returned).__name__}"
+        )
+    names = cast("Mapping[str, Any]", returned)
+    known = {*arguments, *LIBPQ_WORDS}
+    for name in names:
+        if name not in known:
+            raise ClientConfigurationError(
+                f"connect_parameters returned {name!r}, which is none of the arguments that say how to connect"
+            )
+    return names
