@@ -12,6 +12,7 @@ from pgsansio.enums import Format
 from pgsansio.messages.backend import NotificationResponse, ParameterStatus
 from pgsansio.messages.frontend import Query, Terminate
 from tests.support.clients import Client, at_once, eventually
+from tests.support.pools import make_pool
 from tests.support.scripted_backend import (
     ScriptedBackend,
     expect,
@@ -35,6 +36,26 @@ CHUNK_BYTES = 524288
 def texts(said: Said) -> str:
     """The letters that the client has sent."""
     return "".join(frame.tag for frame in said.frames if frame.sender == ">")
+
+
+@pytest.mark.checklist("W-1")
+@pytest.mark.differs(
+    asyncpg="takes two round trips for a new statement: it is described before it is executed.",
+    ours="Without arguments it takes one; with arguments, too, if another connection of the pool knows the statement.",
+)
+async def test_a_new_statement_may_take_one(client: Client) -> None:
+    async with tapped(client) as (client, wire):
+        async with client.connect() as connection:
+            with wire.said() as said:
+                assert await connection.fetch("SELECT 1") == [(1,)]
+        assert re.fullmatch("PDS?BES", texts(said))
+        assert said.round_trips == 1
+        async with make_pool(client, 2, 2) as pool, pool.acquire() as one, pool.acquire() as other:
+            assert await one.fetch("SELECT $1::int", 1) == [(1,)]
+            with wire.said() as said:
+                assert await other.fetch("SELECT $1::int", 2) == [(2,)]
+        assert re.fullmatch("PDS?BES", texts(said))
+        assert said.round_trips == 1
 
 
 @pytest.mark.checklist("W-1")
