@@ -83,8 +83,10 @@ class ConnectRequest(Coroutine[Any, Any, ConnectionT], Generic[ConnectionT]):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._connection is not None:
-            if exc is not None and not isinstance(exc, Exception):
+            if isinstance(exc, GeneratorExit):
                 self._connection.terminate()
+            elif exc is not None and not isinstance(exc, Exception):
+                await self._connection._leave()
             else:
                 await self._connection.close()
 

@@ -96,8 +96,10 @@ class ConnectRequest(Coroutine[Any, Any, ConnectionT], Generic[ConnectionT]):
         assert nursery is not None
         swallowed = False
         try:
-            if exc is not None and not isinstance(exc, Exception):
+            if isinstance(exc, GeneratorExit):
                 connection.terminate()
+            elif exc is not None and not isinstance(exc, Exception):
+                await connection._leave()
             else:
                 await connection.close()
         finally:

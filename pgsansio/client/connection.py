@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from pgsansio.client import cancelling
 from pgsansio.client.copy import CopyMethods, CopyStreams
-from pgsansio.client.core import TimeLimit
+from pgsansio.client.core import CANCEL_SECONDS, TimeLimit
 from pgsansio.client.listening import ListenMethods
 from pgsansio.client.pipeline import PipelineMethods
 from pgsansio.client.port import Address
@@ -17,7 +18,7 @@ from pgsansio.client.statement import StatementMethods
 from pgsansio.client.transaction_methods import TransactionMethods
 from pgsansio.engine.operations import Copy, RowStream
 from pgsansio.enums import TransactionStatus
-from pgsansio.errors import InterfaceError
+from pgsansio.errors import InterfaceError, ProtocolError
 from pgsansio.policy import capabilities
 from pgsansio.policy.conninfo import Settings
 from pgsansio.types import ServerVersion, TlsInfo, parse_server_version
@@ -142,6 +143,20 @@ class Connection(
                 await self._port.wait(farewell)
         except TimeoutError:
             pass
+
+    async def _leave(self) -> None:
+        """Terminate it, since its block is left by a cancellation; what runs is cancelled on the server, which would
+        notice only at its end that nobody is there any more."""
+        frontend = self._frontend
+        runs = frontend.is_open and frontend.in_flight and not frontend.cancel_under_way
+        self.terminate()
+        if runs:
+
+            async def cancel() -> None:
+                with suppress(ProtocolError):
+                    await cancelling.send_cancel_request(self._port, frontend, self._address, self._channel)
+
+            await self._port.owe(cancel, CANCEL_SECONDS)
 
     def get_reset_query(self) -> str:
         """SQL that brings the session back to where it started; a pool runs it when the connection is returned."""
