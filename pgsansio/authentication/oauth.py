@@ -90,7 +90,10 @@ def read_token(data: bytes) -> str:
     # No channel binding and no other user; then name=value, each ended by a separator, and one more behind the last.
     if header not in (b"n,,", b"y,,") or not separator or not rest.endswith(end):
         raise _broken("it is no client's first message")
-    pairs = dict(pair.partition(b"=")[::2] for pair in rest.removesuffix(end).split(_SEPARATOR))
+    pairs: dict[bytes, bytes] = {}
+    for pair in rest.removesuffix(end).split(_SEPARATOR):
+        name, _, value = pair.partition(b"=")
+        pairs[name] = value
     if b"auth" not in pairs:
         raise _broken("it is no client's first message")
     if not pairs[b"auth"]:
