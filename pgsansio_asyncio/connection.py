@@ -120,6 +120,7 @@ def connect(
     codecs: CodecSet | Iterable[CodecDeclaration] = (),
     json: object = None,
     connect_parameters: Callable[[], Any] | None = None,
+    oauth_token: PasswordSource | None = None,
     **words: Unpack[LibpqWords],
 ) -> ConnectRequest[ConnectionT]:
     """Connect to a PostgreSQL server: `await connect(...)`, or `async with connect(...) as connection:`.
@@ -148,6 +149,8 @@ def connect(
             these two functions; None: they stay str.
         connect_parameters: a function or coroutine function that is called before connecting; it returns a dict of
             arguments that say how to connect, which replace those here: for credentials that change.
+        oauth_token: a bearer token, or a function or coroutine function that is called for one when a server asks for
+            it (PostgreSQL 18). It is never sent in plain text.
         words: libpq's other words, by their names: hostaddr, connect_timeout, application_name, sslrootcert,
             require_auth and so on; see `LibpqWords`.
     Raises:
@@ -180,6 +183,7 @@ def connect(
         "target_session_attrs": target_session_attrs,
         "krbsrvname": krbsrvname,
         "gsslib": gsslib,
+        "oauth_token": oauth_token,
         **words,
     }
 

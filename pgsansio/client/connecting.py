@@ -13,6 +13,7 @@ from pgsansio.codecs.registry import Registry
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
+    ClientConfigurationError,
     OperationTimeoutError,
     PostgresError,
     ProtocolError,
@@ -22,8 +23,16 @@ from pgsansio.errors import (
 from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
 from pgsansio.policy import encryption_mode, hosts, passfile
-from pgsansio.policy.conninfo import SessionAttribute, Settings, TcpAddress, start_up_parameters
+from pgsansio.policy.conninfo import (
+    PasswordSource,
+    SessionAttribute,
+    Settings,
+    TcpAddress,
+    UnixAddress,
+    start_up_parameters,
+)
 from pgsansio.policy.encryption_mode import Stage
+from pgsansio.policy.protocol_version import version_to_try_next
 
 __all__ = ["connect"]
 
@@ -182,7 +191,10 @@ async def _connect_to(
     attempts: list[BaseException],
     progress: Progress,
 ) -> ConnectionT:
-    """A connection to this address, encrypted or not: `allow` and `prefer` try both."""
+    """A connection to this address, encrypted or not: `allow` and `prefer` try both.
+
+    A server that refuses a newer version of the protocol is asked once more, in the same way.
+    """
     port = make_port()
     tls = settings.tls
     ways = encryption_mode.attempts(
@@ -190,14 +202,37 @@ async def _connect_to(
     )
     password = await _password(port, asked, settings)
     earlier: BaseException | None = None
-    for attempt in ways:
-        progress.stage, progress.encrypted = Stage.OPENING, False
+    version = settings.max_protocol_version
+    remaining = list(ways)
+    while True:
+        attempt = remaining.pop(0)
+        progress.stage, progress.encrypted, progress.heard = Stage.OPENING, False, False
         try:
             return await _attempt(
-                port, address, asked, settings, make_connection, record_class, codecs, attempt, password, progress
+                port,
+                address,
+                asked,
+                settings,
+                make_connection,
+                record_class,
+                codecs,
+                attempt,
+                version,
+                password,
+                progress,
             )
         except BaseException as error:
-            if attempt is not ways[-1] and encryption_mode.may_try_the_next(
+            older = (
+                version_to_try_next(version, settings.min_protocol_version, heard=progress.heard, error=error)
+                if progress.stage is Stage.AUTHENTICATION
+                else None
+            )
+            if older is not None:
+                attempts.append(error)
+                version, port = older, make_port()
+                remaining.insert(0, attempt)
+                continue
+            if remaining and encryption_mode.may_try_the_next(
                 attempt, progress.stage, encrypted=progress.encrypted, error=error
             ):
                 attempts.append(error)
@@ -207,7 +242,6 @@ async def _connect_to(
                 attempts.append(error)
                 raise earlier from None
             raise
-    raise AssertionError("the last attempt returns or raises")
 
 
 async def _attempt(
@@ -219,6 +253,7 @@ async def _attempt(
     record_class: type[Any],
     codecs: CodecSet,
     attempt: encryption_mode.Attempt,
+    version: int,
     password: str | None,
     progress: Progress,
 ) -> ConnectionT:
@@ -244,13 +279,16 @@ async def _attempt(
             password=password,
             nonce=port.nonce(),
             rules=settings.authentication,
-            protocol_version=settings.max_protocol_version,
+            protocol_version=version,
             min_protocol_version=settings.min_protocol_version,
+            has_token=settings.oauth_token is not None,
+            is_private=isinstance(address, UnixAddress),
         )
         progress.stage = Stage.AUTHENTICATION
         try:
-            await _start_up(port, frontend, startup)
+            await _start_up(port, frontend, startup, settings.oauth_token)
         finally:
+            progress.heard = startup.heard
             if startup.authenticated:
                 progress.stage = Stage.SESSION
         connection = make_connection(port, frontend, address, settings)
@@ -262,7 +300,9 @@ async def _attempt(
         raise
 
 
-async def _start_up(port: Port, frontend: Frontend, startup: StartupMachine) -> None:
+async def _start_up(
+    port: Port, frontend: Frontend, startup: StartupMachine, oauth_token: PasswordSource | None
+) -> None:
     operation = startup.operation
     while True:
         await port.progress(operation)
@@ -272,6 +312,11 @@ async def _start_up(port: Port, frontend: Frontend, startup: StartupMachine) -> 
         if startup.work is not None:
             # Thousands of hashes: some milliseconds with the usual count, and seconds with the highest one allowed.
             frontend.start_up_work_done(await port.run_elsewhere(startup.work))
+        if startup.token_due:
+            token = await port.call_user(oauth_token) if callable(oauth_token) else oauth_token
+            if not isinstance(token, str):
+                raise ClientConfigurationError(f"oauth_token is expected to return a str, got {type(token).__name__}")
+            frontend.start_up_token(token)
     if operation.error is not None:
         raise operation.error
 

@@ -59,6 +59,8 @@ class Progress:
     reached: bool = False
     stage: Stage = Stage.OPENING
     encrypted: bool = False
+    #: The server has understood the StartupMessage.
+    heard: bool = False
 
 
 async def channel(port: Port, attempt: Attempt, asked: Address, settings: TlsSettings) -> Channel:

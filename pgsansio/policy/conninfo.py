@@ -95,6 +95,8 @@ class Settings:
     password: PasswordSource | None = field(repr=False)
     #: The password file to look into; it need not exist. None: none is needed, or nobody knows where it would be.
     passfile: str | None
+    #: A bearer token, or what is called for one where a server asks for it; None: there is none.
+    oauth_token: PasswordSource | None = field(repr=False)
     #: To be sent at start-up, in this order, beside client_encoding.
     server_settings: Mapping[str, str] = field(hash=False)
     tls: TlsSettings
@@ -155,6 +157,7 @@ def resolve_settings(
     target_session_attrs: str | SessionAttribute | None = None,
     krbsrvname: str | None = None,
     gsslib: str | None = None,
+    oauth_token: PasswordSource | None = None,
     environment: Mapping[str, str],
     os_user: str | None,
     home: str | None,
@@ -210,6 +213,7 @@ def resolve_settings(
         database=database_given.value,
         password=source,
         passfile=passfile_path,
+        oauth_token=_checked_token(oauth_token),
         server_settings=settings,
         tls=resolve_tls(
             ssl,
@@ -296,6 +300,12 @@ def _resolve_password(
         folder = sources.variable("APPDATA")
         return None, None if folder is None else f"{folder.value}\\postgresql\\pgpass.conf"
     return None, f"{home}/.pgpass" if home else None
+
+
+def _checked_token(value: object) -> PasswordSource | None:
+    if not callable(value):
+        check_type("oauth_token", value, str | None, "a str or a callable")
+    return cast("PasswordSource | None", value or None)
 
 
 def _resolve_session_attribute(keyword: object, sources: Sources) -> SessionAttribute:

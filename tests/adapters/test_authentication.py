@@ -1,4 +1,4 @@
-"""Who has to prove what, on a real server: channel binding, and what a server may ask for."""
+"""Start-up on a real server: channel binding, what a server may ask for, and versions of the protocol."""
 
 import asyncio
 import importlib
@@ -12,6 +12,7 @@ import pgsansio_asyncio
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Frontend
+from pgsansio.messages.startup import PROTOCOL_3_0, PROTOCOL_3_2
 from tests.support.certificates import HOST
 from tests.support.servers import Server, running_server
 
@@ -122,3 +123,33 @@ async def test_a_server_that_asks_for_more(module: ModuleType, lax_postgres: Ser
     for required in ("none,md5", "!scram-sha-256"):
         with pytest.raises(InterfaceError, match="is not met: the server asked for SCRAM-SHA-256"):
             await connect(module, lax_postgres, f"require_auth={required}")
+
+
+@pytest.mark.parametrize("asked", ["3.0", "3.2", "latest"])
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_versions_of_the_protocol(module: ModuleType, tls_postgres: Server, asked: str, encrypted: bool) -> None:
+    """Servers before 18 answer with 3.0; and the longer key of 3.2 cancels as the short one does."""
+    newer = asked != "3.0" and tls_postgres.version >= 18
+    async with module.connect(
+        host=HOST,
+        port=tls_postgres.port,
+        user=tls_postgres.user,
+        password=tls_postgres.password,
+        database=tls_postgres.database,
+        ssl="require" if encrypted else "disable",
+        max_protocol_version=asked,
+    ) as connection:
+        assert connection._frontend.protocol_version == (PROTOCOL_3_2 if newer else PROTOCOL_3_0)
+        assert len(connection._frontend.secret_key) == (32 if newer else 4)
+        with pytest.raises(TimeoutError):
+            await connection.execute("SELECT pg_sleep(60)", timeout=0.2)
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_version_that_is_not_enough(module: ModuleType, tls_postgres: Server) -> None:
+    words = "sslmode=disable&max_protocol_version=3.2&min_protocol_version=3.2"
+    if tls_postgres.version >= 18:
+        await connect(module, tls_postgres, words)
+        return
+    with pytest.raises(InterfaceError, match=r"the server knows protocol 3\.0 at most"):
+        await connect(module, tls_postgres, words)
