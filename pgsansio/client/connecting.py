@@ -222,10 +222,8 @@ async def _connect_to(
                 progress,
             )
         except BaseException as error:
-            older = (
-                version_to_try_next(version, settings.min_protocol_version, heard=progress.heard, error=error)
-                if progress.stage is Stage.AUTHENTICATION
-                else None
+            older = version_to_try_next(
+                version, settings.min_protocol_version, progress.stage, heard=progress.heard, error=error
             )
             if older is not None:
                 attempts.append(error)

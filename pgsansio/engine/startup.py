@@ -291,7 +291,7 @@ class StartupMachine:
                 hint="channel_binding=disable lets a proxy do that.",
             )
         data: bytes | None = None
-        if binding is not ChannelBinding.DISABLE and self._tls is not None and self._tls.peer_certificate is not None:
+        if self._tls is not None and self._tls.peer_certificate is not None:
             data = certificate_hash(self._tls.peer_certificate)
         choice = choose_mechanism(offered, can_bind=data is not None, channel_binding=binding.value)
         self.mechanism = choice.mechanism

@@ -11,6 +11,7 @@ from typing import Final
 
 from pgsansio.errors import ConnectionDoesNotExistError, PostgresError
 from pgsansio.messages.startup import PROTOCOL_3_0
+from pgsansio.policy.encryption_mode import Stage
 
 __all__ = ["version_to_try_next"]
 
@@ -18,15 +19,16 @@ __all__ = ["version_to_try_next"]
 _REFUSALS: Final = ("08P01", "0A000")
 
 
-def version_to_try_next(asked: int, minimum: int, *, heard: bool, error: BaseException) -> int | None:
+def version_to_try_next(asked: int, minimum: int, stage: Stage, *, heard: bool, error: BaseException) -> int | None:
     """The version for one more attempt, or None: that would not help, or is not allowed.
 
     Args:
         asked, minimum: major << 16 | minor: of the attempt that failed, and the oldest that will do.
+        stage: how far the attempt came.
         heard: the server had said something that is no error: it has not refused the version.
-        error: of the start-up phase.
+        error: what ended it.
     """
-    if heard or not asked > PROTOCOL_3_0 >= minimum:
+    if stage is not Stage.AUTHENTICATION or heard or not asked > PROTOCOL_3_0 >= minimum:
         return None
     if isinstance(error, ConnectionDoesNotExistError):
         return PROTOCOL_3_0
