@@ -7,6 +7,7 @@ __all__ = ["DEMANDED", "NOT_YET_DEMANDED"]
 #: Title -> letters and count: ("Q", 3) is Q-1, Q-2 and Q-3. Each has a test.
 DEMANDED: Final = {
     "Package surface": [("PKG", 6)],
+    "Connecting": [("DSN", 7), ("HOST", 6), ("CON", 15)],
     "Connection": [("CN", 15)],
     "Query methods": [("Q", 15)],
     "Prepared statements": [("PS", 8)],
