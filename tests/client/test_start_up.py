@@ -15,14 +15,26 @@ from pgsansio.errors import (
     ConnectionDoesNotExistError,
     InterfaceError,
     InvalidAuthorizationSpecificationError,
+    InvalidPasswordError,
     OperationTimeoutError,
     PostgresError,
     ProtocolError,
 )
-from pgsansio.messages.authentication import AuthenticationOk, SASLInitialResponse
+from pgsansio.messages.authentication import (
+    AuthenticationCleartextPassword,
+    AuthenticationGSS,
+    AuthenticationOk,
+    AuthenticationSASL,
+    AuthenticationSASLContinue,
+    AuthenticationSASLFinal,
+    PasswordMessage,
+    SASLInitialResponse,
+    SASLResponse,
+)
 from pgsansio.messages.startup import (
     PROTOCOL_3_0,
     PROTOCOL_3_2,
+    BackendKeyData,
     CancelRequest,
     NegotiateProtocolVersion,
     SSLRequest,
@@ -30,8 +42,19 @@ from pgsansio.messages.startup import (
 )
 from pgsansio.policy.conninfo import resolve_settings
 from tests.support.manual_port import FakeTls, ManualLoop
-from tests.support.scripted_backend import ScriptedBackend, Step, error, expect, hang_up, login, send
+from tests.support.scripted_backend import (
+    ScriptedBackend,
+    Step,
+    error,
+    expect,
+    hang_up,
+    login,
+    notice,
+    send,
+    send_bytes,
+)
 
+CLEAR = AuthenticationCleartextPassword()
 SECRET = ScramSecret.from_password("secret", b"0123456789abcdef", 2)
 
 
@@ -295,3 +318,118 @@ def test_rules(method: Callable[[], AuthenticationMethod], words: str, match: st
     assert len(world.met) == 1
     assert world.is_over()
     assert not any(hasattr(message, "password") for message in world.met[0].messages)
+
+
+# Servers that mean no good, and servers that stop
+
+
+def challenge(text: str) -> Step:
+    """Answers the client's first message of SCRAM with this, in which {nonce} is the client's."""
+
+    def step(server: ScriptedBackend) -> bool:
+        first = server.take()
+        if first is None:
+            return False
+        assert isinstance(first, SASLInitialResponse)
+        nonce = (first.data or b"").rpartition(b"r=")[2].decode()
+        server.backend.send(AuthenticationSASLContinue(text.format(nonce=nonce).encode()))
+        return True
+
+    return step
+
+
+SALT = "s=MDEyMzQ1Njc4OWFiY2RlZg=="
+GOOD = f"r={{nonce}}x,{SALT},i=2"
+SCRAM = AuthenticationSASL(("SCRAM-SHA-256",))
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected", "match"),
+    [
+        ([send(SCRAM), challenge(f"r=x{{nonce}},{SALT},i=2")], ProtocolError, "nonce does not extend"),
+        ([send(SCRAM), challenge(f"r={{nonce}},{SALT},i=2")], ProtocolError, "nonce does not extend"),
+        ([send(SCRAM), challenge(f"r={{nonce}}x,{SALT},i=0")], ProtocolError, "iteration count"),
+        ([send(SCRAM), challenge(f"r={{nonce}}x,{SALT},i=-1")], ProtocolError, "iteration count"),
+        ([send(SCRAM), challenge(f"r={{nonce}}x,{SALT},i=2147483648")], InterfaceError, "more than 1000000"),
+        ([send(SCRAM), challenge(f"m=x,r={{nonce}}x,{SALT},i=2")], ProtocolError, "extension"),
+        ([send(SCRAM), challenge("r={nonce}x,s=,i=2")], ProtocolError, "salt is empty"),
+        ([send(SCRAM), challenge(GOOD), send_bytes(AuthenticationOk().encode())], ProtocolError, "AuthenticationOk"),
+        (
+            [send(SCRAM), challenge(GOOD), expect(SASLResponse), send(AuthenticationSASLFinal(b"v=AAAA"))],
+            InterfaceError,
+            "could not verify server signature",
+        ),
+        (
+            [send(SCRAM), challenge(GOOD), expect(SASLResponse), send(AuthenticationSASLFinal(b"e=invalid-proof"))],
+            InvalidPasswordError,
+            "invalid-proof",
+        ),
+        (
+            [send(SCRAM), challenge(GOOD), expect(SASLResponse), send_bytes(AuthenticationOk().encode())],
+            ProtocolError,
+            "AuthenticationOk",
+        ),
+        (
+            [send(SCRAM), challenge(GOOD), expect(SASLResponse), send_bytes(CLEAR.encode())],
+            ProtocolError,
+            "CleartextPassword",
+        ),
+        ([send(SCRAM), send_bytes(CLEAR.encode())], ProtocolError, "CleartextPassword"),
+        ([send(SCRAM), send_bytes(SCRAM.encode())], ProtocolError, "AuthenticationSASL"),
+        ([send(AuthenticationSASL(()))], InterfaceError, "unsupported SASL"),
+        ([send(AuthenticationSASL(("SCRAM-SHA-1",)))], InterfaceError, "unsupported SASL"),
+        ([send(AuthenticationSASL(("SCRAM-SHA-256-PLUS",)))], InterfaceError, "taken the encryption away"),
+        ([send(AuthenticationGSS())], InterfaceError, "unsupported authentication method"),
+        ([send_bytes(b"R\0\0\0\x08\0\0\0\x01")], ProtocolError, "method 1 is unknown"),
+        ([send_bytes(b"R\0\0\0\x09\0\0\0\0\0")], ProtocolError, "AuthenticationOk"),
+        ([send_bytes(b"R\0\0\x07\xd1")], ProtocolError, "no answer to a start-up message"),
+        ([send_bytes(b"R\x7f\xff\xff\xff")], ProtocolError, "no answer to a start-up message"),
+        ([send_bytes(b"E\x7f\xff\xff\xff")], ProtocolError, "no answer to a start-up message"),
+        ([send_bytes(b"K\0\0\0\x0c\0\0\0\x01key!")], ProtocolError, "unexpected BackendKeyData"),
+        ([send_bytes(b"Z\0\0\0\x05I")], ProtocolError, "unexpected ReadyForQuery"),
+        ([send_bytes(b"D\0\0\0\x06\0\0")], ProtocolError, "no answer to a start-up message"),
+        ([send_bytes(b"HTTP/1.1 400 Bad Request\r\n\r\n")], ProtocolError, "no answer to a start-up message"),
+        ([send(*[notice()] * 101)], ProtocolError, "too many notices"),
+    ],
+)
+def test_servers_that_mean_no_good(steps: list[Step], expected: type[Exception], match: str) -> None:
+    world = World([expect(StartupMessage), *steps])
+    with pytest.raises(expected, match=match):
+        world.connect(password="secret")
+    assert world.is_over()
+    assert len(world.met) == 1
+    assert b"secret" not in b"".join(message.encode() for message in world.met[0].messages)
+
+
+STEPS: dict[str, list[Step]] = {
+    "trust": [expect(StartupMessage), send(AuthenticationOk()), send(BackendKeyData(1, b"key!"))],
+    "password": [expect(StartupMessage), send(CLEAR), expect(PasswordMessage), send(AuthenticationOk())],
+    "scram": [expect(StartupMessage), send(SCRAM), challenge(GOOD), expect(SASLResponse)],
+    "oauth": [
+        expect(StartupMessage),
+        send(OAuthToken.request),
+        expect(SASLInitialResponse),
+        send(AuthenticationSASLContinue(b'{"status": "invalid_token"}')),
+        expect(SASLResponse),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "count"), [(method, count) for method in STEPS for count in range(len(STEPS[method]) + 1)]
+)
+@pytest.mark.parametrize("silent", [False, True], ids=["end", "silence"])
+def test_a_server_that_stops(method: str, count: int, silent: bool) -> None:
+    world = World([*STEPS[method][:count], *([] if silent else [hang_up()])])
+    with pytest.raises(OperationTimeoutError if silent else ConnectionDoesNotExistError):
+        world.connect(host="/tmp", password="secret", oauth_token="abc.def", timeout=10)
+    assert world.is_over()
+    assert len(world.met) == 1
+
+
+def test_a_password_goes_out_once_and_only_where_it_is_asked_for() -> None:
+    world = World(login(ScramPassword(SECRET, "n")), login(CleartextPassword("secret")))
+    for count in (0, 1):
+        world.connect(password="secret")
+        sent = b"".join(message.encode() for message in world.met[-1].messages)
+        assert sent.count(b"secret") == count
