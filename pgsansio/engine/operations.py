@@ -46,6 +46,8 @@ ENDS: Final = 64
 INTERNAL: Final = 32
 #: It goes on with what a task has begun: never refused, where only one task may go on; others are.
 FOLLOWS: Final = 128
+#: It belongs to the Sync group of what waits unsent in front of it.
+GROUPED: Final = 256
 
 
 _PENDING: Final = Outcome.PENDING

@@ -32,6 +32,7 @@ from pgsansio.engine.operations import (
     ENDS,
     EXCLUSIVE,
     FOLLOWS,
+    GROUPED,
     INTERNAL,
     SYNC,
     Batch,
@@ -198,6 +199,8 @@ class Session:
         self._in_flight: deque[Operation] = deque()
         self._in_flight_bytes = 0
         self._unsent: deque[Operation] = deque()
+        #: How many of those were dropped; the first one never is.
+        self._dropped = 0
         #: Operations that somebody waits for.
         self._active = 0
         #: How many that are not settled begin a transaction.
@@ -294,7 +297,7 @@ class Session:
             self._note(operation, traits)
         if self._in_flight or self._unsent or self._cancel_under_way or traits & (BARRIER | EXCLUSIVE):
             if self._unsent or not self._may_write(operation):
-                self._unsent.append(operation)
+                self._queue(operation)
             else:
                 self._write(operation)
         else:
@@ -393,7 +396,7 @@ class Session:
             return
         begin = beginning.operation = Operation(beginning.data, _BEGIN, INTERNAL | DISCARDS_ROWS)
         if self._unsent or not self._may_write(begin):
-            self._unsent.append(begin)
+            self._queue(begin)
         else:
             self._write(begin)
 
@@ -409,6 +412,13 @@ class Session:
     def may_join(self) -> bool:
         """Whether an operation may be submitted while another one is in progress."""
         return self.pipelining and (self.shared_transaction or not self.in_transaction)
+
+    def _queue(self, operation: Operation) -> None:
+        """It has to wait unsent."""
+        unsent = self._unsent
+        if unsent and not unsent[-1].traits & (SYNC | EXCLUSIVE):
+            operation.traits |= GROUPED
+        unsent.append(operation)
 
     def _note(self, operation: Operation, traits: int) -> None:
         if not traits & INTERNAL:
@@ -434,7 +444,7 @@ class Session:
         self.submit(first)
         for operation in others:
             self._note(operation, operation.traits)
-            self._unsent.append(operation)
+            self._queue(operation)
         self._pump()
 
     def extend(self, operation: Batch, data: bytes, count: int) -> None:
@@ -514,6 +524,19 @@ class Session:
         operation.pending_bytes = 0
         return data
 
+    def _drop_alone(self, operation: Operation) -> None:
+        """It keeps its place, for to look for it would take the longer the more operations wait."""
+        operation.data = b""
+        self._settle(operation, Outcome.CANCELLED)
+        self._dropped += 1
+        unsent = self._unsent
+        if self._dropped > len(unsent) // 2:
+            waiting = [other for other in unsent if other.outcome is _PENDING]
+            unsent.clear()
+            unsent.extend(waiting)
+            self._dropped = 0
+        self._pump()
+
     @property
     def reading_paused(self) -> bool:
         """Somebody has to take COPY data before more is read."""
@@ -540,6 +563,9 @@ class Session:
         operation.abandoned = True
         operation.traits |= DISCARDS_ROWS
         if owed is Owed.DROP:
+            if operation.traits & (SYNC | EXCLUSIVE) and not operation.traits & (BEGINS | GROUPED):
+                self._drop_alone(operation)
+                return owed
             group = self._group_of(operation)
             if all(member.abandoned or member is begin for member in group):
                 beginning = self._beginning if begin in group else None
@@ -1077,8 +1103,15 @@ class Session:
     def _pump(self) -> None:
         """Write what waits, as far as the rules allow."""
         unsent = self._unsent
-        while unsent and self.condition is _OPEN and self._may_write(unsent[0]):
-            operation = unsent.popleft()
+        while unsent:
+            operation = unsent[0]
+            if operation.outcome is not _PENDING:
+                unsent.popleft()
+                self._dropped -= 1
+                continue
+            if self.condition is not _OPEN or not self._may_write(operation):
+                break
+            unsent.popleft()
             if operation.abandoned:  # one of a group
                 self._abandoned += 1
             self._write(operation)
@@ -1123,11 +1156,13 @@ class Session:
             operation.rows = []
             self._settle(operation, _outcome(operation) if answered else Outcome.UNKNOWN)
         for operation in self._unsent:
-            operation.error = _loss(cause, safe_to_retry=True)
-            self._settle(operation, Outcome.CANCELLED)
+            if operation.outcome is _PENDING:
+                operation.error = _loss(cause, safe_to_retry=True)
+                self._settle(operation, Outcome.CANCELLED)
         self.drop_begin()
         self._in_flight.clear()
         self._unsent.clear()
+        self._dropped = 0
         self._in_flight_bytes = 0
         self._abandoned = 0
         self._barrier = None

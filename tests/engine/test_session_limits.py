@@ -1,5 +1,7 @@
 """A server that never stops talking must not fill the memory of a client that does not listen."""
 
+import time
+
 import pytest
 
 from pgsansio.engine import session as session_module
@@ -9,7 +11,8 @@ from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import ProtocolError
 from pgsansio.messages.backend import CommandComplete, NoticeResponse, NotificationResponse, ReadyForQuery
 from pgsansio.messages.copy import CopyInResponse
-from tests.support.sessions import copy, feed, new_session, simple_query
+from pgsansio.policy.cancellation import Owed
+from tests.support.sessions import copy, execution, feed, new_session, script, simple_query
 
 NOTICE = NoticeResponse({"S": "NOTICE", "C": "00000", "M": "x" * 700})
 
@@ -50,3 +53,35 @@ def test_a_copy_that_was_refused_cannot_complete(operation: object) -> None:
     assert len(session.data_to_send()) < 100
     assert operation.outcome is Outcome.UNKNOWN  # type: ignore[attr-defined]
     assert isinstance(operation.error, ProtocolError)  # type: ignore[attr-defined]
+
+
+def test_giving_up_takes_no_longer_the_more_operations_wait() -> None:
+    """Looking for each of them among the others took a quarter of a minute."""
+    session = new_session()
+    head = script()
+    session.submit(head)
+    first, *waiting, last = [execution(b"%d;" % number) for number in range(40_000)]
+    for operation in (first, *waiting, last):
+        session.submit(operation)
+    began = time.process_time()
+    for operation in reversed(waiting):
+        assert session.abandon(operation) is Owed.DROP
+        assert operation.outcome is Outcome.CANCELLED
+    assert time.process_time() - began < 5
+    assert session.data_to_send() == b"Q"
+    feed(session, CommandComplete("SELECT 1"), ReadyForQuery(TransactionStatus.IDLE))
+    assert session.data_to_send() == b"0;39999;"
+
+
+def test_what_was_given_up_first_is_forgotten_when_the_connection_ends() -> None:
+    session = new_session()
+    session.submit(script())
+    waiting = [execution() for _ in range(3)]
+    for operation in waiting:
+        session.submit(operation)
+    session.abandon(waiting[1])
+    list(session.completed())
+    session.connection_lost(None)
+    assert [operation.outcome for operation in waiting] == [Outcome.CANCELLED] * 3
+    assert waiting[1].error is None
+    assert waiting[1] not in list(session.completed())
