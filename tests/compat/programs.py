@@ -12,6 +12,9 @@ __all__ = ["ROOT", "require", "run"]
 
 ROOT = Path(__file__).parents[2]
 
+#: What says that an extra is there. `libraries` is large, and only .ci/full installs it.
+REQUIRED = {"compat": "PGSANSIO_TEST_REQUIRE_SERVER", "libraries": "PGSANSIO_TEST_REQUIRE_LIBRARIES"}
+
 
 def run(*arguments: str) -> str:
     """What this Python prints; a connection that is not closed is an error there, too.
@@ -33,14 +36,14 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
-def require(module: str) -> None:
-    """Skip the test without this module of the extra `compat`; in CI that is a failure."""
+def require(module: str, extra: str = "compat") -> None:
+    """Skip the test without this module of that extra; with the extra's variable set that is a failure."""
     try:
         found = importlib.util.find_spec(module)
     except ModuleNotFoundError:
         found = None
     if found is None:
-        text = f"no module {module}; it comes with the extra `compat`"
-        if os.environ.get("PGSANSIO_TEST_REQUIRE_SERVER") == "1":
+        text = f"no module {module}; it comes with the extra `{extra}`"
+        if os.environ.get(REQUIRED[extra]) == "1":
             pytest.fail(text, pytrace=False)
         pytest.skip(text)
