@@ -27,6 +27,5 @@ DEMANDED: Final = {
 }
 #: Some have no test yet.
 NOT_YET_DEMANDED: Final = {
-    "Connecting": [("DSN", 7), ("HOST", 6), ("CON", 15)],
     "Authentication and TLS": [("AUTH", 4), ("TLS", 11)],
 }
