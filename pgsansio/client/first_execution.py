@@ -69,11 +69,12 @@ class FirstExecutions(TypeMethods):
                 await self._decode_kept(operation, frontend.registry)
             failure = operation.error
             goes_on = self._goes_the_long_way(query, operation, description)
-        except InvalidValueError:
+        except InvalidValueError as error:
             # Of what the server cannot turn into text: it is asked for as text the next time, which is now, if the
             # statement only reads. (Functions in it may have effects; such types are those of a few catalogues.)
             self._goes_the_long_way(query, operation, description)
-            if not frontend.in_transaction and classify(query).keyword in _READING:
+            is_unconverted = isinstance(error.__cause__, PostgresError)
+            if is_unconverted and not frontend.in_transaction and classify(query).keyword in _READING:
                 return None
             raise
         except BaseException:
@@ -96,8 +97,9 @@ class FirstExecutions(TypeMethods):
         if query in self._preparing or query in self._introduced:
             return False  # another task is about to have it prepared
         if description is None:
-            # If a column has no binary form it is executed once more, which inside of a transaction is too late.
-            return not args and not frontend.in_transaction
+            # If a column has no binary form it is executed once more, which inside of a transaction is too late. And
+            # what a codec of the user's wants as text would have to be converted, each value of it.
+            return not args and not frontend.in_transaction and not frontend.registry.has_declarations
         return not frontend.missing_types(description)
 
     def _goes_the_long_way(self, query: str, operation: FirstExecution, description: Description | None) -> bool:

@@ -167,6 +167,13 @@ class Registry:
         """`codec_in` text: for a type of which nothing is known, str both ways."""
         return self.codec_in(oid, Format.TEXT, name)
 
+    @property
+    def has_declarations(self) -> bool:
+        """Whether codecs were declared, here or below."""
+        if self._own or self._declared:
+            return True
+        return self._below is not None and self._below.has_declarations
+
     # declaring
 
     def set_codec(self, oid: int, codec: ValueCodec | CodecDeclaration) -> None:
