@@ -1,4 +1,4 @@
-"""What users write: connection strings, password files, and SQL as far as its words matter.
+"""What users write: connection strings, service and password files, and SQL as far as its words matter.
 
 Input: what it is for, how it is put together; then the text, in parts separated by 0xff.
 """
@@ -12,6 +12,7 @@ from fuzz.mutation import mutated
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.conninfo import parse_dsn, redact_dsn, resolve_settings, start_up_parameters
 from pgsansio.policy.keywords import classify, percent_placeholder_hint, split_statements
+from pgsansio.policy.libpq_words import LIBPQ_WORDS
 from pgsansio.policy.passfile import lookup
 
 __all__ = ["PREFIX_BYTES", "mutate", "target"]
@@ -39,7 +40,7 @@ def mutate(data: bytes, corpus: list[bytes], chance: random.Random) -> bytes:
 def target(data: bytes) -> None:
     choices, rest = data[:PREFIX_BYTES].ljust(PREFIX_BYTES, b"\0"), data[PREFIX_BYTES:]
     texts = [part.decode("utf-8", "surrogateescape") for part in rest.split(b"\xff")] + ["", "", ""]
-    match choices[0] % 5:
+    match choices[0] % 7:
         case 0:
             _dsn(texts[0])
         case 1:
@@ -50,9 +51,13 @@ def target(data: bytes) -> None:
             assert password is None or len(password) <= len(texts[0])
         case 3:
             _sql(texts[0])
-        case _:
+        case 4:
             piece = texts[0][: 1 + choices[1] % 16]
             _sql((texts[1][:4] + piece * (_LONG // (len(piece) or 1)))[:_LONG])
+        case 5:
+            _service(*texts[:2])
+        case _:
+            _word(pick(sorted(LIBPQ_WORDS), choices[1]), texts[0])
 
 
 def _dsn(text: str) -> None:
@@ -81,6 +86,46 @@ def _secret_dsn(text: str) -> None:
         shown = repr(settings) if settings.password is not None and _SECRET in str(settings.password) else ""
         shown = shown.replace(str(settings.addresses), "")
     assert _SECRET not in shown, shown
+
+
+def _service(before: str, after: str) -> None:
+    text = f"{before}\n[s]\n{before}\npassword={_SECRET}\n{after}"
+    try:
+        settings = resolve_settings(
+            service="s",
+            servicefile="/services",
+            service_texts={"/services": text},
+            environment={},
+            os_user="user",
+            home=None,
+            platform="linux",
+        )
+    except ClientConfigurationError as error:
+        shown = f"{error} {error!r} {error.__cause__}"
+    else:
+        shown = repr(settings)
+    assert _SECRET not in shown, shown
+
+
+def _word(word: str, value: str) -> None:
+    if word == "sslpassword":
+        value += _SECRET
+    for arguments in ({word: value}, {"dsn": f"postgresql://?{word}={quote(value, safe='', errors='replace')}"}):
+        try:
+            settings = resolve_settings(
+                **arguments,  # type: ignore[arg-type]
+                environment={},
+                os_user="user",
+                home="/home/user",
+                platform="linux",
+            )
+        except ClientConfigurationError as error:
+            shown = f"{error} {error!r} {error.__cause__}"
+        else:
+            shown = repr(settings)
+            for pair in start_up_parameters(settings):
+                assert "\0" not in "".join(pair)
+        assert _SECRET not in shown, shown
 
 
 def _sql(text: str) -> None:
