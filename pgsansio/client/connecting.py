@@ -94,12 +94,13 @@ async def _try_hosts(
     failure: BaseException | None = None
     wishes = [attribute, SessionAttribute.any] if attribute is SessionAttribute.prefer_standby else [attribute]
     asked_for = settings.addresses
+    port = make_port()
     if settings.random_order:
-        asked_for = hosts.in_random_order(asked_for, make_port().nonce())
+        asked_for = hosts.in_random_order(asked_for, port.nonce())
     for wish in wishes:
         for asked in asked_for:
             reached = False
-            addresses = await _resolved(make_port(), asked, settings, attempts)
+            addresses = await _resolved(port, asked, settings, attempts)
             if not addresses and attempts:
                 failure = attempts[-1]
             for address in addresses:

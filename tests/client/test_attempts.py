@@ -1,0 +1,156 @@
+"""Which addresses are tried, in which order, and for how long."""
+
+import math
+from typing import Any
+
+import pytest
+
+from pgsansio.client import Connection, connecting
+from pgsansio.client.port import Address
+from pgsansio.errors import OperationTimeoutError
+from pgsansio.policy.conninfo import Settings, TcpAddress, resolve_settings
+from tests.support.manual_port import Cancelled, ManualLoop, ManualPort, Stop
+from tests.support.scripted_backend import ScriptedBackend, login
+
+#: When a loop's time begins.
+START = 1000
+
+
+class Deaf:
+    """What takes a connection, and hears nothing."""
+
+    hung_up = False
+
+    def receive_data(self, data: bytes) -> None:
+        pass
+
+    def receive_eof(self) -> None:
+        pass
+
+    def data_to_send(self) -> bytes:
+        return b""
+
+
+class Server(ScriptedBackend):
+    def receive_eof(self) -> None:
+        self.hung_up = True
+
+
+class Net:
+    """Hosts: those named deaf... hear nothing, and the others let everybody in. Names are looked up here."""
+
+    def __init__(self, names: dict[str, list[str] | None] | None = None) -> None:
+        self.names = names or {}
+        self.looked_up: list[str] = []
+        self.tried: list[str] = []
+        self.nonces = iter(range(10_000))
+        net = self
+
+        class Port(ManualPort):
+            async def resolve(self, host: str, port: int) -> list[TcpAddress]:
+                net.looked_up.append(host)
+                found = net.names.get(host, [host])
+                # Without a list, there is never an answer.
+                await Stop("resolve", lambda: found is not None)
+                return [TcpAddress(address, port) for address in found or ()]
+
+            def nonce(self) -> str:
+                return f"{next(net.nonces):030}"
+
+        def make(address: Address) -> Server | Deaf:
+            assert isinstance(address, TcpAddress)
+            self.tried.append(address.host)
+            return Deaf() if address.host.startswith("deaf") else Server([*login()])
+
+        self.loop = ManualLoop(make)
+        self._port = Port
+
+    def start(self, dsn: str, **keywords: Any) -> Any:
+        return self.loop.start(
+            connecting.connect(lambda: self._port(self.loop), self.settings(dsn, **keywords), Connection)
+        )
+
+    def connect(self, dsn: str, **keywords: Any) -> Connection:
+        task = self.start(dsn, **keywords)
+        self.loop.run(task)
+        return task.result()  # type: ignore[no-any-return]
+
+    @staticmethod
+    def settings(dsn: str, **keywords: Any) -> Settings:
+        return resolve_settings(
+            f"{dsn} sslmode=disable password=p", environment={}, os_user="u", home=None, platform="linux", **keywords
+        )
+
+
+def test_each_address_has_its_time() -> None:
+    net = Net({"name": ["deaf1", "deaf2"]})
+    connection = net.connect("host=name,deaf3,b connect_timeout=5")
+    assert net.tried == ["deaf1", "deaf2", "deaf3", "b"]
+    assert net.loop.now - START == 15
+    assert connection.host == "b"
+    assert sum(port.connected for port in net.loop.ports) == 1
+
+
+def test_all_that_were_too_slow() -> None:
+    net = Net()
+    with pytest.raises(
+        OperationTimeoutError, match="the time limit for connecting to 'deaf2', port 5432 has passed"
+    ) as e:
+        net.connect("host=deaf1,deaf2 connect_timeout=5")
+    assert [str(error) for error in e.value.attempts] == [
+        "the time limit for connecting to 'deaf1', port 5432 has passed",
+        "the time limit for connecting to 'deaf2', port 5432 has passed",
+    ]
+    assert e.value.safe_to_retry
+    assert not any(port.connected for port in net.loop.ports)
+
+
+def test_looking_a_name_up_has_its_time() -> None:
+    net = Net({"nowhere": None})
+    connection = net.connect("host=nowhere,b connect_timeout=5")
+    assert (connection.host, net.loop.now - START) == ("b", 5)
+    with pytest.raises(OperationTimeoutError, match="the time limit for looking up 'nowhere' has passed"):
+        net.connect("host=nowhere connect_timeout=5")
+
+
+def test_the_limit_of_all_is_the_limit_of_each() -> None:
+    net = Net()
+    with pytest.raises(OperationTimeoutError, match=r"^the time limit for connecting has passed$") as caught:
+        net.connect("host=deaf1,deaf2,b connect_timeout=5", timeout=7)
+    assert net.loop.now - START == 7
+    assert net.tried == ["deaf1", "deaf2"]
+    assert len(caught.value.attempts) >= 1
+
+
+def test_without_a_limit_it_waits_for_ever() -> None:
+    for keywords in ({"timeout": None}, {"connect_timeout": 0}):
+        net = Net()
+        task = net.start("host=deaf1,b", **keywords)
+        while net.loop.step():
+            pass
+        assert not task.done
+        assert net.loop.now < math.inf
+        task.cancel()
+        net.loop.run()
+        with pytest.raises(Cancelled):
+            task.result()
+
+
+def test_an_address_in_the_place_of_a_name() -> None:
+    net = Net()
+    connection = net.connect("host=name hostaddr=10.0.0.1 port=7")
+    assert (net.tried, net.looked_up) == (["10.0.0.1"], [])
+    assert connection._asked == TcpAddress("name", 7, "10.0.0.1")
+
+
+def test_random_order() -> None:
+    names = {"x": ["x1", "deaf"], "y": ["y1", "y2", "y3"], "z": ["z1"]}
+    net = Net(names)  # type: ignore[arg-type]
+    for _ in range(300):
+        net.connect("host=x,y,z load_balance_hosts=random connect_timeout=1").terminate()
+    first = set(net.tried)
+    assert first == {"x1", "deaf", "y1", "y2", "y3", "z1"}
+    net = Net(names)  # type: ignore[arg-type]
+    for _ in range(5):
+        net.connect("host=x,y,z load_balance_hosts=disable").terminate()
+    assert net.tried == ["x1"] * 5
