@@ -459,6 +459,8 @@ class Pool(our_pool.Pool):
 
     _connect_here = staticmethod(connect)
     _connection_class_here = Connection
+    #: So that who acquires one again gets the same one, on which the tests of `databases` rely.
+    _release_waits = True
 
 
 def create_pool(dsn: str | None = None, *, connection_class: Any = Connection, **arguments: Any) -> Pool:

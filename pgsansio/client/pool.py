@@ -355,8 +355,9 @@ class Pool(PoolQueries):
         actions = self._policy.released(raw, home.clock(), not raw.is_closed(), raw._queries)
         request = None
         if Reset(raw) in actions:
+            waits = self._reset is not None or self._release_waits
             request = self._resets[raw] = ResetRequest(
-                RESET_SECONDS if seconds is None else seconds, None if self._reset is None else home.event()
+                RESET_SECONDS if seconds is None else seconds, home.event() if waits else None
             )
         self._carry_out(actions)
         for kind, count in left_behind:

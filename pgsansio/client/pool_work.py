@@ -103,6 +103,8 @@ class PoolWork:
     #: This loop's `connect` and `Connection`.
     _connect_here: ClassVar[Callable[..., Awaitable[Any]]]
     _connection_class_here: ClassVar[type[Connection]]
+    #: Whether release() waits for the reset also without a `reset` function, and raises what it fails with.
+    _release_waits: ClassVar[bool] = False
 
     _alarm: _Alarm | None = None
 

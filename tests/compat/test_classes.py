@@ -133,6 +133,18 @@ async def test_subclasses_with_a_pool(asyncpg: ModuleType, settings: dict[str, A
     assert calls[0] == "SELECT $1::int"
 
 
+async def test_a_release_waits_for_the_reset(asyncpg: ModuleType, settings: dict[str, Any]) -> None:
+    """So that the next one to acquire a connection gets the one that was released last."""
+    async with asyncpg.create_pool(**settings, min_size=3, max_size=3) as pool:
+        await pool.execute("CREATE TEMPORARY TABLE here (a int)")
+        assert [await pool.fetchval("SELECT count(*) FROM here") for _ in range(5)] == [0] * 5
+        pids = set()
+        for _ in range(5):
+            async with pool.acquire() as connection:
+                pids.add(await connection.fetchval("SELECT pg_backend_pid()"))
+        assert len(pids) == 1
+
+
 async def test_signatures_that_are_looked_at(asyncpg: ModuleType) -> None:
     for function in (asyncpg.connect, asyncpg.create_pool):
         parameters = inspect.signature(function).parameters
