@@ -118,7 +118,7 @@ async def _try_hosts(
                         attempts,
                         progress,
                     )
-                    async with _time_limit(make_port(), settings.attempt_timeout, f"connecting to {_shown(address)}"):
+                    async with _time_limit(port, settings.attempt_timeout, f"connecting to {_shown(address)}"):
                         connection = await (attempt() if around is None else around(asked, settings, attempt))
                         try:
                             wanted = await _is_wanted(connection, wish)
