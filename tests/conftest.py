@@ -99,7 +99,7 @@ def tls_postgres(server_programs: str, certificates: Certificates) -> Iterator[S
             hba=hba,
             files={"server.crt": certificate, "server.key": key, "ca.crt": certificates.authority},
         ) as server:
-            asyncio.run(_create_users(server))
+            asyncio.run(_create_users(server, "tls_user", "plain_user", "nobody", "moody", "cert_user", "careful"))
             yield server
     except ClusterError as error:
         if "SSL is not supported by this build" not in str(error):
@@ -112,9 +112,23 @@ def tls_postgres(server_programs: str, certificates: Certificates) -> Iterator[S
         pytest.skip(text)
 
 
-async def _create_users(server: Server) -> None:
+@pytest.fixture(scope="session")
+def lax_postgres(server_programs: str) -> Iterator[Server]:
+    """A running server that asks for something else of each of these users, in plain text too.
+
+    `open` is let in, `clear` sends the password, and `hashed` its MD5; the superuser's password is theirs, too.
+    """
+    methods = {"open": "trust", "clear": "password", "hashed": "md5"}
+    hba = [f"local all {user} {method}" for user, method in methods.items()]
+    hba += [f"host all {user} all {method}" for user, method in methods.items()]
+    with running_server(server_programs, server_settings={"password_encryption": "md5"}, hba=hba) as server:
+        asyncio.run(_create_users(server, *methods))
+        yield server
+
+
+async def _create_users(server: Server, *names: str) -> None:
     async with pgsansio_asyncio.connect(server.dsn) as connection:
-        for name in ("tls_user", "plain_user", "nobody", "moody", "cert_user", "careful"):
+        for name in names:
             await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{server.password}'")
 
 

@@ -1,20 +1,17 @@
 """Start-up on a real server: channel binding, what a server may ask for, and versions of the protocol."""
 
-import asyncio
 import importlib
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-import pgsansio_asyncio
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Frontend
 from pgsansio.messages.startup import PROTOCOL_3_0, PROTOCOL_3_2
 from tests.support.certificates import HOST
-from tests.support.servers import Server, running_server
+from tests.support.servers import Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -41,21 +38,6 @@ def home(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def module(anyio_backend_name: str) -> ModuleType:
     return importlib.import_module(f"pgsansio_{anyio_backend_name}")
-
-
-@pytest.fixture(scope="module")
-def lax_postgres(server_programs: str) -> Iterator[Server]:
-    """A server that asks for something else of each of these users; the superuser's password is theirs, too."""
-    hba = ("host all open all trust", "host all clear all password", "host all hashed all md5")
-    with running_server(server_programs, server_settings={"password_encryption": "md5"}, hba=hba) as server:
-        asyncio.run(_create_users(server))
-        yield server
-
-
-async def _create_users(server: Server) -> None:
-    async with pgsansio_asyncio.connect(server.dsn) as connection:
-        for name in ("open", "clear", "hashed"):
-            await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{server.password}'")
 
 
 async def connect(module: ModuleType, server: Server, words: str, **settings: Any) -> None:
