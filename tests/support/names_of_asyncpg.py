@@ -19,7 +19,7 @@ __all__ = ["DIFFERENCES", "DOCUMENTED", "compare", "modules_of_asyncpg", "public
 #: What is not here, or not quite the same, and why; a name stands for what is within it, too. Modules that are not in
 #: `DOCUMENTED` are there once `install_as_asyncpg()` was called, and these rows are about them then.
 DIFFERENCES: Final[Mapping[str, str]] = {
-    "connect": "`timeout` is 60 seconds unless the connection string has a `connect_timeout`.",
+    "connect": "`timeout` is 60 seconds unless there is a `connect_timeout`, which is for each address.",
     "connection.connect": "As `connect`.",
     "connection.ConnectionMeta": "Absent: a pool's connection is an instance of `Connection` without it.",
     "connection.ServerCapabilities": "Absent: `get_reset_query()` and COPY's `where` heed what the server can do.",
