@@ -18,6 +18,7 @@ Classes hold the defaults, an instance may know better. `DataError` is the serve
 argument that cannot be sent; `InvalidValueError` is one, for a value that cannot be received.
 """
 
+import copy
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Self, TypeVar
@@ -105,8 +106,10 @@ class InterfaceError(InterfaceMessage, Exception):
         Exception.__init__(self, msg)
 
     def with_msg(self, msg: str) -> Self:
-        """The same error, with its detail, hint and traceback, and another message."""
-        return type(self)(msg, detail=self.detail, hint=self.hint).with_traceback(self.__traceback__)
+        """The same error, with all it has and its traceback, and another message."""
+        error = copy.copy(self)
+        error.args = (msg,)
+        return error.with_traceback(self.__traceback__)
 
 
 class ClientConfigurationError(InterfaceError, ValueError):

@@ -258,6 +258,13 @@ class TestOwnErrors:
         )
         assert other.__traceback__ is info.value.__traceback__
 
+    def test_with_another_message_it_knows_what_it_has_known(self) -> None:
+        error = errors.PipelineAbortedError("a", outcome=Outcome.UNKNOWN)
+        other = with_attempts(error, [error]).with_msg("b")
+        assert (type(other), other.args, other.outcome) == (errors.PipelineAbortedError, ("b",), Outcome.UNKNOWN)
+        assert (other.safe_to_retry, other.attempts) == (False, (error,))
+        assert error.args == ("a",)
+
     @pytest.mark.checklist("E-2")
     def test_outdated_schema(self) -> None:
         error = errors.OutdatedSchemaCacheError("m", schema="s", data_type="t", position=3)
