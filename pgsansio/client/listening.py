@@ -92,7 +92,7 @@ class ListenMethods(CallbackMethods):
 
     async def _carry_out(self, action: Listen | Unlisten, *, internal: bool = False) -> None:
         try:
-            async with QueryTimer(self, action.sql, (), None):
+            async with QueryTimer(self, action.sql, (), None), self._limit(self._deadline(None)):
                 await self._script(action.sql, internal=internal)
         except BaseException as error:
             # A cancelled one may have been carried out all the same.

@@ -77,6 +77,7 @@ class Transaction:
             InterfaceError: it was started before; the user's own SQL has begun a transaction; another task is using the
                 connection in a transaction.
             PostgresError: the server's word.
+            OperationTimeoutError: the connection's `command_timeout` has passed.
         """
         await self._start(at_once=True)
 
@@ -98,6 +99,14 @@ class Transaction:
 
     async def _start(self, *, at_once: bool) -> None:
         """Begin it; with `at_once` False, BEGIN may wait for the first statement."""
+        connection = self._connection
+        if connection._command_timeout is None:
+            await self._begin(at_once=at_once)
+        else:
+            async with connection._limit(connection._deadline(None)):
+                await self._begin(at_once=at_once)
+
+    async def _begin(self, *, at_once: bool) -> None:
         connection, level = self._connection, self._level
         connection._check_open()
         connection._check_alone()
@@ -156,6 +165,13 @@ class Transaction:
 
     async def _end(self, *, commit: bool) -> bool:
         """Whether it was rolled back instead of committed."""
+        connection = self._connection
+        if connection._command_timeout is None:
+            return await self._finish(commit=commit)
+        async with connection._limit(connection._deadline(None)):
+            return await self._finish(commit=commit)
+
+    async def _finish(self, *, commit: bool) -> bool:
         connection, level = self._connection, self._level
         levels, session = connection._levels, connection._frontend
         connection._check_open()

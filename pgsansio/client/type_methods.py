@@ -121,8 +121,9 @@ class TypeMethods(Preparations):
             await self._port.checkpoint()
             return info
         self._check_alone()
-        operation = frontend.introspect_name(schema, typename)
-        await self._finish(operation)
+        async with self._limit(self._deadline(None)):
+            operation = frontend.introspect_name(schema, typename)
+            await self._finish(operation)
         if operation.error is not None:
             raise self._failure(operation, "")
         frontend.learned(operation)
