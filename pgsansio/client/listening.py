@@ -42,6 +42,7 @@ class ListenMethods(CallbackMethods):
         if self.is_closed():
             await self._port.checkpoint()
         else:
+            self._port.guard()
             await self._unlisten(channel, callback)
 
     def notifications(self, *channels: str, max_queued: int = 1000) -> Notifications:

@@ -169,8 +169,11 @@ class PoolWork:
         """Close the pool and all of its connections now, without waiting.
 
         Raises:
-            InterfaceError: the pool has not started, and is not a lazy one.
+            InterfaceError: the pool has not started, and is not a lazy one; or it is called from another thread, and
+                nothing has happened.
         """
+        if self._home is not None:
+            self._home.guard_thread()
         self._may_restart = False
         if self._home is None and self._is_lazy:
             self._policy.terminate(0.0)

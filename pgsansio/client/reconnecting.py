@@ -101,6 +101,8 @@ class ReconnectingListener:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if exc is None and self._home is not None:
+            self._home.guard()
         self._closed = True
         connection, self._connection = self._connection, None
         if self._sleep is not None:

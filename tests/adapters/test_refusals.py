@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -9,6 +10,7 @@ import anyio.to_thread
 import pytest
 
 from tests.support.clients import PATIENCE_SECONDS, Client
+from tests.support.pools import make_pool
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -180,3 +182,36 @@ async def test_client_encoding_may_not_change(client: Client) -> None:
         with pytest.raises(client.ProtocolError, match=r"client_encoding .*'LATIN1'"):
             await connection.execute("SET client_encoding TO latin1")
         assert connection.is_closed()
+
+
+async def in_another_loop(call: Callable[[], Awaitable[Any]], anyio_backend_name: str) -> None:
+    await anyio.to_thread.run_sync(lambda: anyio.run(call, backend=anyio_backend_name))
+
+
+async def test_a_pool_of_another_thread_is_left_as_it_is(client: Client, anyio_backend_name: str) -> None:
+    async with make_pool(client) as pool:
+        with pytest.raises(client.InterfaceError, match="another thread"):
+            await anyio.to_thread.run_sync(pool.terminate)
+        for method in (pool.close, pool.drain, pool.expire_connections, lambda: pool.fetchval("SELECT 1")):
+            with pytest.raises(client.InterfaceError, match=r"another thread|in the run|in <"):
+                await in_another_loop(method, anyio_backend_name)
+        assert not pool.is_closing()
+        assert await pool.fetchval("SELECT 1") == 1
+
+
+async def test_a_listener_of_another_loop_is_left_as_it_is(client: Client, anyio_backend_name: str) -> None:
+    async with client.listen("a", **client.settings()) as items:
+        for method in (lambda: items.add("b"), lambda: items.remove("a"), lambda: items.__aexit__(None, None, None)):
+            with pytest.raises(client.InterfaceError, match=r"in the run|in <"):
+                await in_another_loop(method, anyio_backend_name)
+        assert items.connected
+        await items.add("c")
+
+
+async def test_callbacks_are_not_removed_in_another_loop(
+    connection: Any, client: Client, anyio_backend_name: str
+) -> None:
+    await connection.add_listener("a", print)
+    with pytest.raises(client.InterfaceError, match=r"in the run|in <"):
+        await in_another_loop(lambda: connection.remove_listener("a", print), anyio_backend_name)
+    await connection.remove_listener("a", print)
