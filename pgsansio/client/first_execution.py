@@ -69,11 +69,11 @@ class FirstExecutions(TypeMethods):
                 await self._decode_kept(operation, frontend.registry)
             failure = operation.error
             goes_on = self._goes_the_long_way(query, operation, description)
-        except InvalidValueError as error:
+        except InvalidValueError as unreadable:
             # Of what the server cannot turn into text: it is asked for as text the next time, which is now, if the
             # statement only reads. (Functions in it may have effects; such types are those of a few catalogues.)
             self._goes_the_long_way(query, operation, description)
-            is_unconverted = isinstance(error.__cause__, PostgresError)
+            is_unconverted = isinstance(unreadable.__cause__, PostgresError)
             if is_unconverted and not frontend.in_transaction and classify(query).keyword in _READING:
                 return None
             raise
