@@ -109,6 +109,8 @@ class Registry:
         except KeyError:
             if self._below is not None and not self._is_touched(oid):
                 found = self._below.codec(oid)
+                if self._declared and self.catalog.info(oid) is None:
+                    return None  # one that was set for the oid below; but something here may be for its name
             else:
                 wanted = self._preferred_format(oid)
                 if wanted is None:

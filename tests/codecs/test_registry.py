@@ -360,3 +360,18 @@ def test_no_format_for_several_types() -> None:
         with pytest.raises(UnsupportedClientFeatureError, match="no format suits all"):
             registry.codecs_in_common([json, oid])
     assert registry.codecs_in_common([json, INT4])[0] is Format.BINARY
+
+
+def test_a_codec_by_oid_below_says_nothing_where_one_may_be_declared_for_the_name() -> None:
+    below = Registry()
+    above = Registry(below)
+    mine = ValueCodec(20003, "mine", Opcode.CALL, Format.TEXT, bytes, bytes, user=True)
+    below.set_codec(20003, mine)
+    assert above.codec(20003) is mine
+    above.declare([TypeCodec("b", schema="public", encoder=str, decoder=str, format="text")])
+    assert above.codec(20003) is None, "its name is not known yet"
+    below.catalog.learn([TypeInfo(20003, "b", "public", "public.b", TypeKind.BASE, has_binary=False)])
+    found = above.codec(20003)
+    assert found is not None
+    assert found.name == "public.b"
+    assert below.codec(20003) is not None

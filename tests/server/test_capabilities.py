@@ -6,8 +6,8 @@ import pytest
 
 from pgsansio.authentication.server import Trust
 from pgsansio.backend import Backend
-from pgsansio.messages.backend import CommandComplete, ParameterDescription, ParseComplete
-from pgsansio.messages.frontend import Describe, Parse, Query, Sync, Terminate
+from pgsansio.messages.backend import BindComplete, CommandComplete, ParameterDescription, ParseComplete
+from pgsansio.messages.frontend import Bind, Describe, Execute, Parse, Query, Sync, Terminate
 from pgsansio.messages.startup import StartupMessage
 from tests.support.clients import Client
 from tests.support.scripted_backend import error, ready, row_description
@@ -54,6 +54,10 @@ class Relative:
                 send(error("42601", "what is pg_type?") if self._refused else ParseComplete())
             case Describe() if not self._refused:
                 send(ParameterDescription(()), row_description(("a", UNKNOWN_TYPE)))
+            case Bind() if not self._refused:
+                send(BindComplete())
+            case Execute() if not self._refused:
+                send(CommandComplete("SELECT 0"))
             case Sync():
                 send(ready())
             case Terminate():

@@ -5,7 +5,6 @@ import dataclasses
 import datetime as dt
 import enum
 import json
-import re
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
@@ -575,28 +574,3 @@ async def test_what_decoders_raise(client: Client, connection: Any) -> None:
     with pytest.raises(LookupError, match="not this one") as caught:
         await connection.fetch("SELECT 'x', 8 AS n")
     assert any("column 2, 'n', of type integer" in note for note in caught.value.__notes__)
-
-
-async def test_the_example_of_the_documentation(client: Client, connection: Any) -> None:
-    if not client.is_ours:
-        pytest.skip("it is ours alone")
-    blocks = re.findall(r"```python\n(.*?)```", CODECS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    names: dict[str, Any] = {"create_pool": lambda dsn, **options: make_pool(client, **options), "dsn": None}
-    for block in blocks:
-        exec(compile(block, str(CODECS_PAGE), "exec"), names)
-    await connection.execute("""
-        CREATE TYPE mood AS ENUM ('sad', 'happy');
-        CREATE TYPE address AS (street text, number int);
-        CREATE TABLE houses (address address);
-        INSERT INTO houses VALUES (('Main Street', 7));
-    """)
-    try:
-        await names["main"]()
-        async with client.connect(codecs=names["SHARED"]) as other:
-            assert await other.fetchval("SELECT address FROM houses") == names["Address"]("Main Street", 7)
-            assert await other.fetchval("SELECT address FROM houses", codecs=[names["AddressAsTuple"]]) == (
-                "Main Street",
-                7,
-            )
-    finally:
-        await connection.execute("DROP TABLE houses; DROP TYPE address; DROP TYPE mood")
