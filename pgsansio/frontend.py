@@ -377,18 +377,18 @@ class Frontend(Session):
         """
         if named:
             name = self._new_name("stmt")
-        parts = [Parse(name, query).encode(), Describe(Target.STATEMENT, name).encode(), _SYNC]
-        # At once, since the collector may release another one meanwhile.
-        closing, self._to_close = self._to_close, []
-        operation = Preparation(
-            b"".join([*(Close(Target.STATEMENT, old).encode() for old in closing), *parts]),
-            STEPS(*[Awaiting.CLOSE_COMPLETE] * len(closing), *_PREPARE),
-            SYNC,
-            name,
-            tuple(closing),
-        )
+        data = Parse(name, query).encode() + Describe(Target.STATEMENT, name).encode() + _SYNC
+        data, steps, closing = self._behind_closes(data, _PREPARE)
+        operation = Preparation(data, steps, SYNC, name, closing)
         self.submit_preparation(operation)
         return operation
+
+    def _behind_closes(self, data: bytes, steps: Sequence[Awaiting]) -> tuple[bytes, Sequence[Any], tuple[str, ...]]:
+        """Close of what was evicted or released, then these messages: bytes, answers that are due, what is closed."""
+        # At once, since the collector may release another one meanwhile.
+        closing, self._to_close = self._to_close, []
+        closes = b"".join([Close(Target.STATEMENT, name).encode() for name in closing])
+        return closes + data, STEPS(*[Awaiting.CLOSE_COMPLETE] * len(closing), *steps), tuple(closing)
 
     def _new_name(self, what: str) -> str:
         self._names += 1
@@ -484,8 +484,8 @@ class Frontend(Session):
         assumed = Statement(query, name, oids, fields, self.registry, self.record_class, classify(query))
         if description is None:
             assumed.ask_in_binary()
-        parts = [Parse(name, query, oids).encode(), Describe(Target.STATEMENT, name).encode()]
-        parts.append(assumed.bind_alone(arguments, max_rows))
+        data = Parse(name, query, oids).encode() + Describe(Target.STATEMENT, name).encode()
+        data += assumed.bind_alone(arguments, max_rows)
         registry, own = self.registry, self.record_class
         records = own if record_class is None else record_class
 
@@ -511,15 +511,8 @@ class Frontend(Session):
             operation.row_plan = statement.rows_as(records) if fits else plan_rows(registry, columns, records)
             return None
 
-        closing, self._to_close = self._to_close, []
-        return FirstExecution(
-            b"".join([*(Close(Target.STATEMENT, old).encode() for old in closing), *parts]),
-            STEPS(*[Awaiting.CLOSE_COMPLETE] * len(closing), *_FIRST),
-            assumed.traits,
-            name,
-            tuple(closing),
-            plan,
-        )
+        data, steps, closing = self._behind_closes(data, _FIRST)
+        return FirstExecution(data, steps, assumed.traits, name, closing, plan)
 
     def submit_preparation(self, operation: Preparation) -> None:
         """Raises InterfaceError as `Session.submit`."""
@@ -801,15 +794,9 @@ class Frontend(Session):
             InterfaceError: the text holds a zero byte.
         """
         name = self._new_name("stmt") if self.statements.cacheable(query) else ""
-        parts = [Parse(name, query).encode(), Describe(Target.STATEMENT, name).encode()]
-        closing, self._to_close = self._to_close, []
-        return Preparation(
-            b"".join([*(Close(Target.STATEMENT, old).encode() for old in closing), *parts]),
-            STEPS(*[Awaiting.CLOSE_COMPLETE] * len(closing), *_PREPARE[:-1]),
-            0,
-            name,
-            tuple(closing),
-        )
+        data = Parse(name, query).encode() + Describe(Target.STATEMENT, name).encode()
+        data, steps, closing = self._behind_closes(data, _PREPARE[:-1])
+        return Preparation(data, steps, 0, name, closing)
 
     def group(self, operations: Sequence[Operation], traits: int = 0) -> Operation:
         """Queue operations that share one Sync group; what is returned is settled at its ReadyForQuery, after all of

@@ -275,8 +275,10 @@ class ConnectionCore:
         Args:
             statement: None if it was forgotten meanwhile.
         """
-        if not self._frontend.heed(operation.error, statement):
-            return False
+        return self._frontend.heed(operation.error, statement) and self._is_outside()
+
+    def _is_outside(self) -> bool:
+        """Whether nothing of a transaction is at stake: what the server has refused has left nothing behind."""
         return self._frontend.transaction_status is TransactionStatus.IDLE and not self._frontend.in_transaction
 
     def _failure(self, operation: Operation, query: str) -> BaseException:

@@ -13,7 +13,6 @@ from pgsansio.client.core import check_query
 from pgsansio.client.type_methods import TypeMethods
 from pgsansio.codecs.descriptions import Description
 from pgsansio.engine.operations import FirstExecution, Operation, RowsKept
-from pgsansio.enums import TransactionStatus
 from pgsansio.errors import (
     DataError,
     InterfaceError,
@@ -114,16 +113,14 @@ class FirstExecutions(TypeMethods):
         is_misled = is_wrong and description is not None
         if is_misled:
             frontend.descriptions.forget(query)
-        if is_misled or not operation.is_described or frontend.missing_types(operation):
+        is_known = operation.is_described and not frontend.missing_types(operation)
+        if is_misled or not is_known or not frontend.is_open or isinstance(error, UnsupportedClientFeatureError):
             frontend.drop(operation)
-        elif frontend.is_open and not isinstance(error, UnsupportedClientFeatureError):
+        else:
             frontend.executed_first(query, operation, description, self._port.clock())
             if is_wrong:
                 frontend.heed(error, operation.statement)  # what is asked for as text next time
-        else:
-            frontend.drop(operation)
-        is_outside = frontend.transaction_status is TransactionStatus.IDLE and not frontend.in_transaction
-        return is_wrong and is_outside and frontend.is_open
+        return is_wrong and self._is_outside() and frontend.is_open
 
 
 def _contradicts(error: PostgresError, operation: FirstExecution) -> bool:
