@@ -3,7 +3,7 @@
 import enum
 from typing import Final
 
-__all__ = ["Format", "Outcome", "TransactionStatus"]
+__all__ = ["Format", "Outcome", "StatementMode", "TransactionStatus"]
 
 
 class Format(enum.IntEnum):
@@ -19,6 +19,17 @@ class TransactionStatus(enum.Enum):
     IDLE = "I"
     IN_TRANSACTION = "T"
     FAILED = "E"
+
+
+class StatementMode(enum.Enum):
+    """How statements are sent: what a pooler between this connection and its server lets pass."""
+
+    #: Prepared under a name, and kept for the next time.
+    CACHED = "cached"
+    #: Parsed anew each time, and executed under the same Sync.
+    UNNAMED = "unnamed"
+    #: As text with the arguments written into it, by the simple protocol.
+    SIMPLE = "simple"
 
 
 class Outcome(enum.Enum):

@@ -44,7 +44,7 @@ from pgsansio.engine.operations import (
 from pgsansio.engine.session import STEPS, Session
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.engine.states import Awaiting
-from pgsansio.enums import Format, Outcome
+from pgsansio.enums import Format, Outcome, StatementMode
 from pgsansio.errors import (
     InvalidCachedStatementError,
     InvalidSQLStatementNameError,
@@ -190,6 +190,7 @@ class Frontend(Session):
     Attributes:
         registry: codecs of this connection.
         descriptions: of statements; what is shared with other connections to the same database.
+        statement_mode: how it sends statements.
         statements: its statement cache.
         process_id, secret_key: of the backend; None before start-up, or if the server gave none.
         tls: what the transport has agreed on with the server, as far as it has said so; None: nothing is encrypted.
@@ -200,6 +201,7 @@ class Frontend(Session):
         *,
         registry: Registry | None = None,
         descriptions: Descriptions | None = None,
+        statement_mode: StatementMode = StatementMode.CACHED,
         statement_cache_size: int = 100,
         max_cached_statement_lifetime: float = 300.0,
         max_cacheable_statement_size: int = 15360,
@@ -210,9 +212,10 @@ class Frontend(Session):
         self.registry.on_change = _weak(self.forget_all)
         self.registry.on_outdated = _weak(self._outdated)
         self.record_class = record_class
+        self.statement_mode = statement_mode
         self.descriptions = descriptions if descriptions is not None else Descriptions()
         self.statements: StatementCache[Statement] = StatementCache(
-            size=statement_cache_size,
+            size=statement_cache_size if statement_mode is StatementMode.CACHED else 0,
             max_statement_size=max_cacheable_statement_size,
             lifetime=max_cached_statement_lifetime,
         )

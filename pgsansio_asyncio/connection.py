@@ -16,6 +16,7 @@ from pgsansio.client.parameters import Process, find_settings
 from pgsansio.client.port import Address, Port
 from pgsansio.codecs.codec_set import CodecSet, codec_set
 from pgsansio.codecs.declaration import CodecDeclaration
+from pgsansio.enums import StatementMode
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
@@ -104,6 +105,7 @@ def connect(
     database: str | None = None,
     loop: asyncio.AbstractEventLoop | None = None,
     timeout: float | Unset | None = UNSET,
+    statement_mode: str | StatementMode | None = None,
     statement_cache_size: int = 100,
     max_cached_statement_lifetime: float = 300,
     max_cacheable_statement_size: int = 1024 * 15,
@@ -136,7 +138,10 @@ def connect(
         database: default: the user's name.
         timeout: seconds for connecting, all attempts together; default 60, or none with `connect_timeout`; None: no
             limit.
-        statement_cache_size: prepared statements kept; 0: none are, which suits poolers in transaction mode.
+        statement_mode: how statements are sent. 'cached': they are prepared and kept; 'unnamed': they are parsed each
+            time, for poolers that do not know prepared statements; 'simple': as text with the arguments written into
+            it; None: the first of these that the server is good for, as far as that can be found out.
+        statement_cache_size: prepared statements kept; 0: none are.
         command_timeout: seconds, the default of every operation's `timeout`.
         ssl: 'disable', 'allow', 'prefer' (the default), 'require', 'verify-ca', 'verify-full'; True: verify-full with
             the authorities of this machine; False: disable; an ssl.SSLContext. Only for TCP.
@@ -173,6 +178,7 @@ def connect(
         "servicefile": servicefile,
         "database": database,
         "timeout": timeout,
+        "statement_mode": statement_mode,
         "statement_cache_size": statement_cache_size,
         "max_cached_statement_lifetime": max_cached_statement_lifetime,
         "max_cacheable_statement_size": max_cacheable_statement_size,

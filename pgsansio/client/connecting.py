@@ -11,7 +11,7 @@ from pgsansio.client.port import Address, Port
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.codecs.registry import Registry
 from pgsansio.engine.startup import StartupMachine
-from pgsansio.enums import Outcome
+from pgsansio.enums import Outcome, StatementMode
 from pgsansio.errors import (
     ClientConfigurationError,
     OperationTimeoutError,
@@ -262,6 +262,7 @@ async def _attempt(
         descriptions=codecs.descriptions(
             (address, settings.database, settings.user, tuple(sorted(settings.server_settings.items())))
         ),
+        statement_mode=settings.statement_mode or StatementMode.CACHED,
         statement_cache_size=settings.statement_cache_size,
         max_cached_statement_lifetime=settings.max_cached_statement_lifetime,
         max_cacheable_statement_size=settings.max_cacheable_statement_size,

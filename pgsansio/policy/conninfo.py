@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeAlias, TypeVar, Unpack, cast
 
+from pgsansio.enums import StatementMode
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.messages.startup import PROTOCOL_3_0, PROTOCOL_3_2
 from pgsansio.policy.addresses import Address, TcpAddress, UnixAddress, resolve_addresses
@@ -112,6 +113,8 @@ class Settings:
     min_protocol_version: int
     #: Seconds for an operation that sets no limit of its own; None: no limit.
     command_timeout: float | None
+    #: None: whatever the server turns out to be good for.
+    statement_mode: StatementMode | None
     statement_cache_size: int
     #: Seconds; 0: no limit.
     max_cached_statement_lifetime: float
@@ -147,6 +150,7 @@ def resolve_settings(
     servicefile: str | PathLike | None = None,
     database: str | None = None,
     timeout: float | Unset | None = UNSET,
+    statement_mode: str | StatementMode | None = None,
     statement_cache_size: int = 100,
     max_cached_statement_lifetime: float = 300,
     max_cacheable_statement_size: int = 1024 * 15,
@@ -230,6 +234,7 @@ def resolve_settings(
         max_protocol_version=max_version,
         min_protocol_version=min_version,
         command_timeout=_checked_command_timeout(command_timeout),
+        statement_mode=_resolve_statement_mode(statement_mode),
         statement_cache_size=_checked_limit("statement_cache_size", statement_cache_size),
         max_cached_statement_lifetime=_checked_limit("max_cached_statement_lifetime", max_cached_statement_lifetime),
         max_cacheable_statement_size=_checked_limit("max_cacheable_statement_size", max_cacheable_statement_size),
@@ -315,6 +320,14 @@ def _resolve_session_attribute(keyword: object, sources: Sources) -> SessionAttr
     if given is None:
         return SessionAttribute.any
     return choice("target_session_attrs", given, {attribute.value: attribute for attribute in SessionAttribute})
+
+
+def _resolve_statement_mode(keyword: object) -> StatementMode | None:
+    if keyword is None or isinstance(keyword, StatementMode):
+        return keyword
+    check_type("statement_mode", keyword, str, "a str")
+    given = Given(cast("str", keyword), "the keyword argument statement_mode")
+    return choice("statement_mode", given, {mode.value: mode for mode in StatementMode})
 
 
 def _resolve_timeout(keyword: object, default: float | None) -> float | None:

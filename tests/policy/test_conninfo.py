@@ -11,6 +11,7 @@ from asyncpg import connect_utils
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from pgsansio.enums import StatementMode
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.conninfo import (
     SessionAttribute,
@@ -464,6 +465,24 @@ def test_target_session_attrs() -> None:
         "'read-write', 'read-only', got 'x' from the environment variable PGTARGETSESSIONATTRS",
     ):
         resolve(env={"PGTARGETSESSIONATTRS": "x"})
+
+
+def test_statement_mode() -> None:
+    assert resolve().statement_mode is None
+    for mode in StatementMode:
+        assert resolve(statement_mode=mode).statement_mode is resolve(statement_mode=mode.value).statement_mode is mode
+    message = (
+        "statement_mode is expected to be one of 'cached', 'unnamed', 'simple', "
+        "got 'named' from the keyword argument statement_mode"
+    )
+    with pytest.raises(ClientConfigurationError, match=message):
+        resolve(statement_mode="named")
+    with pytest.raises(ClientConfigurationError, match="got '' from the keyword"):
+        resolve(statement_mode="")
+    with pytest.raises(ClientConfigurationError, match="statement_mode is expected to be a str, got int"):
+        resolve(statement_mode=1)
+    # A keyword only: in a URI it is a setting of the server, as every other word that nobody knows.
+    assert resolve("postgresql://?statement_mode=simple").statement_mode is None
 
 
 @pytest.mark.checklist("AUTH-4")
