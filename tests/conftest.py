@@ -12,9 +12,11 @@ import pytest
 import pgsansio_asyncio
 from pgsansio.policy.cluster import ClusterError
 from tests.support.certificates import Certificates
+from tests.support.pgbouncer import FETCHABLE, Pooler, fetch, running_pgbouncer
 from tests.support.servers import Server, ServerError, find_programs, running_server
 
 NO_SERVER = "no PostgreSQL server"
+NO_POOLER = "no PgBouncer"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -125,6 +127,47 @@ def lax_postgres(server_programs: str) -> Iterator[Server]:
     with running_server(server_programs, server_settings={"password_encryption": "md5"}, hba=hba) as server:
         asyncio.run(_create_users(server, *methods))
         yield server
+
+
+# A pooler keeps connections to the server open, so it ends with the module that wanted it.
+
+
+def fetched_pgbouncer(version: str) -> str:
+    """This version, if it is to be had here; else as for `server_programs`."""
+    try:
+        fetch(version)
+    except ServerError as error:
+        if os.environ.get("PGSANSIO_TEST_REQUIRE_SERVER") == "1":
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(f"{NO_POOLER}: {error}")
+    return version
+
+
+@pytest.fixture(scope="session", params=list(FETCHABLE))
+def pgbouncer_version(request: pytest.FixtureRequest) -> str:
+    """Each version of PgBouncer; for tests that start one of their own (in 30 ms) by `running_pgbouncer`."""
+    return fetched_pgbouncer(request.param)
+
+
+@pytest.fixture(scope="module")
+def pgbouncer(pgbouncer_version: str, postgres: Server) -> Iterator[Pooler]:
+    """Each version of PgBouncer in turn, in transaction mode, in front of `postgres`."""
+    with running_pgbouncer(pgbouncer_version, postgres) as pooler:
+        yield pooler
+
+
+@pytest.fixture(scope="module")
+def pgbouncer_1_18(postgres: Server) -> Iterator[Pooler]:
+    """The oldest PgBouncer, in transaction mode, in front of `postgres`; it knows nothing of prepared statements."""
+    with running_pgbouncer(fetched_pgbouncer("1.18"), postgres) as pooler:
+        yield pooler
+
+
+@pytest.fixture(scope="module")
+def pgbouncer_1_26(postgres: Server) -> Iterator[Pooler]:
+    """The newest PgBouncer, in transaction mode, in front of `postgres`; it keeps prepared statements."""
+    with running_pgbouncer(fetched_pgbouncer("1.26"), postgres) as pooler:
+        yield pooler
 
 
 async def _create_users(server: Server, *names: str) -> None:
