@@ -16,6 +16,7 @@ from typing import Final, Literal, Protocol
 
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import SYNC, Operation
+from pgsansio.engine.tls_alerts import alert_text
 from pgsansio.enums import Outcome
 from pgsansio.types.tls import TlsInfo
 
@@ -134,6 +135,9 @@ class TlsEngine:
         except self._want_read:
             return
         except OSError as error:
+            said = alert_text(error)
+            if said is not None:
+                error.add_note(said)
             self._fail(error)
             return
         cipher = session.cipher()

@@ -129,11 +129,27 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connected = False
+        if exc is not None:
+            self._read_the_rest()
         self._engine.connection_lost(exc)
         self._fed()
         self._resume()
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)
+
+    def _read_the_rest(self) -> None:
+        """Writing failed, since the server has gone; why it has is still to be read (57P01 or an alert of TLS).
+
+        The transport has stopped reading, but closes its socket only after this.
+        """
+        engine = self._engine
+        sock = None if self._transport is None else self._transport.get_extra_info("socket")
+        if sock is None or self._forks != _forks:
+            return
+        with contextlib.suppress(OSError), sock.dup() as raw:
+            raw.setblocking(False)
+            while not engine.ended and (size := raw.recv_into(engine.get_buffer(-1))):
+                engine.bytes_received(size)
 
     def pause_writing(self) -> None:
         """`outbox_low` asks the transport; nothing to remember."""

@@ -28,6 +28,8 @@ _ABSENT: Final = (FileNotFoundError, NotADirectoryError)
 _Stamp: TypeAlias = tuple[object, ...] | None
 
 _contexts: OrderedDict[TlsSettings, tuple[list[_Stamp], ssl.SSLContext]] = OrderedDict()
+#: Held by who makes one: a pool that opens many connections at once reads the files once.
+_being_made: Final[dict[TlsSettings, threading.Lock]] = {}
 _lock: Final = threading.Lock()
 
 
@@ -62,13 +64,32 @@ def tls_context(settings: TlsSettings) -> ssl.SSLContext:
         ClientConfigurationError: a file cannot be read or used; the text names it, its parameter and where that came
             from.
     """
-    stamps = _stamps(settings)
+    context = _kept_context(settings, _stamps(settings))
+    if context is not None:
+        return context
+    with _lock:
+        being_made = _being_made.setdefault(settings, threading.Lock())
+    with being_made:
+        stamps = _stamps(settings)  # before the files are read: what changes meanwhile counts as changed
+        context = _kept_context(settings, stamps)
+        try:
+            return _make_context(settings, stamps) if context is None else context
+        finally:
+            with _lock:
+                _being_made.pop(settings, None)
+
+
+def _kept_context(settings: TlsSettings, stamps: list[_Stamp]) -> ssl.SSLContext | None:
     with _lock:
         kept = _contexts.get(settings)
-        if kept is not None and kept[0] == stamps:
-            _contexts.move_to_end(settings)
-            return kept[1]
-    context = _make_context(settings)
+        if kept is None or kept[0] != stamps:
+            return None
+        _contexts.move_to_end(settings)
+        return kept[1]
+
+
+def _make_context(settings: TlsSettings, stamps: list[_Stamp]) -> ssl.SSLContext:
+    context = _new_context(settings)
     with _lock:
         _contexts[settings] = (stamps, context)
         _contexts.move_to_end(settings)
@@ -100,7 +121,7 @@ def _stamp(path: str) -> _Stamp:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
 
 
-def _make_context(settings: TlsSettings) -> ssl.SSLContext:
+def _new_context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = settings.mode is SSLMode.verify_full
     if settings.mode < SSLMode.require:
@@ -119,6 +140,8 @@ def _make_context(settings: TlsSettings) -> ssl.SSLContext:
         path = settings.key_log.path
 
         def set_key_log() -> None:
+            # For nobody else's eyes, as libpq makes it; OpenSSL would make it as any other file.
+            os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
             context.keylog_filename = path
 
         _use(settings.key_log, set_key_log)

@@ -107,7 +107,15 @@ async def open_channel(
     if decision is not Decision.HANDSHAKE:
         raise ConnectionError(f"PostgreSQL server at {_shown(address)} {_REFUSALS[decision]}")
     progress.stage = Stage.HANDSHAKE
-    info = await port.start_tls(way.context, way.server_hostname)
+    try:
+        info = await port.start_tls(way.context, way.server_hostname)
+    except ConnectionError as error:
+        if attempt.way is not Way.DIRECT_TLS:
+            raise
+        raise ConnectionResetError(
+            f"PostgreSQL server at {_shown(address)} closed the connection during the handshake of direct TLS, "
+            "which servers before PostgreSQL 17 do not know"
+        ) from error
     exchange.check()
     if not protocol_is_chosen(attempt, info.alpn):
         raise ConnectionError(

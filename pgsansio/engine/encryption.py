@@ -7,6 +7,7 @@ or a `G` were put there by somebody in between (CVE-2021-23222), and an error in
 
 from pgsansio.engine.operations import SYNC, Operation
 from pgsansio.engine.states import ENCRYPTION, Encryption
+from pgsansio.engine.tls_alerts import alert_text
 from pgsansio.enums import Outcome
 from pgsansio.errors import ProtocolError
 from pgsansio.messages.startup import GSSENCRequest, SSLRequest
@@ -112,7 +113,9 @@ class EncryptionExchange:
 
     def connection_lost(self, cause: BaseException | None) -> None:
         if self.operation.error is None:
-            error = ConnectionResetError("the server closed the connection while encryption was being agreed on")
+            # The handshake may be over, and this be what the server thinks of the client's certificate.
+            text, said = "the server closed the connection while encryption was being agreed on", alert_text(cause)
+            error = ConnectionResetError(text if said is None else f"{text}: {said}")
             error.__cause__ = cause
             self._settle(error)
 

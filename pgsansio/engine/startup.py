@@ -25,6 +25,7 @@ from pgsansio.authentication.scram import (
 from pgsansio.engine.events import Event, NoticeReceived
 from pgsansio.engine.operations import SYNC, Operation
 from pgsansio.engine.states import STARTUP, Startup
+from pgsansio.engine.tls_alerts import alert_text
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
     ConnectionDoesNotExistError,
@@ -212,7 +213,8 @@ class StartupMachine:
 
     def lost(self, cause: BaseException | None = None) -> None:
         """The connection ended."""
-        error = ConnectionDoesNotExistError("connection was closed before the session was ready")
+        text, said = "connection was closed before the session was ready", alert_text(cause)
+        error = ConnectionDoesNotExistError(text if said is None else f"{text}: {said}")
         error.connection_usable = False
         error.__cause__ = cause
         self._fail(error)

@@ -4,11 +4,15 @@ import contextlib
 import datetime
 import importlib
 import os
+import re
 import shutil
 import socket
 import ssl
+import struct
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,13 +21,17 @@ import anyio.to_thread
 import pytest
 import trustme
 
+from pgsansio.enums import TransactionStatus
 from pgsansio.errors import ClientConfigurationError, OperationTimeoutError, ProtocolError
+from pgsansio.messages.authentication import AuthenticationOk
+from pgsansio.messages.backend import ErrorResponse, ReadyForQuery
 from pgsansio.messages.startup import SSLRequest
 from pgsansio.policy.encryption_mode import SSLMode
 from pgsansio.policy.tls_settings import TlsFile, TlsSettings
 from tests.support.certificates import Certificates
 from tests.support.clients import PATIENCE_SECONDS
 
+WELCOME = AuthenticationOk().encode() + ReadyForQuery(TransactionStatus.IDLE).encode()
 AUTHORITY = trustme.CA()
 YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
 
@@ -123,6 +131,45 @@ def test_files_are_read_again_only_when_they_change(
         tls_context(settings)
 
 
+def test_files_are_read_once_for_all_who_ask_at_once(
+    tls_context: Any, certificates: Certificates, tmp_path: Path
+) -> None:
+    root = tmp_path / "root.crt"
+    root.write_bytes(Path(certificates["ca.crt"]).read_bytes() * 500)  # takes a while
+    settings = TlsSettings(SSLMode.verify_full, root=file(str(root), "sslrootcert"))
+    together = threading.Barrier(8)
+
+    def make(_: int) -> ssl.SSLContext:
+        together.wait()
+        context: ssl.SSLContext = tls_context(settings)
+        return context
+
+    with ThreadPoolExecutor(8) as threads:
+        first, *others = threads.map(make, range(8))
+    assert all(other is first for other in others)
+
+
+def test_who_waits_for_a_context_that_cannot_be_made_gets_the_error(tls_context: Any, tmp_path: Path) -> None:
+    settings = TlsSettings(SSLMode.verify_full, root=file(str(tmp_path / "root.crt"), "sslrootcert"))
+    together = threading.Barrier(4)
+
+    def fail(_: int) -> str:
+        together.wait()
+        with pytest.raises(ClientConfigurationError) as caught:
+            tls_context(settings)
+        return str(caught.value)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(fail, range(4)))) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX's")
+def test_nobody_else_may_read_the_secrets(tls_context: Any, tmp_path: Path) -> None:
+    path = tmp_path / "keys.log"
+    tls_context(TlsSettings(SSLMode.require, key_log=file(str(path), "sslkeylogfile")))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_only_so_many_contexts_are_kept(tls_context: Any) -> None:
     first = TlsSettings(SSLMode.prefer, password="0")
     kept = tls_context(first)
@@ -144,9 +191,11 @@ def test_only_so_many_contexts_are_kept(tls_context: Any) -> None:
         ({"root": "cert_user.key"}, "sslrootcert '.*cert_user.key' from the DSN has nothing in it that can be used"),
         ({"root": ""}, "root certificate file .*Is a directory|has nothing in it"),
         ({"crl": "no-crl"}, 'sslcrl ".*no-crl" does not exist or cannot be accessed: No such file'),
+        ({"crl": "cert_user.key"}, "sslcrl '.*cert_user.key' from the DSN has nothing in it that can be used"),
         ({"crl_dir": "no-folder"}, 'sslcrldir ".*no-folder" does not exist or cannot be accessed: No such file'),
         ({"certificate": "no-crt"}, 'sslcert ".*no-crt" does not exist or cannot be accessed'),
         ({"certificate": "cert_user.crt", "key": "no-key"}, 'sslkey ".*no-key" does not exist or cannot be accessed'),
+        ({"certificate": "cert_user.crt", "key": "ca.crt"}, "sslcert .* and sslkey '.*ca.crt' from the DSN cannot be"),
         ({"certificate": "ca.crt"}, "sslcert '.*ca.crt' from the DSN cannot be used"),
         ({"certificate": "a\0b"}, "embedded null"),
         ({"key_log": "no-folder/x"}, 'sslkeylogfile ".*no-folder/x" does not exist or cannot be accessed'),
@@ -248,7 +297,7 @@ def module(anyio_backend_name: str) -> ModuleType:
     return importlib.import_module(f"pgsansio_{anyio_backend_name}")
 
 
-async def connect(module: ModuleType, port: int, **settings: Any) -> Any:
+async def connect(module: ModuleType, port: int | list[int], **settings: Any) -> Any:
     settings = {
         "host": "127.0.0.1",
         "user": "u",
@@ -334,6 +383,14 @@ async def test_peers_that_are_no_good(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("behave", [hear, lambda client: None], ids=["end", "reset"])
+async def test_a_server_that_knows_no_direct_tls(module: ModuleType, behave: Callable[[socket.socket], None]) -> None:
+    async with peer(behave) as port:
+        with pytest.raises(ConnectionResetError, match=r"handshake of direct TLS, which servers before PostgreSQL 17"):
+            await connect(module, port, ssl="require", direct_tls=True)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("behave", "settings"),
     [
@@ -357,3 +414,70 @@ async def test_silence(module: ModuleType, behave: Callable[[socket.socket], Non
         with pytest.raises(OperationTimeoutError):
             await connect(module, port, timeout=0.2, **settings)
     assert len(connections) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="others forget what was received before a reset")
+async def test_why_the_server_has_gone_is_read_though_it_cannot_be_written_to(module: ModuleType) -> None:
+    """Here the goodbye and the reset arrive together, before anything is written."""
+    goodbye = ErrorResponse({"S": "FATAL", "C": "57P01", "M": "terminating connection due to administrator command"})
+    go, gone = threading.Event(), threading.Event()
+
+    def behave(client: socket.socket) -> None:
+        client.recv(4096)
+        client.sendall(WELCOME)
+        go.wait(PATIENCE_SECONDS)
+        client.sendall(goodbye.encode())
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        gone.set()
+
+    async with peer(behave) as port:
+        settings = {"host": "127.0.0.1", "port": port, "user": "u", "database": "d", "password": "", "ssl": False}
+        async with module.connect(**settings) as connection:
+            go.set()
+            assert gone.wait(PATIENCE_SECONDS)  # the loop stands still
+            with pytest.raises(module.ConnectionDoesNotExistError, match="terminating connection due to administrator"):
+                await connection.execute("SELECT 1")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("direct", [False, True])
+async def test_a_server_that_refuses_what_the_client_shows(
+    module: ModuleType, certificates: Certificates, version: ssl.TLSVersion, direct: bool
+) -> None:
+    """With TLS 1.3 that is the first to be read after the handshake. The next host is asked, as after any alert."""
+    shown = server_context()
+    shown.verify_mode = ssl.CERT_REQUIRED
+    shown.load_verify_locations(certificates["ca.crt"])
+    shown.maximum_version = version
+    shaking = handshake(shown, [])
+    connections: list[socket.socket] = []
+
+    def behave(client: socket.socket) -> None:
+        connections.append(client)
+        with contextlib.suppress(ssl.SSLError):
+            shaking(client) if direct else then(answer(b"S"), shaking)(client)
+
+    async with peer(behave) as port:
+        for words, text in (
+            ("", "the server (demands a client's certificate|has ended TLS)"),
+            (f"&sslcert={certificates['stranger.pem']}", r"the server has refused .*\(TLS alert: unknown ca\)"),
+        ):
+            with pytest.raises(Exception) as caught:
+                await connect(
+                    module,
+                    [port, port],
+                    host=["127.0.0.1", "127.0.0.1"],
+                    dsn=f"postgresql://?sslmode=require{words}",
+                    direct_tls=direct,
+                )
+            if version is ssl.TLSVersion.TLSv1_3:
+                assert isinstance(caught.value, module.ConnectionDoesNotExistError)
+                assert isinstance(caught.value.__cause__, BaseExceptionGroup)
+            else:
+                assert isinstance(caught.value, ssl.SSLError)
+            assert re.search(text, "".join([str(caught.value), *getattr(caught.value, "__notes__", [])]))
+            assert len(caught.value.attempts) == 2  # type: ignore[union-attr]
+    assert len(connections) == 4
