@@ -13,6 +13,7 @@ import pgsansio_asyncio
 from pgsansio.policy.cluster import ClusterError
 from tests.support.certificates import Certificates
 from tests.support.pgbouncer import FETCHABLE, Pooler, fetch, running_pgbouncer
+from tests.support.replicas import Pair, running_pair, running_standby
 from tests.support.servers import Server, ServerError, find_programs, running_server
 
 NO_SERVER = "no PostgreSQL server"
@@ -127,6 +128,20 @@ def lax_postgres(server_programs: str) -> Iterator[Server]:
     with running_server(server_programs, server_settings={"password_encryption": "md5"}, hba=hba) as server:
         asyncio.run(_create_users(server, *methods))
         yield server
+
+
+@pytest.fixture(scope="session")
+def pair(server_programs: str) -> Iterator[Pair]:
+    """A primary and its standby (started in half a second); leave them as you found them."""
+    with running_pair(server_programs) as pair:
+        yield pair
+
+
+@pytest.fixture(scope="session")
+def cold_standby(server_programs: str, pair: Pair) -> Iterator[Server]:
+    """Another standby of the same primary, which takes no connections."""
+    with running_standby(server_programs, pair.primary, server_settings={"hot_standby": "off"}) as standby:
+        yield standby
 
 
 # A pooler keeps connections to the server open, so it ends with the module that wanted it.

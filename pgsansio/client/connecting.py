@@ -139,6 +139,11 @@ async def _try_hosts(
                     return connection
                 unwanted = True
                 connection.terminate()
+                attempts.append(
+                    TargetServerAttributeNotMatched(
+                        f"the server at {_shown(address)} is not what target_session_attrs={wish.value!r} asks for"
+                    )
+                )
     if unwanted:
         raise with_attempts(
             TargetServerAttributeNotMatched(f"None of the hosts match the target attribute requirement {attribute!r}"),
