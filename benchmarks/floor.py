@@ -21,6 +21,7 @@ from pgsansio.engine.operations import Operation
 from pgsansio.frontend import Frontend
 from pgsansio.policy.conninfo import TcpAddress, resolve_settings, start_up_parameters
 from pgsansio.statement import Statement
+from pgsansio.types.secret import SecretFunction
 
 __all__ = ["AsyncioFloor", "TrioFloor"]
 
@@ -45,9 +46,9 @@ class Recorder:
             self.socket.connect(address.path)
         self.socket.setblocking(False)
         self._frontend = Frontend()
-        password = settings.password if isinstance(settings.password, str) else None
+        assert not isinstance(settings.password, SecretFunction)  # a DSN has no functions
         startup = self._frontend.start_up(
-            start_up_parameters(settings), user=settings.user, password=password, nonce="recorder"
+            start_up_parameters(settings), user=settings.user, password=settings.password, nonce="recorder"
         )
         while not startup.operation.settled:
             if startup.work is not None:

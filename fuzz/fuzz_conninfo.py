@@ -83,7 +83,7 @@ def _secret_dsn(text: str) -> None:
         shown = "" if set(text) & set("'\\") else f"{error} {error!r} {error.__cause__}"
     else:
         # A password that was taken for something else is shown: nothing can be done about that.
-        shown = repr(settings) if settings.password is not None and _SECRET in str(settings.password) else ""
+        shown = repr(settings) if settings.password is not None and _SECRET in settings.password.reveal() else ""
         shown = shown.replace(str(settings.addresses), "")
     assert _SECRET not in shown, shown
 

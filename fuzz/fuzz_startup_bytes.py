@@ -21,7 +21,7 @@ from pgsansio.policy.authentication_rules import (
     AuthenticationRules,
     ChannelBinding,
 )
-from pgsansio.types import TlsInfo
+from pgsansio.types import Secret, TlsInfo
 
 __all__ = ["PREFIX_BYTES", "mutate", "target"]
 
@@ -117,7 +117,7 @@ def _start_up(server: bytes, password: str | None, size: int, way: _Way) -> None
         settled += any(one is operation and one.settled for one in frontend.completed())
         work = startup.work
         if work is not None:
-            frontend.start_up_work_done(work() if work.iterations <= _MAX_ITERATIONS else bytes(32))
+            frontend.start_up_work_done(work() if work.iterations <= _MAX_ITERATIONS else Secret(bytes(32)))
             assert startup.work is None
             settled += any(one is operation and one.settled for one in frontend.completed())
         if startup.token_due:

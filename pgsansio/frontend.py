@@ -81,6 +81,7 @@ from pgsansio.policy.keywords import classify
 from pgsansio.policy.statement_cache import StatementCache
 from pgsansio.statement import Statement, unnamed
 from pgsansio.types import TlsInfo, parse_server_version
+from pgsansio.types.secret import Secret, hide
 from pgsansio.wire.framing import ReceiveBuffer, last_frame
 
 __all__ = ["NO_BINARY_OUTPUT", "Frontend"]
@@ -257,7 +258,7 @@ class Frontend(Session):
         parameters: Sequence[tuple[str, str]],
         *,
         user: str,
-        password: str | None,
+        password: str | Secret[str] | None,
         nonce: str,
         rules: AuthenticationRules = ANY_AUTHENTICATION,
         protocol_version: int = PROTOCOL_3_0,
@@ -269,6 +270,8 @@ class Frontend(Session):
 
         Args: as of `StartupMachine`; `tls` is known by then, if the connection is encrypted.
         """
+        if password is not None:
+            password = hide(password)
         startup = StartupMachine(
             self.buffer,
             parameters,
@@ -294,19 +297,20 @@ class Frontend(Session):
         self.buffer.end += size_bytes
         self._start_up_proceeds()
 
-    def start_up_work_done(self, result: bytes) -> None:
+    def start_up_work_done(self, result: Secret[bytes]) -> None:
         """The result of the start-up machine's `work`."""
         startup = self._startup
         if startup is not None and startup.work is not None:
             startup.work_done(result)
             self._start_up_proceeds()
 
-    def start_up_token(self, token: str) -> None:
+    def start_up_token(self, token: str | Secret[str]) -> None:
         """The OAuth token that the start-up machine wants (`token_due`).
 
         Raises:
             ClientConfigurationError: it is none.
         """
+        token = hide(token)
         startup = self._startup
         if startup is not None and startup.token_due:
             startup.token_given(token)

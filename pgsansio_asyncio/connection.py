@@ -30,6 +30,7 @@ from pgsansio.policy.conninfo import (
     Unset,
 )
 from pgsansio.policy.libpq_words import check_words
+from pgsansio.types.secret import hide_arguments, hide_source
 from pgsansio_asyncio.port import AsyncioPort
 
 __all__ = ["Connection", "ConnectRequest", "connect", "this_process"]

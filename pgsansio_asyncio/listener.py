@@ -4,6 +4,7 @@ from typing import Any
 
 from pgsansio.client.port import ConcurrentPort
 from pgsansio.client.reconnecting import ReconnectingListener
+from pgsansio.types.secret import hide_arguments
 from pgsansio_asyncio.connection import connect
 from pgsansio_asyncio.port import AsyncioPort
 
@@ -56,7 +57,7 @@ def listen(
     """
     return Listener(
         channels,
-        {"dsn": dsn, **connect_kwargs},
+        hide_arguments({"dsn": dsn, **connect_kwargs}),
         max_queued=max_queued,
         heartbeat=heartbeat,
         max_delay=max_delay,

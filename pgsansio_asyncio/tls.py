@@ -195,7 +195,7 @@ def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> None:
     if key is not None and not _use(key, partial(_look_into, key.path)):
         key = None  # it may be in the certificate's file
     try:
-        context.load_cert_chain(certificate.path, None if key is None else key.path, password=lambda: settings.password)
+        context.load_cert_chain(certificate.path, None if key is None else key.path, password=settings.password.reveal)
     except (OSError, ValueError) as error:
         raise ClientConfigurationError(
             f"{certificate}{'' if key is None else f' and {key}'} cannot be used: {error}",

@@ -28,6 +28,7 @@ from pgsansio.errors import (
     InvalidPasswordError,
     ProtocolError,
 )
+from pgsansio.types.secret import Secret, hide
 
 __all__ = [
     "MAX_ITERATIONS",
@@ -120,13 +121,13 @@ def choose_mechanism(
 class PasswordWork:
     """The slow step: PBKDF2 over a password. Call it, in another thread if you like; it holds no lock while it runs."""
 
-    password: bytes = field(repr=False)
+    password: Secret[bytes] = field(repr=False)
     salt: bytes = field(repr=False)
     iterations: int
 
-    def __call__(self) -> bytes:
-        """The salted password, 32 bytes."""
-        return hashlib.pbkdf2_hmac("sha256", self.password, self.salt, self.iterations)
+    def __call__(self) -> Secret[bytes]:
+        """The salted password, 32 bytes; who has it needs no password."""
+        return Secret(hashlib.pbkdf2_hmac("sha256", self.password.reveal(), self.salt, self.iterations))
 
 
 class _Stage(enum.Enum):
@@ -141,7 +142,7 @@ class ScramClient:
     """The client's side of one exchange.
 
     Args:
-        password: None of it appears in any message or repr; forgotten after `client_final`.
+        password: None of it appears in any message, repr or traceback; forgotten after `client_final`.
         nonce: fresh for each exchange: printable ASCII without comma, for example 18 random bytes in base64.
         user: PostgreSQL ignores it and takes the one of the start-up message, so it is empty by default.
         gs2_flag: from `choose_mechanism`.
@@ -170,20 +171,21 @@ class ScramClient:
 
     def __init__(
         self,
-        password: str,
+        password: str | Secret[str],
         nonce: str,
         *,
         user: str = "",
         gs2_flag: Gs2Flag = "n",
         binding_data: bytes = b"",
     ) -> None:
+        password = hide(password)
         if not _NONCE.fullmatch(nonce):
             raise ValueError("a nonce is printable ASCII without comma, and not empty")
         if (gs2_flag == "p") != bool(binding_data):
             raise ValueError("binding data goes with the flag 'p', and only with it")
         self.mechanism = SCRAM_SHA_256_PLUS if gs2_flag == "p" else SCRAM_SHA_256
         self._stage = _Stage.START
-        self._password = prepare_password(password)
+        self._password = Secret(password.use(prepare_password))
         self._nonce = nonce
         self._gs2_header = (f"p={BINDING_TYPE},," if gs2_flag == "p" else f"{gs2_flag},,").encode()
         self._binding_data = binding_data
@@ -243,10 +245,11 @@ class ScramClient:
         _check(self._stage, _Stage.WORK)
         return PasswordWork(self._password, self._salt, self._iterations)
 
-    def client_final(self, salted_password: bytes) -> bytes:
+    def client_final(self, salted: Secret[bytes]) -> bytes:
         """The data of SASLResponse."""
         self._enter(_Stage.WORK)
-        self._password = b""
+        self._password = Secret(b"")
+        salted_password = salted.reveal()  # nothing below can fail
         client_key = _hmac(salted_password, b"Client Key")
         proof = _xor(client_key, _hmac(hashlib.sha256(client_key).digest(), self._auth_message))
         self._server_signature = _hmac(_hmac(salted_password, b"Server Key"), self._auth_message)
@@ -292,9 +295,10 @@ class ScramSecret:
     server_key: bytes = field(repr=False)
 
     @classmethod
-    def from_password(cls, password: str, salt: bytes, iterations: int = 4096) -> "ScramSecret":
+    def from_password(cls, password: str | Secret[str], salt: bytes, iterations: int = 4096) -> "ScramSecret":
         """As the server does it for CREATE ROLE ... PASSWORD."""
-        salted = PasswordWork(prepare_password(password), salt, iterations)()
+        password = hide(password)
+        salted = PasswordWork(Secret(password.use(prepare_password)), salt, iterations)().reveal()
         stored_key = hashlib.sha256(_hmac(salted, b"Client Key")).digest()
         return cls(salt, iterations, stored_key, _hmac(salted, b"Server Key"))
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from pgsansio.client.connection import Connection
+from pgsansio.client.credentials import find_password, find_token
 from pgsansio.client.encrypting import Progress, channel, open_channel
 from pgsansio.client.port import Address, Port
 from pgsansio.codecs.codec_set import CodecSet
@@ -13,7 +14,6 @@ from pgsansio.codecs.registry import Registry
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.enums import Outcome, StatementMode
 from pgsansio.errors import (
-    ClientConfigurationError,
     OperationTimeoutError,
     PostgresError,
     ProtocolError,
@@ -22,9 +22,8 @@ from pgsansio.errors import (
 )
 from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
-from pgsansio.policy import encryption_mode, hosts, passfile
+from pgsansio.policy import encryption_mode, hosts
 from pgsansio.policy.conninfo import (
-    PasswordSource,
     SessionAttribute,
     Settings,
     TcpAddress,
@@ -33,6 +32,7 @@ from pgsansio.policy.conninfo import (
 )
 from pgsansio.policy.encryption_mode import Stage
 from pgsansio.policy.protocol_version import version_to_try_next
+from pgsansio.types.secret import Secret, SecretFunction
 
 __all__ = ["connect"]
 
@@ -206,7 +206,7 @@ async def _connect_to(
     ways = encryption_mode.attempts(
         tls.mode, direct=tls.direct, over_tcp=isinstance(address, TcpAddress), has_tls=port.has_tls
     )
-    password = await _password(port, asked, settings)
+    password = await find_password(port, asked, settings)
     earlier: BaseException | None = None
     version = settings.max_protocol_version
     remaining = list(ways)
@@ -258,7 +258,7 @@ async def _attempt(
     codecs: CodecSet,
     attempt: encryption_mode.Attempt,
     version: int,
-    password: str | None,
+    password: Secret[str] | None,
     progress: Progress,
 ) -> ConnectionT:
     frontend = Frontend(
@@ -306,7 +306,7 @@ async def _attempt(
 
 
 async def _start_up(
-    port: Port, frontend: Frontend, startup: StartupMachine, oauth_token: PasswordSource | None
+    port: Port, frontend: Frontend, startup: StartupMachine, oauth_token: Secret[str] | SecretFunction | None
 ) -> None:
     operation = startup.operation
     while True:
@@ -318,25 +318,10 @@ async def _start_up(
             # Thousands of hashes: some milliseconds with the usual count, and seconds with the highest one allowed.
             frontend.start_up_work_done(await port.run_elsewhere(startup.work))
         if startup.token_due:
-            token = await port.call_user(oauth_token) if callable(oauth_token) else oauth_token
-            if not isinstance(token, str):
-                raise ClientConfigurationError(f"oauth_token is expected to return a str, got {type(token).__name__}")
-            frontend.start_up_token(token)
+            assert oauth_token is not None
+            frontend.start_up_token(await find_token(port, oauth_token))
     if operation.error is not None:
         raise operation.error
-
-
-async def _password(port: Port, asked: Address, settings: Settings) -> str | None:
-    password = settings.password
-    if callable(password):
-        given = await port.call_user(password)
-        return None if given is None else str(given)
-    if password is not None or settings.passfile is None:
-        return password
-    text = await port.read_file(settings.passfile, private=True)
-    if text is None:
-        return None
-    return passfile.lookup(text, asked.passfile_host, asked.port, settings.database, settings.user)
 
 
 async def _is_wanted(connection: Connection, attribute: SessionAttribute) -> bool:

@@ -1,13 +1,14 @@
 """The arguments of `connect()` -> `Settings`, with what its process, its files and its user's functions add."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pgsansio.client.port import Port
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.conninfo import Settings, resolve_settings, service_request
 from pgsansio.policy.libpq_words import LIBPQ_WORDS
+from pgsansio.types.secret import Secret, hide, hide_arguments, hide_source
 
 __all__ = ["Process", "find_settings"]
 
@@ -16,7 +17,7 @@ __all__ = ["Process", "find_settings"]
 class Process:
     """What parameters are looked for in, besides arguments and files; None where there is none."""
 
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     #: The account's name.
     os_user: str | None
     home: str | None
@@ -34,13 +35,13 @@ async def find_settings(
 
     Args:
         port: reads the service files, if a service is asked for, and calls the user's function.
-        arguments: as of `resolve_settings`, without what `process` has.
+        arguments: as of `resolve_settings`, without what `process` has; in the end all secrets of them are hidden ones.
         connect_parameters: a function of the user's, or None; it returns arguments that replace these.
     Raises:
         ClientConfigurationError: as `resolve_settings`; or the function returns something else.
         Else what the user's function raises.
     """
-    found = dict(arguments)
+    found = hide_arguments(arguments)
     if connect_parameters is not None:
         found.update(await _of_user(port, connect_parameters, arguments))
     dsn = found.pop("dsn", None)
@@ -48,15 +49,17 @@ async def find_settings(
         dsn,
         service=found.get("service"),
         servicefile=found.get("servicefile"),
-        environment=process.environment,
+        environment=hide(process.environment),
         home=process.home,
         platform=process.platform,
     )
-    texts = {} if request is None else {file.path: await port.read_file(file.path) for file in request.files}
+    texts = (
+        {} if request is None else {file.path: hide_source(await port.read_file(file.path)) for file in request.files}
+    )
     return resolve_settings(
         dsn,
         **found,
-        environment=process.environment,
+        environment=hide(process.environment),
         os_user=process.os_user,
         home=process.home,
         platform=process.platform,
@@ -65,16 +68,20 @@ async def find_settings(
 
 
 async def _of_user(port: Port, function: Callable[[], Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-    returned = await port.call_user(function)
-    if not isinstance(returned, Mapping):
-        raise ClientConfigurationError(
-            f"connect_parameters is expected to return a dict of connect()'s arguments, got {type(returned).__name__}"
-        )
-    names = cast("Mapping[str, Any]", returned)
     known = {*arguments, *LIBPQ_WORDS}
-    for name in names:
-        if name not in known:
+
+    def checked(returned: object) -> dict[str, Any]:
+        if not isinstance(returned, Mapping):
             raise ClientConfigurationError(
-                f"connect_parameters returned {name!r}, which is none of the arguments that say how to connect"
+                "connect_parameters is expected to return a dict of connect()'s arguments, "
+                f"got {type(returned).__name__}"
             )
-    return names
+        names = cast("Mapping[str, Any]", returned)
+        for name in names:
+            if name not in known:
+                raise ClientConfigurationError(
+                    f"connect_parameters returned {name!r}, which is none of the arguments that say how to connect"
+                )
+        return hide_arguments(names)
+
+    return Secret(cast(object, await port.call_user(function))).use(checked)

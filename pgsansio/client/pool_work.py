@@ -40,6 +40,7 @@ from pgsansio.policy.pool_actions import (
     Terminate,
 )
 from pgsansio.policy.pool_limits import PoolLimits
+from pgsansio.types.secret import Secret, SecretFunction, hide_arguments
 
 __all__ = ["NOT_READY", "PoolWork", "ResetRequest", "Start", "Waiter", "as_ours"]
 
@@ -286,17 +287,24 @@ class PoolWork:
 
     async def _connected(self, home: ConcurrentPort) -> Connection:
         """A new connection, ready for its first user."""
-        connect = self._connect if self._connect is not None else type(self)._connect_here
-        arguments = {"dsn": self._dsn, **self._connect_arguments()}
+        arguments = Secret({"dsn": self._dsn, **self._connect_arguments()})
         if self._connect_parameters is not None:
-            found = await home.call_user(self._connect_parameters)
-            if not isinstance(found, Mapping):
+            found = Secret(await home.call_user(SecretFunction(self._connect_parameters)))
+            if not isinstance(found.reveal(), Mapping):
                 raise InterfaceError(
                     "expected the pool's connect_parameters to return a dict of connect()'s arguments, "
-                    f"got {_full_name(found)!r}"
+                    f"got {_full_name(found.reveal())!r}"
                 )
-            arguments.update(cast("Mapping[str, Any]", found))
-        connection = await home.call_user(functools.partial(connect, arguments.pop("dsn"), **arguments))
+            arguments = Secret({**arguments.reveal(), **found.reveal()})
+        if self._connect is None:
+            connect: Callable[[], Any] = functools.partial(
+                type(self)._connect_here, **hide_arguments(arguments.reveal())
+            )
+        else:
+            plain = dict(arguments.reveal())
+            connect = SecretFunction(functools.partial(self._connect, plain.pop("dsn"), **plain))
+            del plain
+        connection = await home.call_user(connect)
         if not isinstance(connection, self._connection_class):
             wanted = self._connection_class
             raise InterfaceError(

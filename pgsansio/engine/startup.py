@@ -55,6 +55,7 @@ from pgsansio.policy.authentication_rules import (
     ChannelBinding,
 )
 from pgsansio.types import TlsInfo
+from pgsansio.types.secret import Secret, hide
 from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer
 
 __all__ = ["MAX_NOTICES", "MAX_PARAMETERS", "StartupMachine", "keep_parameter"]
@@ -113,7 +114,7 @@ class StartupMachine:
         parameters: Sequence[tuple[str, str]],
         *,
         user: str,
-        password: str | None,
+        password: str | Secret[str] | None,
         nonce: str,
         protocol_version: int = PROTOCOL_3_0,
         min_protocol_version: int = PROTOCOL_3_0,
@@ -154,7 +155,7 @@ class StartupMachine:
         self.events: list[Event] = []
         self.woken: list[Operation] = []
         self._user = user
-        self._password = password or ""
+        self._password: Secret[str] = hide("" if password is None else password)
         self._nonce = nonce
         self._min_protocol_version = min_protocol_version
         self._rules = rules
@@ -193,23 +194,24 @@ class StartupMachine:
         except (InternalClientError, InterfaceError, PostgresError) as error:
             self._fail(error)
 
-    def work_done(self, result: bytes) -> None:
+    def work_done(self, result: Secret[bytes]) -> None:
         """The result of `work`."""
         scram = self._scram
         assert scram is not None
         self.work = None
         self.outbox.append(SASLResponse(scram.client_final(result)).encode())
 
-    def token_given(self, token: str) -> None:
+    def token_given(self, token: str | Secret[str]) -> None:
         """The token that is due.
 
         Raises:
             ClientConfigurationError: it is none.
         """
-        data = oauth.client_first(token)
+        token = hide(token)
+        data = Secret(token.use(oauth.client_first))
         self.token_due = False
         self.state = Startup.OAUTH_TOKEN_SENT
-        self.outbox.append(SASLInitialResponse(oauth.OAUTHBEARER, data).encode())
+        self.outbox.append(data.use(lambda data: SASLInitialResponse(oauth.OAUTHBEARER, data).encode()))
 
     def lost(self, cause: BaseException | None = None) -> None:
         """The connection ended."""
@@ -265,12 +267,12 @@ class StartupMachine:
 
     def _cleartext_password(self, message: BackendMessage) -> None:
         self._check_without_binding(AuthenticationMethod.PASSWORD)
-        self.outbox.append(PasswordMessage(self._password).encode())
+        self.outbox.append(self._password.use(lambda password: PasswordMessage(password).encode()))
 
     def _md5_password(self, message: AuthenticationMD5Password) -> None:
         self._check_without_binding(AuthenticationMethod.MD5)
         try:
-            answer = md5_response(self._user, self._password, message.salt).decode()
+            answer = self._password.use(lambda password: md5_response(self._user, password, message.salt).decode())
         except ValueError as error:  # hashlib without MD5 (FIPS)
             raise InternalClientError(f"unexpected error while performing authentication: {error}") from error
         self.outbox.append(PasswordMessage(answer).encode())

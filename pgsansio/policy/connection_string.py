@@ -8,10 +8,11 @@ Source: manual, "Connection Strings".
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 from urllib.parse import unquote_to_bytes
 
 from pgsansio.errors import ClientConfigurationError
+from pgsansio.types.secret import Secret
 
 __all__ = ["ConnectionString", "mentions_secret", "of_words", "parse_dsn", "read", "redact_dsn"]
 
@@ -39,7 +40,7 @@ class ConnectionString:
     """The words of one connection string."""
 
     #: By libpq's names, `database` turned into `dbname`; without host and port; none is empty.
-    words: dict[str, str] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict, repr=False)
     #: In order; may be empty.
     hosts: tuple[str, ...] = ()
     #: As written, "" where a host has none; empty if there is none at all.
@@ -54,7 +55,7 @@ def parse_dsn(text: str) -> dict[str, str]:
     Raises:
         ClientConfigurationError: it is not a connection string.
     """
-    parsed = read(text)
+    parsed = read(Secret(text))
     words = dict(parsed.words)
     if parsed.hosts:
         words["host"] = ",".join(parsed.hosts)
@@ -63,12 +64,18 @@ def parse_dsn(text: str) -> dict[str, str]:
     return words
 
 
-def read(text: str) -> ConnectionString:
+def read(text: Secret[str]) -> ConnectionString:
     """Read a connection string; one of white space only has no words.
 
     Raises:
         ClientConfigurationError: it is not a connection string. No password is shown.
     """
+    return text.use(_read)
+
+
+def _read(text: str) -> ConnectionString:
+    if not isinstance(cast(object, text), str):
+        raise ClientConfigurationError(f"dsn is expected to be a str, got {type(text).__name__}")
     try:
         text.encode()
     except UnicodeEncodeError:

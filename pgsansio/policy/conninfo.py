@@ -14,7 +14,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, TypeAlias, TypeVar, Unpack, cast
+from typing import Any, Final, TypeAlias, TypeVar, Unpack, cast
 
 from pgsansio.enums import StatementMode
 from pgsansio.errors import ClientConfigurationError
@@ -38,6 +38,7 @@ from pgsansio.policy.server_settings import resolve_server_settings
 from pgsansio.policy.servicefile import ServiceRequest, find_service, wanted_service
 from pgsansio.policy.tcp_options import TcpOptions, resolve_tcp
 from pgsansio.policy.tls_settings import TlsSettings, resolve_tls
+from pgsansio.types.secret import Secret, SecretFunction, hide, hide_arguments, hide_source
 
 __all__ = [
     "UNSET",
@@ -92,12 +93,12 @@ class Settings:
     random_order: bool
     user: str
     database: str
-    #: None: look into `passfile`.
-    password: PasswordSource | None = field(repr=False)
+    #: A text, or what is called for one at every attempt to connect; None: look into `passfile`.
+    password: Secret[str] | SecretFunction | None = field(repr=False)
     #: The password file to look into; it need not exist. None: none is needed, or nobody knows where it would be.
     passfile: str | None
     #: A bearer token, or what is called for one where a server asks for it; None: there is none.
-    oauth_token: PasswordSource | None = field(repr=False)
+    oauth_token: Secret[str] | SecretFunction | None = field(repr=False)
     #: To be sent at start-up, in this order, beside client_encoding.
     server_settings: Mapping[str, str] = field(hash=False)
     tls: TlsSettings
@@ -139,12 +140,12 @@ N = TypeVar("N", int, float)
 
 
 def resolve_settings(
-    dsn: str | None = None,
+    dsn: str | Secret[str] | None = None,
     *,
     host: str | Sequence[str] | None = None,
     port: int | str | Sequence[int | str] | None = None,
     user: str | None = None,
-    password: PasswordSource | None = None,
+    password: PasswordSource | Secret[Any] | None = None,
     passfile: str | PathLike | None = None,
     service: str | None = None,
     servicefile: str | PathLike | None = None,
@@ -161,12 +162,12 @@ def resolve_settings(
     target_session_attrs: str | SessionAttribute | None = None,
     krbsrvname: str | None = None,
     gsslib: str | None = None,
-    oauth_token: PasswordSource | None = None,
-    environment: Mapping[str, str],
+    oauth_token: PasswordSource | Secret[Any] | None = None,
+    environment: Mapping[str, str] | Secret[Mapping[str, str]],
     os_user: str | None,
     home: str | None,
     platform: str,
-    service_texts: Mapping[str, str | None] | None = None,
+    service_texts: Mapping[str, str | Secret[str] | None] | None = None,
     **words: Unpack[LibpqWords],
 ) -> Settings:
     """Decide on all parameters of a connection.
@@ -184,10 +185,18 @@ def resolve_settings(
             parameter, where it came from, and what is possible.
     """
     check_words(words)
-    sources = _sources(dsn, environment, words)
+    # First of all, so that no error has the plain values in its frames.
+    string: Secret[str] | None = hide_source(dsn)
+    given_password: Secret[Any] | None = hide_source(password)
+    token: Secret[Any] | None = hide_source(oauth_token)
+    words = cast("LibpqWords", hide_arguments(words))
+    environment = hide(environment)
+    texts = {path: None if text is None else hide(text) for path, text in (service_texts or {}).items()}
+    del dsn, password, oauth_token, service_texts
+    sources = _sources(string, environment, words)
     request = wanted_service(sources, service=service, servicefile=servicefile, home=home, platform=platform)
     if request is not None:
-        found = find_service(request, service_texts or {})
+        found = find_service(request, texts)
         sources = Sources((*sources.layers, found), environment, words)
     settings = resolve_server_settings(server_settings, sources)
     addresses = resolve_addresses(host, port, words.get("hostaddr"), sources, platform)
@@ -207,7 +216,7 @@ def resolve_settings(
     database_given = sources.find("database", database, word="dbname", variable="PGDATABASE") or user_given
     check_text("database", database_given)
 
-    source, passfile_path = _resolve_password(password, passfile, sources, home, platform)
+    source, passfile_path = _resolve_password(given_password, passfile, sources, home, platform)
     krbsrvname_given = sources.find("krbsrvname", krbsrvname, variable="PGKRBSRVNAME")
     result = Settings(
         addresses=addresses,
@@ -217,7 +226,7 @@ def resolve_settings(
         database=database_given.value,
         password=source,
         passfile=passfile_path,
-        oauth_token=_checked_token(oauth_token),
+        oauth_token=None if token is None or token == Secret("") else _checked_source("oauth_token", token),
         server_settings=settings,
         tls=resolve_tls(
             ssl,
@@ -264,11 +273,11 @@ def start_up_parameters(settings: Settings) -> tuple[tuple[str, str], ...]:
 
 
 def service_request(
-    dsn: str | None,
+    dsn: str | Secret[str] | None,
     *,
     service: str | None,
     servicefile: str | PathLike | None,
-    environment: Mapping[str, str],
+    environment: Mapping[str, str] | Secret[Mapping[str, str]],
     home: str | None,
     platform: str,
 ) -> ServiceRequest | None:
@@ -277,26 +286,22 @@ def service_request(
     Raises:
         ClientConfigurationError: as `resolve_settings`.
     """
-    sources = _sources(dsn, environment, {})
+    sources = _sources(hide_source(dsn), hide(environment), {})
     return wanted_service(sources, service=service, servicefile=servicefile, home=home, platform=platform)
 
 
-def _sources(dsn: str | None, environment: Mapping[str, str], words: LibpqWords) -> Sources:
-    check_type("dsn", dsn, str | None, "a str")
-    return Sources([Layer(read(dsn), "the DSN")] if dsn else [], environment, words)
+def _sources(dsn: Secret[str] | None, environment: Secret[Mapping[str, str]], words: LibpqWords) -> Sources:
+    return Sources([] if dsn is None else [Layer(read(dsn), "the DSN")], environment, words)
 
 
 def _resolve_password(
-    password: object, passfile: object, sources: Sources, home: str | None, platform: str
-) -> tuple[PasswordSource | None, str | None]:
-    if callable(password):
-        return cast("PasswordSource", password), None
-    if isinstance(password, str):
-        return check_text("password", Given(password, "the keyword argument password"), secret=True), None
-    check_type("password", password, type(None), "a str or a callable")
+    password: Secret[Any] | None, passfile: object, sources: Sources, home: str | None, platform: str
+) -> tuple[Secret[str] | SecretFunction | None, str | None]:
+    if password is not None:
+        return _checked_source("password", password), None
     given = sources.find("password", variable="PGPASSWORD")
     if given is not None:
-        return check_text("password", given, secret=True), None
+        return Secret(check_text("password", given, secret=True)), None
 
     found = sources.find("passfile", cast("str | None", path_text(passfile)), variable="PGPASSFILE")
     if found is not None:
@@ -307,10 +312,15 @@ def _resolve_password(
     return None, f"{home}/.pgpass" if home else None
 
 
-def _checked_token(value: object) -> PasswordSource | None:
-    if not callable(value):
-        check_type("oauth_token", value, str | None, "a str or a callable")
-    return cast("PasswordSource | None", value or None)
+def _checked_source(name: str, source: Secret[Any]) -> Secret[str] | SecretFunction:
+    if isinstance(source, SecretFunction):
+        return source
+
+    def checked(value: object) -> Secret[str]:
+        check_type(name, value, str, "a str or a callable")
+        return Secret(check_text(name, Given(cast("str", value), f"the keyword argument {name}"), secret=True))
+
+    return source.use(checked)
 
 
 def _resolve_session_attribute(keyword: object, sources: Sources) -> SessionAttribute:

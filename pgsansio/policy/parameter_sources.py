@@ -5,12 +5,13 @@ An empty text counts as not given.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import UnionType
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeVar, cast, runtime_checkable
 
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.connection_string import ConnectionString, mentions_secret
+from pgsansio.types.secret import Secret, hide
 
 __all__ = ["Given", "Layer", "PathLike", "Sources", "check_text", "check_type", "choice", "integer", "path_text"]
 
@@ -31,7 +32,8 @@ class PathLike(Protocol):
 class Given:
     """A value and where it came from, for error messages."""
 
-    value: str
+    #: Of a password, perhaps.
+    value: str = field(repr=False)
     origin: str
 
     @property
@@ -53,15 +55,18 @@ class Sources:
 
     Args:
         layers: texts, the one that wins first.
-        environment: variables.
+        environment: variables; there are passwords among them.
         keywords: keyword arguments by libpq's words; a bool is 1 or 0, None and "" are not given.
     """
 
     def __init__(
-        self, layers: Sequence[Layer], environment: Mapping[str, str], keywords: Mapping[str, object] | None = None
+        self,
+        layers: Sequence[Layer],
+        environment: Mapping[str, str] | Secret[Mapping[str, str]],
+        keywords: Mapping[str, object] | None = None,
     ) -> None:
         self.layers = tuple(layers)
-        self._environment = environment
+        self._environment = hide(environment)
         self._keywords = keywords or {}
 
     def find(
@@ -83,13 +88,15 @@ class Sources:
 
     def variable(self, name: str) -> Given | None:
         """The environment variable of this name."""
-        value = self._environment.get(name)
+        value = self._environment.reveal().get(name)
         return Given(value, f"the environment variable {name}") if value else None
 
 
 def _text(word: str, value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, Secret):
+        return cast("Secret[object]", value).use(lambda revealed: _text(word, revealed))
     if isinstance(value, bool):
         return str(int(value))
     value = path_text(value)
@@ -121,11 +128,17 @@ def check_text(name: str, given: Given, *, secret: bool = False) -> str:
     shown = "" if secret else f": {given.shown}"
     if "\0" in given.value:
         raise ClientConfigurationError(f"{name} in {given.origin} has a NUL character{shown}")
-    try:
-        given.value.encode()
-    except UnicodeEncodeError:
-        raise ClientConfigurationError(f"{name} in {given.origin} cannot be encoded as UTF-8{shown}") from None
+    if not _is_encodable(given.value):  # not in an `except` block: the other error has the text
+        raise ClientConfigurationError(f"{name} in {given.origin} cannot be encoded as UTF-8{shown}")
     return given.value
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def choice(name: str, given: Given, choices: Mapping[str, T]) -> T:

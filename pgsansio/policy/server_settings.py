@@ -9,6 +9,7 @@ from typing import Final, cast
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.parameter_sources import Given, Layer, Sources, check_text
 from pgsansio.policy.tls_settings import TLS_WORDS
+from pgsansio.types.secret import Secret
 
 __all__ = ["resolve_server_settings"]
 
@@ -60,7 +61,7 @@ def resolve_server_settings(keyword: object, sources: Sources) -> dict[str, str]
     """
     found: dict[str, Given] = {}
     for layer in reversed(sources.layers):
-        found.update(_of_layer(layer))
+        found.update(Secret(layer).use(_of_layer))  # its words have passwords and keys
     if (peer := sources.variable("PGREQUIREPEER")) is not None:
         raise _unsupported("requirepeer", peer.origin, ())
     for word in ("application_name", "options", "client_encoding"):

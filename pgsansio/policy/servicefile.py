@@ -5,10 +5,12 @@ Source: manual, "The Connection Service File".
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.connection_string import ConnectionString, of_words
 from pgsansio.policy.parameter_sources import Given, Layer, Sources, check_text, check_type, path_text
+from pgsansio.types.secret import Secret
 
 __all__ = ["ServiceFile", "ServiceRequest", "find_service", "wanted_service"]
 
@@ -64,7 +66,7 @@ def wanted_service(
     return ServiceRequest(name, tuple(files))
 
 
-def find_service(request: ServiceRequest, texts: Mapping[str, str | None]) -> Layer:
+def find_service(request: ServiceRequest, texts: Mapping[str, Secret[str] | None]) -> Layer:
     """What the files say of the service.
 
     Args:
@@ -76,7 +78,7 @@ def find_service(request: ServiceRequest, texts: Mapping[str, str | None]) -> La
     for file in request.files:
         text = texts[file.path]
         if text is not None:
-            found = _lookup(text, request.name.value, file.path)
+            found = text.use(partial(_lookup, service=request.name.value, path=file.path))
             if found is not None:
                 return Layer(found, f"service {request.name.value!r} of {file.path!r}")
         elif file.origin is not None:

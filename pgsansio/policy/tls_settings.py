@@ -10,6 +10,7 @@ from typing import Final, cast
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.encryption_mode import SSLMode
 from pgsansio.policy.parameter_sources import Given, Sources, check_text, check_type, choice
+from pgsansio.types.secret import Secret
 
 __all__ = ["SYSTEM_ROOTS", "TLS_VERSIONS", "TLS_WORDS", "TlsFile", "TlsSettings", "resolve_tls"]
 
@@ -64,7 +65,7 @@ class TlsSettings:
     certificate: TlsFile | None = None
     key: TlsFile | None = None
     #: Of the key; "" if there is none, so that OpenSSL never asks the terminal.
-    password: str = field(default="", repr=False)
+    password: Secret[str] = field(default=Secret(""), repr=False)
     #: Of `TLS_VERSIONS`; None: what OpenSSL is configured for.
     minimum_version: str | None = _DEFAULT_MINIMUM
     maximum_version: str | None = None
@@ -126,7 +127,7 @@ def resolve_tls(
         if with_certificate
         else None,
         key=_file("sslkey", sources.find("sslkey", variable="PGSSLKEY"), home, "postgresql.key"),
-        password="" if password is None else check_text("sslpassword", password, secret=True),
+        password=Secret("" if password is None else check_text("sslpassword", password, secret=True)),
         minimum_version=minimum,
         maximum_version=maximum,
         send_server_name=send_server_name,

@@ -7,6 +7,7 @@ from pgsansio.types.geometry import Box, Circle, Line, LineSegment, Path, Point,
 from pgsansio.types.pool import PoolStatistics
 from pgsansio.types.range import Range
 from pgsansio.types.result import Result, affected_rows
+from pgsansio.types.secret import Secret
 from pgsansio.types.server import (
     ConnectionParameters,
     Gap,
@@ -39,6 +40,7 @@ __all__ = [
     "PoolStatistics",
     "Range",
     "Result",
+    "Secret",
     "ServerVersion",
     "SparseVector",
     "TlsInfo",

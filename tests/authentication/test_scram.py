@@ -28,6 +28,7 @@ from pgsansio.errors import (
     InvalidPasswordError,
     ProtocolError,
 )
+from pgsansio.types.secret import Secret
 
 # RFC 7677, section 3.
 CLIENT_NONCE = "rOprNGfwEbeRWgbNEkqO"
@@ -72,7 +73,7 @@ class TestPublishedExample:
         assert client.client_first() == CLIENT_FIRST
         client.server_first(SERVER_FIRST)
         work = client.work()
-        assert work == PasswordWork(b"pencil", SALT, 4096)
+        assert work == PasswordWork(Secret(b"pencil"), SALT, 4096)
         assert client.client_final(work()) == CLIENT_FINAL
         assert not client.verified
         client.server_final(SERVER_FINAL)

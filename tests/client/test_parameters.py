@@ -10,6 +10,7 @@ from pgsansio.client import run
 from pgsansio.client.parameters import Process, find_settings
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.conninfo import Settings, TcpAddress
+from pgsansio.types.secret import Secret
 
 USERS = "/home/me/.pg_service.conf"
 SYSTEMS = "/etc/pg/pg_service.conf"
@@ -74,7 +75,7 @@ def test_arguments_from_a_function(is_async: bool) -> None:
 
     port = Port({USERS: "[s]\nhost=h\nuser=file\npassword=p\n"})
     found = settings(port, awaited if is_async else plainly, user="replaced", host="kept")
-    assert (found.user, found.password, found.addresses) == ("given", "p", (TcpAddress("kept", 5432),))
+    assert (found.user, found.password, found.addresses) == ("given", Secret("p"), (TcpAddress("kept", 5432),))
     assert found.server_settings == {"application_name": "a"}
 
 

@@ -53,7 +53,7 @@ from pgsansio.policy.authentication_rules import (
     AuthenticationRules,
     ChannelBinding,
 )
-from pgsansio.types import TlsInfo
+from pgsansio.types import Secret, TlsInfo
 from pgsansio.wire.framing import ReceiveBuffer
 from tests.support.any_chunking import cut, cuts
 from tests.support.scripted_backend import error, notice, ready
@@ -615,10 +615,10 @@ def test_an_answer_that_is_none(data: bytes) -> None:
 
 def test_work_that_nobody_asked_for() -> None:
     frontend = Frontend()
-    frontend.start_up_work_done(b"x")
+    frontend.start_up_work_done(Secret(b"x"))
     frontend.start_up_token("x")
     frontend.start_up([("user", "u")], user="u", password=None, nonce="n")
-    frontend.start_up_work_done(b"x")
+    frontend.start_up_work_done(Secret(b"x"))
     frontend.start_up_token("x")
     assert frontend.data_to_send() == StartupMessage((("user", "u"),)).encode()
 

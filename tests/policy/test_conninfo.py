@@ -23,6 +23,7 @@ from pgsansio.policy.conninfo import (
     resolve_settings,
     start_up_parameters,
 )
+from pgsansio.types.secret import Secret
 
 
 def resolve(dsn: str | None = None, *, env: dict[str, str] | None = None, **keywords: Any) -> Settings:
@@ -318,7 +319,7 @@ def test_password_and_its_file() -> None:
     dsn = "postgresql://:dsn@h"
 
     def both(settings: Settings) -> tuple[object, str | None]:
-        return settings.password, settings.passfile
+        return settings.password and settings.password.reveal(), settings.passfile
 
     assert both(resolve(dsn, env=env, password="keyword")) == ("keyword", None)
     assert both(resolve(dsn, env=env, password="")) == ("", None)
@@ -625,9 +626,6 @@ def test_uris_mean_what_they_mean_to_asyncpg(
         address.path if isinstance(address, UnixAddress) else (address.host, address.port)
         for address in settings.addresses
     ] == addresses
-    assert (settings.user, settings.database, settings.password) == (
-        expected.user,
-        expected.database,
-        expected.password,
-    )
+    assert (settings.user, settings.database) == (expected.user, expected.database)
+    assert settings.password == (None if expected.password is None else Secret(expected.password))
     assert settings.server_settings == (expected.server_settings or {})

@@ -36,7 +36,7 @@ def look(settings: Settings, word: str) -> object:
         "sslnegotiation": tls.direct,
         "sslcert": str(tls.certificate and tls.certificate.path),
         "sslkey": str(tls.key and tls.key.path),
-        "sslpassword": tls.password,
+        "sslpassword": tls.password.reveal(),
         "sslrootcert": str(tls.root and tls.root.path),
         "sslcrl": str(tls.crl and tls.crl.path),
         "sslcrldir": str(tls.crl_dir and tls.crl_dir.path),

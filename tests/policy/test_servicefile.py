@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.conninfo import Settings, TcpAddress, UnixAddress, resolve_settings, service_request
 from pgsansio.policy.servicefile import ServiceFile, ServiceRequest
+from pgsansio.types.secret import Secret
 
 USERS = "/home/me/.pg_service.conf"
 SYSTEMS = "/etc/pg/pg_service.conf"
@@ -76,7 +77,7 @@ def test_what_a_service_may_say() -> None:
         "application_name=n\noptions=-c geqo=off\nHOSTADDR=127.0.0.1,::1\nuser=second\nhost=\n[s]\nuser=third\n"
     )
     assert settings.addresses == (TcpAddress("a", 1, "127.0.0.1"), TcpAddress("b", 2, "::1"))
-    assert (settings.user, settings.password, settings.database) == ("u", "p=[q]", "d")
+    assert (settings.user, settings.password, settings.database) == ("u", Secret("p=[q]"), "d")
     assert (settings.krbsrvname, settings.gsslib, settings.attempt_timeout) == ("k", "sspi", 3.0)
     assert settings.target_session_attrs.value == "standby"
     assert settings.server_settings == {"application_name": "n", "options": "-c geqo=off"}
@@ -91,11 +92,11 @@ def test_what_is_stronger_than_a_service_and_what_is_weaker() -> None:
     env = {f"PG{name}": "env" for name in ("HOST", "PORT", "USER", "PASSWORD", "DATABASE", "APPNAME", "SSLMODE")}
     settings = of(text, env=env)
     assert settings.addresses == (TcpAddress("file", 1),)
-    assert (settings.user, settings.password, settings.database) == ("file", "file", "file")
+    assert (settings.user, settings.password, settings.database) == ("file", Secret("file"), "file")
     assert settings.server_settings == {"application_name": "file"}
     settings = of(text, dsn="postgresql://dsn@dsn/dsn?application_name=dsn&password=dsn")
     assert settings.addresses == (TcpAddress("dsn", 1),)
-    assert (settings.user, settings.password, settings.database) == ("dsn", "dsn", "dsn")
+    assert (settings.user, settings.password, settings.database) == ("dsn", Secret("dsn"), "dsn")
     assert settings.server_settings == {"application_name": "dsn"}
     settings = of(text, user="keyword", application_name="keyword")
     assert (settings.user, settings.server_settings["application_name"]) == ("keyword", "keyword")

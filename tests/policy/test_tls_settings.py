@@ -8,6 +8,7 @@ import pytest
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.encryption_mode import SSLMode
 from pgsansio.policy.tls_settings import TlsFile, TlsSettings
+from pgsansio.types.secret import Secret
 from tests.policy.test_conninfo import resolve
 
 
@@ -79,7 +80,7 @@ def test_files_are_where_libpq_has_them() -> None:
     assert settings.certificate == default("sslcert", "postgresql.crt")
     assert settings.key == default("sslkey", "postgresql.key")
     assert settings.crl_dir is settings.key_log is None
-    assert settings.password == ""
+    assert settings.password == Secret("")
     assert not settings.system_roots
 
 
@@ -119,7 +120,7 @@ def test_true_trusts_the_machine_unless_authorities_are_named() -> None:
 
 def test_the_password_of_a_key_is_shown_nowhere() -> None:
     settings = tls("host=h sslpassword=S3CR3T")
-    assert settings.password == "S3CR3T"
+    assert settings.password == Secret("S3CR3T")
     assert "S3CR3T" not in repr(settings)
 
 
