@@ -168,7 +168,7 @@ def connect(
     check_record_class(record_class)
     shared = codec_set(codecs, json)
     check_words(words)
-    arguments = {
+    arguments: dict[str, object] = {
         "dsn": dsn,
         "host": host,
         "port": port,
@@ -193,6 +193,8 @@ def connect(
         "oauth_token": oauth_token,
         **words,
     }
+    # At once: they are in the frames of whatever goes wrong from here on.
+    arguments, connect_parameters = hide_arguments(arguments), hide_source(connect_parameters)
 
     def make_connection(port: Port, frontend: Frontend, address: Address, settings: Settings) -> ConnectionT:
         frontend.pipelining = pipelining
