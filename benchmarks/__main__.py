@@ -6,7 +6,6 @@ alike, and compares what was measured in the same round.
 """
 
 import argparse
-import asyncio
 import contextlib
 import json
 import os
@@ -15,17 +14,16 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import pgsansio_asyncio
-from benchmarks.cases import CASES, DROP, SETUP, TASKS, Case, Shape
+from benchmarks.cases import CASES, TASKS, Case, Shape
 from benchmarks.instructions import count_instructions
 from benchmarks.report import Result, Round, as_json, growth_table, main_table, memory_table
 from benchmarks.runners import RUNNERS, Runner
-from pgsansio_asyncio.cluster import TempCluster
+from benchmarks.server import Prepared, prepared_server
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -37,7 +35,7 @@ class Unavailable(Exception):
 class Child:
     """The process of one runner. Commands and answers are lines of JSON."""
 
-    def __init__(self, runner: Runner, dsn: str) -> None:
+    def __init__(self, runner: Runner, server: Prepared) -> None:
         self.runner = runner
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.runners"],
@@ -46,7 +44,7 @@ class Child:
             text=True,
             cwd=ROOT,
         )
-        self.versions: dict[str, str] = self._ask(runner=runner.name, dsn=dsn)["versions"]
+        self.versions: dict[str, str] = self._ask(runner=runner.name, dsn=server.dsn, places=server.places)["versions"]
         self._answer()
 
     def __enter__(self) -> Self:
@@ -98,7 +96,7 @@ def calibrate(child: Child, case: Case, seconds: float) -> int:
         count = max(count * 2, round(count * seconds / 3 / max(measured.wall, 1e-6) / unit) * unit)
 
 
-def measure(case: Case, children: Sequence[Child], rounds: int, seconds: float, dsn: str) -> list[Result]:
+def measure(case: Case, children: Sequence[Child], rounds: int, seconds: float, server: Prepared) -> list[Result]:
     """One case on all these runners."""
     children = [child for child in children if case.shape in child.runner.shapes]
     results = [Result(case.name, child.runner.name, case.rows, []) for child in children]
@@ -108,7 +106,7 @@ def measure(case: Case, children: Sequence[Child], rounds: int, seconds: float, 
         progress(f"{case.name}: round {number + 1} of {rounds} ")
         for child, result, count in zip(children, results, counts, strict=True):
             if memory:
-                with Child(child.runner, dsn) as fresh:
+                with Child(child.runner, server) as fresh:
                     result.rows, measured = fresh.run(case, count)
             else:
                 result.rows, measured = child.run(case, count)
@@ -121,35 +119,6 @@ def progress(text: str) -> None:
     """Say what is going on, to people only."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-
-async def run_script(dsn: str, script: str) -> str:
-    """Run statements one by one; returns the server's version."""
-    async with pgsansio_asyncio.connect(dsn) as connection:
-        for statement in script.split(";"):
-            if statement.strip():
-                await connection.execute(statement)
-        return str(await connection.fetchval("SELECT version()"))
-
-
-@contextlib.contextmanager
-def prepared_server(dsn: str | None) -> Generator[tuple[str, str]]:
-    """DSN and version of a server that has the tables of the cases: the given one, or one of our own."""
-    own: TempCluster | None = None
-    if dsn is None:
-        own = TempCluster()
-        asyncio.run(own.start())
-        # The Unix socket, where there is less between client and server to be measured than over TCP.
-        dsn = f"postgresql://{own.user}:{own.password}@/{own.database}?host={own.socket_dir}&port={own.port}"
-    try:
-        version = asyncio.run(run_script(dsn, SETUP))
-        try:
-            yield dsn, version
-        finally:
-            asyncio.run(run_script(dsn, DROP))
-    finally:
-        if own is not None:
-            asyncio.run(own.stop())
 
 
 def describe_machine(server: str, versions: dict[str, str]) -> dict[str, Any]:
@@ -172,21 +141,21 @@ def compare(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     results: list[Result] = []
     versions: dict[str, str] = {}
-    with prepared_server(arguments.dsn) as (dsn, server), contextlib.ExitStack() as stack:
+    with prepared_server(arguments.dsn) as server, contextlib.ExitStack() as stack:
         children: list[Child] = []
         for runner in arguments.runners:
             try:
-                child = stack.enter_context(Child(runner, dsn))
+                child = stack.enter_context(Child(runner, server))
             except Unavailable as error:
                 print(f"{runner.name} is left out: {error}", file=sys.stderr)
                 continue
             versions |= child.versions
             children.append(child)
-        machine = describe_machine(server, versions)
+        machine = describe_machine(server.version, versions)
         for key, value in machine.items():
             print(f"{key}: {value}")
-        for case in arguments.cases:
-            of_case = measure(case, children, arguments.rounds, arguments.seconds, dsn)
+        for case in _measurable(arguments.cases, server):
+            of_case = measure(case, children, arguments.rounds, arguments.seconds, server)
             results += of_case
             print(f"\n{main_table(of_case)}", flush=True)
     for title, text in (
@@ -201,12 +170,20 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def instructions(arguments: argparse.Namespace) -> None:
     """Count instructions and print."""
-    with prepared_server(arguments.dsn) as (dsn, _):
-        for case in arguments.cases:
+    with prepared_server(arguments.dsn) as server:
+        for case in _measurable(arguments.cases, server):
             for runner in arguments.runners:
                 if case.shape in runner.shapes:
-                    count = count_instructions(runner, case, dsn, ROOT)
+                    count = count_instructions(runner, case, server, ROOT)
                     print(f"{case.name}  {runner.name}  {count:,.0f} instructions per operation", flush=True)
+
+
+def _measurable(cases: Sequence[Case], server: Prepared) -> list[Case]:
+    """Those that this server is ready for; of the others it is said why not."""
+    for case in cases:
+        if case.name in server.missing:
+            print(f"{case.name} is left out: {server.missing[case.name]}", file=sys.stderr)
+    return [case for case in cases if case.name not in server.missing]
 
 
 def chosen(text: str, known: dict[str, Any]) -> list[Any]:

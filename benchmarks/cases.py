@@ -2,7 +2,7 @@
 
 import enum
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -30,6 +30,8 @@ class Shape(enum.Enum):
     MANY = "many"
     #: one fetch() in a process of its own, for its memory
     MEMORY = "memory"
+    #: a connection that is opened and closed
+    CONNECT = "connect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,9 @@ CASES: Final = {
             _MANY,
             before="TRUNCATE pgsansio_benchmarks.many",
         ),
+        Case("connect-trust", "connect and close, no authentication, Unix socket", Shape.CONNECT, ""),
+        Case("connect-scram", "connect and close, SCRAM, Unix socket", Shape.CONNECT, ""),
+        Case("connect-tls", "connect and close, SCRAM, TLS (sslmode=require)", Shape.CONNECT, ""),
         Case("memory", "200,000 rows of int4, int8, text", Shape.MEMORY, _TRIPLE.format(200_000), 200_000),
         *(_growth(10**exponent) for exponent in (3, 4, 5)),
     ]
@@ -126,12 +131,18 @@ CASES: Final = {
 class Client(Protocol):
     """A connection with asyncpg's methods, and its loop's way to run tasks."""
 
+    #: Connection strings of the cases of connecting, by their names.
+    places: Mapping[str, str]
     connection: Any
     #: What many tasks share: a pool, or the connection itself.
     shared: Any
 
     async def fan_out(self, worker: Callable[[], Awaitable[None]], tasks: int) -> None:
         """Run so many tasks of this until all have ended."""
+        ...
+
+    async def connect_and_close(self, dsn: str) -> None:
+        """Open another connection, and close it."""
         ...
 
 
@@ -165,6 +176,10 @@ async def run(client: Client, case: Case, count: int) -> None:
             arguments = elements()
             for _ in range(count):
                 await connection.executemany(sql, arguments)
+        case Shape.CONNECT:
+            dsn = client.places[case.name]
+            for _ in range(count):
+                await client.connect_and_close(dsn)
 
 
 async def check(client: Client, case: Case) -> int:
@@ -190,6 +205,9 @@ async def check(client: Client, case: Case) -> int:
             fetched = await connection.fetch(case.sql)
             right = len(fetched) == rows if rows else len(fetched) > 100
             rows = len(fetched)
+        case Shape.CONNECT:
+            await client.connect_and_close(client.places[case.name])
+            right = True
     if not right:
         raise AssertionError(f"wrong answer to the case {case.name!r}")
     return rows

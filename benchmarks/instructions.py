@@ -12,6 +12,7 @@ from typing import Final
 
 from benchmarks.cases import TASKS, Case, Shape
 from benchmarks.runners import Runner
+from benchmarks.server import Prepared
 
 __all__ = ["count_instructions"]
 
@@ -19,7 +20,7 @@ __all__ = ["count_instructions"]
 _COUNTS: Final = (100, 600)
 
 
-def count_instructions(runner: Runner, case: Case, dsn: str, root: Path) -> float:
+def count_instructions(runner: Runner, case: Case, server: Prepared, root: Path) -> float:
     """Instructions of the client's process (not the kernel's) for one operation.
 
     Raises:
@@ -28,15 +29,17 @@ def count_instructions(runner: Runner, case: Case, dsn: str, root: Path) -> floa
     program = shutil.which("valgrind")
     if program is None:
         raise SystemExit("--instructions needs valgrind on PATH")
-    few, many = (count if case.rows == 1 else count // 50 for count in _COUNTS)
+    share = 5 if case.shape is Shape.CONNECT else 1 if case.rows == 1 else 50
+    few, many = (count // share for count in _COUNTS)
     if case.shape is Shape.TASKS:
         few, many = few // TASKS * TASKS, many // TASKS * TASKS
-    totals = [_total(program, runner, case, dsn, root, count) for count in (few, many)]
+    totals = [_total(program, runner, case, server, root, count) for count in (few, many)]
     return (totals[1] - totals[0]) / (many - few)
 
 
-def _total(program: str, runner: Runner, case: Case, dsn: str, root: Path, count: int) -> int:
-    commands = {"runner": runner.name, "dsn": dsn}, {"case": case.name, "count": count}
+def _total(program: str, runner: Runner, case: Case, server: Prepared, root: Path, count: int) -> int:
+    first = {"runner": runner.name, "dsn": server.dsn, "places": dict(server.places)}
+    commands = first, {"case": case.name, "count": count}
     with tempfile.TemporaryDirectory() as folder:
         command = [program, "--tool=callgrind", f"--callgrind-out-file={folder}/out"]
         finished = subprocess.run(

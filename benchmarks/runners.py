@@ -1,8 +1,9 @@
 """The clients that are compared, and the process in which each of them runs.
 
 How this works. `python -m benchmarks.runners` is such a process. It reads commands from its standard input, one JSON
-object a line, and answers each with one: first {"runner", "dsn"}, then any number of {"case", "count"}. Between two
-commands it does nothing, not even in its loop, so that one process can be measured while the others are silent.
+object a line, and answers each with one: first {"runner", "dsn", "places"}, then any number of {"case", "count"}.
+Between two commands it does nothing, not even in its loop, so that one process can be measured while the others are
+silent.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TextIO
@@ -30,7 +31,8 @@ BASELINE: Final = "asyncpg"
 POOL: Final = 10
 
 _ALL: Final = frozenset(Shape)
-_SINGLE: Final = frozenset({Shape.VALUE, Shape.ROW})
+_SINGLE: Final = frozenset({Shape.VALUE, Shape.ROW, Shape.CONNECT})
+_CONNECT: Final = frozenset({Shape.CONNECT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +72,29 @@ class Subject(Protocol):
 
 Worker = Callable[[], Awaitable[None]]
 FanOut = Callable[[Worker, int], Awaitable[None]]
-Open = Callable[[str, AsyncExitStack], Awaitable[Subject]]
-Main = Callable[[str, str, "Commands"], None]
+#: The connection strings of the server, and of the cases of connecting.
+Places = Mapping[str, str]
+ConnectAndClose = Callable[[str], Awaitable[None]]
+Open = Callable[[str, AsyncExitStack], Awaitable["Library | Floor"]]
+Main = Callable[[str, str, Places, "Commands"], None]
 
 
 class Library:
     """A client library: a connection, and what many tasks share."""
 
-    def __init__(self, connection: Any, shared: Any, fan_out: FanOut) -> None:
+    places: Places
+
+    def __init__(self, connection: Any, shared: Any, fan_out: FanOut, connect_and_close: ConnectAndClose) -> None:
         self.connection = connection
         self.shared = shared
         self._fan_out = fan_out
+        self._connect_and_close = connect_and_close
 
     async def fan_out(self, worker: Worker, tasks: int) -> None:
         await self._fan_out(worker, tasks)
+
+    async def connect_and_close(self, dsn: str) -> None:
+        await self._connect_and_close(dsn)
 
     async def prepare(self, case: Case) -> int:
         # 200,000 rows would already have been in memory once.
@@ -99,6 +110,8 @@ class Library:
 
 class Floor:
     """A floor, as a subject."""
+
+    places: Places
 
     def __init__(self, floor: Any) -> None:
         self._floor = floor
@@ -130,12 +143,14 @@ async def _trio_tasks(worker: Worker, tasks: int) -> None:
 
 
 def _on_asyncio(opens: Open) -> Main:
-    def main(loop: str, dsn: str, commands: "Commands") -> None:
+    def main(loop: str, dsn: str, places: Places, commands: "Commands") -> None:
         factory = importlib.import_module("uvloop").new_event_loop if loop == "uvloop" else None
 
         async def work() -> None:
             async with AsyncExitStack() as stack:
-                await commands.obey(await opens(dsn, stack))
+                subject = await opens(dsn, stack)
+                subject.places = places
+                await commands.obey(subject)
 
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(work())
@@ -144,12 +159,14 @@ def _on_asyncio(opens: Open) -> Main:
 
 
 def _on_trio(opens: Open) -> Main:
-    def main(loop: str, dsn: str, commands: "Commands") -> None:
+    def main(loop: str, dsn: str, places: Places, commands: "Commands") -> None:
         import trio
 
         async def work() -> None:
             async with AsyncExitStack() as stack:
-                await commands.obey(await opens(dsn, stack))
+                subject = await opens(dsn, stack)
+                subject.places = places
+                await commands.obey(subject)
 
         trio.run(work)
 
@@ -159,11 +176,33 @@ def _on_trio(opens: Open) -> Main:
 # the clients
 
 
-async def _asyncpg(dsn: str, stack: AsyncExitStack) -> Subject:
+async def _asyncpg(dsn: str, stack: AsyncExitStack) -> Library:
     asyncpg: Any = importlib.import_module("asyncpg")
     connection = await asyncpg.connect(dsn)
     stack.push_async_callback(connection.close)
-    return Library(connection, _LazyPool(asyncpg, dsn, stack), _asyncio_tasks)
+    return Library(connection, _LazyPool(asyncpg, dsn, stack), _asyncio_tasks, _awaiting(asyncpg.connect))
+
+
+def _awaiting(connect: Callable[[str], Awaitable[Any]]) -> ConnectAndClose:
+    async def connect_and_close(dsn: str) -> None:
+        connection = await connect(dsn)
+        await connection.close()
+
+    return connect_and_close
+
+
+def _entering(connect: Callable[[str], AbstractAsyncContextManager[Any]]) -> ConnectAndClose:
+    async def connect_and_close(dsn: str) -> None:
+        async with connect(dsn):
+            pass
+
+    return connect_and_close
+
+
+async def _psycopg(dsn: str, stack: AsyncExitStack) -> Library:
+    """Its methods are others than asyncpg's: it only connects."""
+    psycopg: Any = importlib.import_module("psycopg")
+    return Library(None, None, _asyncio_tasks, _awaiting(psycopg.AsyncConnection.connect))
 
 
 class _LazyPool:
@@ -182,29 +221,29 @@ class _LazyPool:
         return await pool.fetchrow(sql, *args)
 
 
-async def _pgsansio_asyncio(dsn: str, stack: AsyncExitStack) -> Subject:
+async def _pgsansio_asyncio(dsn: str, stack: AsyncExitStack) -> Library:
     import pgsansio_asyncio
 
     connection: Any = await stack.enter_async_context(pgsansio_asyncio.connect(dsn))
-    return Library(connection, connection, _asyncio_tasks)
+    return Library(connection, connection, _asyncio_tasks, _awaiting(pgsansio_asyncio.connect))
 
 
-async def _pgsansio_trio(dsn: str, stack: AsyncExitStack) -> Subject:
+async def _pgsansio_trio(dsn: str, stack: AsyncExitStack) -> Library:
     import pgsansio_trio
 
     connection: Any = await stack.enter_async_context(pgsansio_trio.connect(dsn))
-    return Library(connection, connection, _trio_tasks)
+    return Library(connection, connection, _trio_tasks, _entering(pgsansio_trio.connect))
 
 
-async def _pgsansio_trio_bare(dsn: str, stack: AsyncExitStack) -> Subject:
+async def _pgsansio_trio_bare(dsn: str, stack: AsyncExitStack) -> Library:
     import pgsansio_trio
 
     connection: Any = await pgsansio_trio.connect(dsn)
     stack.push_async_callback(connection.close)
-    return Library(connection, connection, _trio_tasks)
+    return Library(connection, connection, _trio_tasks, _awaiting(pgsansio_trio.connect))
 
 
-async def _triopg(dsn: str, stack: AsyncExitStack) -> Subject:
+async def _triopg(dsn: str, stack: AsyncExitStack) -> Library:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         triopg: Any = importlib.import_module("triopg")
@@ -212,22 +251,22 @@ async def _triopg(dsn: str, stack: AsyncExitStack) -> Subject:
     loop: AbstractAsyncContextManager[Any] = trio_asyncio.open_loop()
     await stack.enter_async_context(loop)
     connection = await stack.enter_async_context(triopg.connect(dsn))
-    return Library(connection, connection, _trio_tasks)
+    return Library(connection, connection, _trio_tasks, _entering(triopg.connect))
 
 
-async def _asyncio_floor(dsn: str, stack: AsyncExitStack) -> Subject:
+async def _asyncio_floor(dsn: str, stack: AsyncExitStack) -> Floor:
     from benchmarks.floor import AsyncioFloor
 
     return Floor(AsyncioFloor(dsn))
 
 
-async def _trio_floor(dsn: str, stack: AsyncExitStack) -> Subject:
+async def _trio_floor(dsn: str, stack: AsyncExitStack) -> Floor:
     from benchmarks.floor import TrioFloor
 
     return Floor(TrioFloor(dsn))
 
 
-_NO_MEMORY: Final = _ALL - {Shape.MEMORY}
+_OF_FLOORS: Final = _ALL - {Shape.MEMORY, Shape.CONNECT}
 _UVLOOP: Final = "asyncpg-uvloop"
 
 RUNNERS: Final = {
@@ -235,14 +274,15 @@ RUNNERS: Final = {
     for runner in [
         Runner(BASELINE, "asyncio", _on_asyncio(_asyncpg), packages=("asyncpg",)),
         Runner("pgsansio", "asyncio", _on_asyncio(_pgsansio_asyncio)),
-        Runner("floor", "asyncio", _on_asyncio(_asyncio_floor), shapes=_NO_MEMORY),
+        Runner("floor", "asyncio", _on_asyncio(_asyncio_floor), shapes=_OF_FLOORS),
         Runner(_UVLOOP, "uvloop", _on_asyncio(_asyncpg), _UVLOOP, packages=("uvloop",)),
         Runner("pgsansio-uvloop", "uvloop", _on_asyncio(_pgsansio_asyncio), _UVLOOP),
-        Runner("floor-uvloop", "uvloop", _on_asyncio(_asyncio_floor), _UVLOOP, _NO_MEMORY),
+        Runner("floor-uvloop", "uvloop", _on_asyncio(_asyncio_floor), _UVLOOP, _OF_FLOORS),
+        Runner("psycopg", "asyncio", _on_asyncio(_psycopg), shapes=_CONNECT, packages=("psycopg", "psycopg-binary")),
         Runner("triopg", "trio", _on_trio(_triopg), shapes=_SINGLE, packages=("triopg",)),
         Runner("pgsansio-trio", "trio", _on_trio(_pgsansio_trio), packages=("trio",)),
         Runner("pgsansio-trio-bare", "trio", _on_trio(_pgsansio_trio_bare)),
-        Runner("floor-trio", "trio", _on_trio(_trio_floor), shapes=_NO_MEMORY - {Shape.MANY}),
+        Runner("floor-trio", "trio", _on_trio(_trio_floor), shapes=_OF_FLOORS - {Shape.MANY}),
     ]
 }
 
@@ -346,7 +386,7 @@ def serve() -> None:
     runner = RUNNERS[first["runner"]]
     try:
         commands.answer(versions=_versions(runner))
-        runner.main(runner.loop, first["dsn"], commands)
+        runner.main(runner.loop, first["dsn"], first["places"], commands)
     except (ImportError, importlib.metadata.PackageNotFoundError) as error:
         commands.answer(error=f"{type(error).__name__}: {error}")
 
