@@ -326,6 +326,10 @@ class ParameterStatus:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
+        # Most of what a server says at start-up: in one step, and by the reader only if there is something to refuse.
+        parts = body.split(b"\0")
+        if len(parts) == 3 and not parts[2]:
+            return cls(parts[0].decode("utf-8", "surrogateescape"), parts[1].decode("utf-8", "surrogateescape"))
         reader = Reader("ParameterStatus", body)
         name = reader.string("name")
         value = reader.string("value")
