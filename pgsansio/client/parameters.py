@@ -6,8 +6,9 @@ from typing import Any, cast
 
 from pgsansio.client.port import Port
 from pgsansio.errors import ClientConfigurationError
-from pgsansio.policy.conninfo import Settings, resolve_settings, service_request
+from pgsansio.policy.conninfo import Settings, resolve_settings
 from pgsansio.policy.libpq_words import LIBPQ_WORDS
+from pgsansio.policy.servicefile import ServiceFilesNeeded
 from pgsansio.types.secret import Secret, hide, hide_arguments, hide_source
 
 __all__ = ["Process", "find_settings"]
@@ -45,26 +46,24 @@ async def find_settings(
     if connect_parameters is not None:
         found.update(await _of_user(port, connect_parameters, arguments))
     dsn = found.pop("dsn", None)
-    request = service_request(
-        dsn,
-        service=found.get("service"),
-        servicefile=found.get("servicefile"),
-        environment=hide(process.environment),
-        home=process.home,
-        platform=process.platform,
-    )
-    texts = (
-        {} if request is None else {file.path: hide_source(await port.read_file(file.path)) for file in request.files}
-    )
-    return resolve_settings(
-        dsn,
-        **found,
-        environment=hide(process.environment),
-        os_user=process.os_user,
-        home=process.home,
-        platform=process.platform,
-        service_texts=texts,
-    )
+    environment = hide(process.environment)
+
+    def resolve(texts: Mapping[str, Any] | None = None) -> Settings:
+        return resolve_settings(
+            dsn,
+            **found,
+            environment=environment,
+            os_user=process.os_user,
+            home=process.home,
+            platform=process.platform,
+            service_texts=texts,
+        )
+
+    try:
+        return resolve()
+    except ServiceFilesNeeded as error:
+        files = error.request.files
+    return resolve({file.path: hide_source(await port.read_file(file.path)) for file in files})
 
 
 async def _of_user(port: Port, function: Callable[[], Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:

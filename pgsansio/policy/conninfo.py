@@ -35,7 +35,7 @@ from pgsansio.policy.parameter_sources import (
     path_text,
 )
 from pgsansio.policy.server_settings import resolve_server_settings
-from pgsansio.policy.servicefile import ServiceRequest, find_service, wanted_service
+from pgsansio.policy.servicefile import ServiceFilesNeeded, find_service, wanted_service
 from pgsansio.policy.tcp_options import TcpOptions, resolve_tcp
 from pgsansio.policy.tls_settings import TlsSettings, resolve_tls
 from pgsansio.types.secret import Secret, SecretFunction, hide, hide_arguments, hide_source
@@ -55,7 +55,6 @@ __all__ = [
     "parse_dsn",
     "redact_dsn",
     "resolve_settings",
-    "service_request",
     "start_up_parameters",
 ]
 
@@ -177,10 +176,11 @@ def resolve_settings(
         timeout: as `connect_timeout` of `Settings`; not given: 60, or no limit if `attempt_timeout` is given.
         environment, os_user, home: of the process; None where there is none.
         platform: as sys.platform.
-        service_texts: by path, of the files that `service_request` names; None: they were not looked for.
+        service_texts: by path, of the files of a service; None: nobody has looked for them.
         (The others are the keyword arguments of `connect`.)
     Raises:
         TypeError: there is no such keyword argument.
+        ServiceFilesNeeded: a service is asked for, and there are no `service_texts`.
         ClientConfigurationError: a value is not possible, or asks for what this version cannot do; the text names the
             parameter, where it came from, and what is possible.
     """
@@ -191,15 +191,19 @@ def resolve_settings(
     token: Secret[Any] | None = hide_source(oauth_token)
     words = cast("LibpqWords", hide_arguments(words))
     environment = hide(environment)
-    texts = {path: None if text is None else hide(text) for path, text in (service_texts or {}).items()}
+    texts = service_texts and {path: None if text is None else hide(text) for path, text in service_texts.items()}
     del dsn, password, oauth_token, service_texts
+    # A list, perhaps: it is looked for with the hosts.
+    hostaddr = words.pop("hostaddr", None)
     sources = _sources(string, environment, words)
     request = wanted_service(sources, service=service, servicefile=servicefile, home=home, platform=platform)
     if request is not None:
+        if texts is None:
+            raise ServiceFilesNeeded(request)
         found = find_service(request, texts)
         sources = Sources((*sources.layers, found), environment, words)
     settings = resolve_server_settings(server_settings, sources)
-    addresses = resolve_addresses(host, port, words.get("hostaddr"), sources, platform)
+    addresses = resolve_addresses(host, port, hostaddr, sources, platform)
     balancing = sources.find("load_balance_hosts", variable="PGLOADBALANCEHOSTS")
     attempt_timeout, is_limited = _resolve_attempt_timeout(sources)
     min_version, max_version = _resolve_protocol_versions(sources)
@@ -270,24 +274,6 @@ def start_up_parameters(settings: Settings) -> tuple[tuple[str, str], ...]:
         ("client_encoding", "UTF8"),
         *settings.server_settings.items(),
     )
-
-
-def service_request(
-    dsn: str | Secret[str] | None,
-    *,
-    service: str | None,
-    servicefile: str | PathLike | None,
-    environment: Mapping[str, str] | Secret[Mapping[str, str]],
-    home: str | None,
-    platform: str,
-) -> ServiceRequest | None:
-    """The service that `resolve_settings` with the same arguments needs the files of; None: it needs none.
-
-    Raises:
-        ClientConfigurationError: as `resolve_settings`.
-    """
-    sources = _sources(hide_source(dsn), hide(environment), {})
-    return wanted_service(sources, service=service, servicefile=servicefile, home=home, platform=platform)
 
 
 def _sources(dsn: Secret[str] | None, environment: Secret[Mapping[str, str]], words: LibpqWords) -> Sources:

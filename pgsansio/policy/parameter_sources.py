@@ -17,6 +17,8 @@ __all__ = ["Given", "Layer", "PathLike", "Sources", "check_text", "check_type", 
 
 T = TypeVar("T")
 
+#: Those that say something of a connection and do not begin with PG.
+_OTHER_VARIABLES: Final = frozenset({"APPDATA", "SSLKEYLOGFILE"})
 _INTEGER_DIGITS_MAX: Final = 10
 _INTEGER_MAX: Final = 2**31 - 1
 
@@ -66,30 +68,44 @@ class Sources:
         keywords: Mapping[str, object] | None = None,
     ) -> None:
         self.layers = tuple(layers)
-        self._environment = hide(environment)
-        self._keywords = keywords or {}
+        self._environment = hide(environment).use(_variables).reveal()
+        #: By word, the first that is given.
+        self._given: dict[str, Given] = {}
+        for layer in reversed(self.layers):
+            self._given.update(_of_layer(layer))
+        self._given.update(_of_keywords(keywords or {}))
 
     def find(
         self, name: str, keyword: str | None = None, *, word: str | None = None, variable: str = ""
     ) -> Given | None:
         """The first that is given: keyword argument `name`, word of the texts (by default `name`), variable."""
-        word = word or name
         if keyword is not None:
             check_type(name, keyword, str, "a str")
             if keyword:
                 return Given(keyword, f"the keyword argument {name}")
-        if (value := _text(word, self._keywords.get(word))) != "":
-            return Given(value, f"the keyword argument {word}")
-        for layer in self.layers:
-            value = layer.string.words.get(word, "")
-            if value:
-                return Given(value, layer.origin)
-        return self.variable(variable)
+        given = self._given.get(word or name)
+        return self.variable(variable) if given is None and variable in self._environment else given
 
     def variable(self, name: str) -> Given | None:
         """The environment variable of this name."""
-        value = self._environment.reveal().get(name)
+        value = self._environment.get(name)
         return Given(value, f"the environment variable {name}") if value else None
+
+
+def _variables(environment: Mapping[str, str]) -> Secret[Mapping[str, str]]:
+    # Of os.environ, where to ask for one that is not there costs as much as to go on to the next few.
+    return Secret(
+        {name: environment[name] for name in environment if name.startswith("PG") or name in _OTHER_VARIABLES}
+    )
+
+
+def _of_layer(layer: Layer) -> dict[str, Given]:
+    return {word: Given(value, layer.origin) for word, value in layer.string.words.items() if value}
+
+
+def _of_keywords(keywords: Mapping[str, object]) -> dict[str, Given]:
+    given = {word: Given(_text(word, value), f"the keyword argument {word}") for word, value in keywords.items()}
+    return {word: each for word, each in given.items() if each.value}
 
 
 def _text(word: str, value: object) -> str:
@@ -106,6 +122,9 @@ def _text(word: str, value: object) -> str:
 
 def path_text(value: object) -> object:
     """The text of a path; anything else as it is."""
+    # (To ask whether something is of a protocol takes longer than all the rest.)
+    if value is None or isinstance(value, str):
+        return value
     return value.__fspath__() if isinstance(value, PathLike) else value
 
 

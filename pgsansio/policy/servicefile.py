@@ -12,7 +12,7 @@ from pgsansio.policy.connection_string import ConnectionString, of_words
 from pgsansio.policy.parameter_sources import Given, Layer, Sources, check_text, check_type, path_text
 from pgsansio.types.secret import Secret
 
-__all__ = ["ServiceFile", "ServiceRequest", "find_service", "wanted_service"]
+__all__ = ["ServiceFile", "ServiceFilesNeeded", "ServiceRequest", "find_service", "wanted_service"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,14 @@ class ServiceRequest:
     name: Given
     #: In this order; the first that knows the service counts.
     files: tuple[ServiceFile, ...]
+
+
+class ServiceFilesNeeded(Exception):
+    """A service is asked for, and its files were not read yet: read them, and ask again."""
+
+    def __init__(self, request: ServiceRequest) -> None:
+        super().__init__(request)
+        self.request = request
 
 
 def wanted_service(

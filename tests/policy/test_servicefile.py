@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgsansio.errors import ClientConfigurationError
-from pgsansio.policy.conninfo import Settings, TcpAddress, UnixAddress, resolve_settings, service_request
-from pgsansio.policy.servicefile import ServiceFile, ServiceRequest
+from pgsansio.policy.conninfo import Settings, TcpAddress, UnixAddress, resolve_settings
+from pgsansio.policy.servicefile import ServiceFile, ServiceFilesNeeded, ServiceRequest
 from pgsansio.types.secret import Secret
 
 USERS = "/home/me/.pg_service.conf"
@@ -17,8 +17,12 @@ SYSTEMS = "/etc/pg/pg_service.conf"
 
 
 def request(dsn: str | None = None, *, env: dict[str, str] | None = None, **keywords: Any) -> ServiceRequest | None:
-    process: dict[str, Any] = {"home": "/home/me", "platform": "linux", "service": None, "servicefile": None}
-    return service_request(dsn, environment=env or {}, **(process | keywords))
+    process: dict[str, Any] = {"os_user": "me", "home": "/home/me", "platform": "linux"}
+    try:
+        resolve_settings(dsn, environment=env or {}, **(process | keywords))
+    except ServiceFilesNeeded as error:
+        return error.request
+    return None
 
 
 def resolve(
