@@ -282,6 +282,8 @@ class TypeCatalog:
             if namesake != info.oid or told.get(info.oid, info) != info:
                 raise ValueError(f"there are two descriptions of type {info.schema}.{info.name}, or of oid {info.oid}")
             told[info.oid] = info
+        if not told:
+            return
         for oid in [oid for oid, info in told.items() if self._says_nothing_new(info)]:
             del told[oid]
         held = ((self._by_name.get(name), oid) for name, oid in names.items())
