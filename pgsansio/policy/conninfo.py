@@ -191,7 +191,9 @@ def resolve_settings(
     token: Secret[Any] | None = hide_source(oauth_token)
     words = cast("LibpqWords", hide_arguments(words))
     environment = hide(environment)
-    texts = service_texts and {path: None if text is None else hide(text) for path, text in service_texts.items()}
+    texts = None
+    if service_texts is not None:
+        texts = {path: None if text is None else hide(text) for path, text in service_texts.items()}
     del dsn, password, oauth_token, service_texts
     # A list, perhaps: it is looked for with the hosts.
     hostaddr = words.pop("hostaddr", None)
