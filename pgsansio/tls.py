@@ -200,6 +200,7 @@ class TlsEngine:
         except self._want_read:  # a renegotiation is under way
             self._unsent = bytes(view)
         except OSError as error:
+            error.__traceback__ = None  # its frames have what was to be sent: a password, perhaps
             self._fail(error)
 
     # what it has come to

@@ -130,6 +130,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connected = False
         if exc is not None:
+            exc.__traceback__ = None  # its frames have what was to be sent: a password, perhaps
+        if exc is not None:
             self._read_the_rest()
         self._engine.connection_lost(exc)
         self._fed()

@@ -365,6 +365,7 @@ class TrioPort:
 
     def _write_failed(self, raw: socket.socket, error: OSError) -> None:
         """The server has gone; what it said before that is still to be read (57P01, usually)."""
+        error.__traceback__ = None  # its frames have what was to be sent: a password, perhaps
         self._outbox.clear()
         self._outbox_bytes = 0
         engine = self._engine

@@ -42,7 +42,8 @@ async def find_settings(
         ClientConfigurationError: as `resolve_settings`; or the function returns something else.
         Else what the user's function raises.
     """
-    found = hide_arguments(arguments)
+    arguments, connect_parameters = hide_arguments(arguments), hide_source(connect_parameters)
+    found = dict(arguments)
     if connect_parameters is not None:
         found.update(await _of_user(port, connect_parameters, arguments))
     dsn = found.pop("dsn", None)

@@ -64,6 +64,12 @@ __all__ = ["MAX_NOTICES", "MAX_PARAMETERS", "StartupMachine", "keep_parameter"]
 MAX_NOTICES: Final = 100
 #: PostgreSQL reports some 15 parameters, and extensions may add theirs.
 MAX_PARAMETERS: Final = 1000
+#: All of a start-up takes less than a kilobyte, notices apart. Who sends more, be it ever the same parameter, never comes
+#: to an end.
+MAX_START_UP_BYTES: Final = 1 << 20
+
+#: Since 3.2 a key has up to 256.
+_KEY_BYTES_3_0: Final = 4
 
 #: What the server has asked for, as errors name it.
 _ASKED: Final = {
@@ -167,6 +173,7 @@ class StartupMachine:
         self._scram: ScramClient | None = None
         self._negotiated = False
         self._notices = 0
+        self._received_bytes = 0
 
     def __repr__(self) -> str:
         return f"<StartupMachine {self.state.value}>"
@@ -190,6 +197,11 @@ class StartupMachine:
                     break
                 body = bytes(buffer.data[buffer.start + HEADER_BYTES : after])
                 buffer.start = after
+                self._received_bytes += 1 + length
+                if self._received_bytes > MAX_START_UP_BYTES:
+                    raise ProtocolError(
+                        f"the server has sent more than {MAX_START_UP_BYTES} bytes, and the session is not ready"
+                    )
                 self._handle(decode_backend(tag, body))
         except (InternalClientError, InterfaceError, PostgresError) as error:
             self._fail(error)
@@ -360,6 +372,9 @@ class StartupMachine:
         self.protocol_version = offered
 
     def _backend_key_data(self, message: BackendKeyData) -> None:
+        size = len(message.secret_key)
+        if self.protocol_version == PROTOCOL_3_0 and size != _KEY_BYTES_3_0:
+            raise ProtocolError(f"a secret key of {size} bytes; it has {_KEY_BYTES_3_0} in version 3.0 of the protocol")
         self.process_id, self.secret_key = message.process_id, message.secret_key
 
     def _parameter_status(self, message: ParameterStatus) -> None:

@@ -520,7 +520,7 @@ def test_whether_the_server_has_understood() -> None:
 
 @pytest.mark.parametrize("key", [None, b"1234", b"x" * 32, b"x" * 256])
 def test_the_cancel_key(key: bytes | None) -> None:
-    startup = machine()
+    startup = machine(protocol_version=PROTOCOL_3_2)
     say(startup, OK, *([] if key is None else [BackendKeyData(-5, key)]), ready())
     assert startup.operation.outcome is Outcome.COMPLETED
     assert startup.secret_key == key

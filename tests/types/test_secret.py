@@ -29,7 +29,6 @@ def test_equality() -> None:
     assert hash(Secret("a")) == hash(Secret("a"))
     assert Secret("a") != Secret("b")
     assert Secret("a") != "a"
-    assert "a" != Secret("a")
 
 
 def test_hiding() -> None:
@@ -42,7 +41,9 @@ def test_hiding() -> None:
     assert isinstance(function, SecretFunction)
     assert function() == "S3CR3T"
     assert repr(function) == "***"
-    hidden = hide_arguments({"dsn": "S3CR3T", "password": "S3CR3T", "sslpassword": "S3CR3T", "user": "me", "host": None})
+    hidden = hide_arguments(
+        {"dsn": "S3CR3T", "password": "S3CR3T", "sslpassword": "S3CR3T", "user": "me", "host": None}
+    )
     assert repr(hidden) == "{'dsn': ***, 'password': ***, 'sslpassword': ***, 'user': 'me', 'host': None}"
     assert hide_arguments(hidden) == hidden
 
@@ -58,7 +59,7 @@ def test_errors_of_who_has_seen_it_come_without_what_they_have_come_through() ->
     with pytest.raises(ValueError, match="no good") as caught:
         Secret("S3CR3T").use(fail)
     assert caught.value.__context__ is caught.value.__cause__ is None
-    report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    assert "S3CR3T" not in "".join(line for line in report.format() if "secret.py" in line)
-    assert [frame.name for frame in report.stack][-1] == "use"
+    _, use = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
+    assert use.name == "use"
+    assert "S3CR3T" not in repr(use.locals)
     assert Secret("4").use(int) == 4
