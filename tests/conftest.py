@@ -1,10 +1,11 @@
 """What all tests share: the loops, a real server, and an environment without PG* variables."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import pgsansio_asyncio
 from pgsansio.policy.cluster import ClusterError
 from tests.support.certificates import Certificates
+from tests.support.faces import Faces, ServerCertificates, settings
 from tests.support.pgbouncer import FETCHABLE, Pooler, fetch, running_pgbouncer
 from tests.support.replicas import Pair, running_pair, running_standby
 from tests.support.servers import Server, ServerError, find_programs, running_server
@@ -79,7 +81,8 @@ def tls_postgres(server_programs: str, certificates: Certificates) -> Iterator[S
     """A running server with TLS, and users whom it tells apart by how they come; skipped where it has no OpenSSL.
 
     Users have the superuser's password. `tls_user` has to come encrypted, `plain_user` in plain text, `nobody` not at
-    all; `cert_user` shows a certificate of that name instead of a password, `careful` a certificate besides.
+    all; `cert_user` shows a certificate of that name instead of a password (so does `mapped`, by a map), `careful` a
+    certificate besides.
     """
     hba = (
         "hostnossl all tls_user all reject",
@@ -87,23 +90,51 @@ def tls_postgres(server_programs: str, certificates: Certificates) -> Iterator[S
         "host all nobody all reject",
         "hostnossl all moody all reject",
         "hostssl all cert_user all cert",
+        "hostssl all mapped all cert map=certificates",
         "hostnossl all cert_user all reject",
         "hostssl all careful all scram-sha-256 clientcert=verify-ca",
     )
     certificate, key = certificates.server
+    settings = {
+        "ssl_cert_file": "../server.crt",
+        "ssl_key_file": "../server.key",
+        "ssl_ca_file": "../ca.crt",
+        "ssl_crl_file": "../clients.crl",
+    }
+    files = {
+        "server.crt": certificate,
+        "server.key": key,
+        "ca.crt": certificates.authority,
+        "clients.crl": certificates.revocations,
+    }
+    with _server_with_tls(server_programs, settings, files, hba) as server:
+        names = ("tls_user", "plain_user", "nobody", "moody", "cert_user", "mapped", "careful")
+        asyncio.run(_create_users(server, *names))
+        asyncio.run(_write_map(server, "certificates cert_user mapped"))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def faces(server_programs: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faces]:
+    """A running server that shows what `face` says; skipped where it has no OpenSSL."""
+    certificates = ServerCertificates(tmp_path_factory.mktemp("faces"))
+    with _server_with_tls(server_programs, settings("plain"), certificates.files) as server:
+        yield Faces(server, certificates)
+
+
+@pytest.fixture(scope="module")
+def face(request: pytest.FixtureRequest, faces: Faces) -> Faces:
+    """The server of `faces`, showing this one; to be parametrized indirectly."""
+    faces.show(request.param)
+    return faces
+
+
+@contextlib.contextmanager
+def _server_with_tls(
+    programs: str, settings: Mapping[str, str], files: Mapping[str, bytes], hba: Sequence[str] = ()
+) -> Iterator[Server]:
     try:
-        with running_server(
-            server_programs,
-            server_settings={
-                "ssl": "on",
-                "ssl_cert_file": "../server.crt",
-                "ssl_key_file": "../server.key",
-                "ssl_ca_file": "../ca.crt",
-            },
-            hba=hba,
-            files={"server.crt": certificate, "server.key": key, "ca.crt": certificates.authority},
-        ) as server:
-            asyncio.run(_create_users(server, "tls_user", "plain_user", "nobody", "moody", "cert_user", "careful"))
+        with running_server(programs, server_settings={"ssl": "on", **settings}, hba=hba, files=files) as server:
             yield server
     except ClusterError as error:
         if "SSL is not supported by this build" not in str(error):
@@ -189,6 +220,19 @@ async def _create_users(server: Server, *names: str) -> None:
     async with pgsansio_asyncio.connect(server.dsn) as connection:
         for name in names:
             await connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD '{server.password}'")
+
+
+async def _write_map(server: Server, line: str) -> None:
+    """Make this pg_ident.conf, and wait until new sessions come from a server that has read it."""
+    async with pgsansio_asyncio.connect(server.dsn) as connection:
+        before = await connection.fetchval("SELECT pg_conf_load_time()")
+        path = await connection.fetchval("SHOW ident_file")
+        await connection.execute(f"COPY (SELECT '{line}') TO '{path}'")
+        await connection.execute("SELECT pg_reload_conf()")
+    loaded = before
+    while loaded == before:
+        async with pgsansio_asyncio.connect(server.dsn) as connection:
+            loaded = await connection.fetchval("SELECT pg_conf_load_time()")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

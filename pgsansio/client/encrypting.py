@@ -98,17 +98,18 @@ async def open_channel(
     exchange = EncryptionExchange(direct=attempt.way is Way.DIRECT_TLS)
     await port.open_stream(address, exchange)
     progress.reached = True
-    await port.wait(exchange.operation)
-    exchange.check()
-    decision = after_answer(attempt, _ANSWERS[exchange.state])
-    if decision is Decision.GO_ON_PLAIN:
-        port.drive(engine)
-        return None
-    if decision is not Decision.HANDSHAKE:
-        raise ConnectionError(f"PostgreSQL server at {_shown(address)} {_REFUSALS[decision]}")
-    progress.stage = Stage.HANDSHAKE
     try:
+        await port.wait(exchange.operation)
+        exchange.check()
+        decision = after_answer(attempt, _ANSWERS[exchange.state])
+        if decision is Decision.GO_ON_PLAIN:
+            port.drive(engine)
+            return None
+        if decision is not Decision.HANDSHAKE:
+            raise ConnectionError(f"PostgreSQL server at {_shown(address)} {_REFUSALS[decision]}")
+        progress.stage = Stage.HANDSHAKE
         info = await port.start_tls(way.context, way.server_hostname)
+        exchange.check()
     except ConnectionError as error:
         if attempt.way is not Way.DIRECT_TLS:
             raise
@@ -116,7 +117,6 @@ async def open_channel(
             f"PostgreSQL server at {_shown(address)} closed the connection during the handshake of direct TLS, "
             "which servers before PostgreSQL 17 do not know"
         ) from error
-    exchange.check()
     if not protocol_is_chosen(attempt, info.alpn):
         raise ConnectionError(
             f"PostgreSQL server at {_shown(address)} did not choose the protocol {ALPN_PROTOCOL!r} (ALPN), "

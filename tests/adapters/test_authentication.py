@@ -1,23 +1,18 @@
 """Start-up on a real server: channel binding, what a server may ask for, and versions of the protocol."""
 
-import datetime
 import importlib
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.errors import InterfaceError
 from pgsansio.frontend import Frontend
 from pgsansio.messages.startup import PROTOCOL_3_0, PROTOCOL_3_2
 from tests.support.certificates import HOST
-from tests.support.servers import Server, running_server
+from tests.support.faces import SIGNATURES, Faces
+from tests.support.servers import Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -114,9 +109,11 @@ async def test_a_server_that_asks_for_more(module: ModuleType, lax_postgres: Ser
 
 
 @pytest.mark.parametrize("asked", ["3.0", "3.2", "latest"])
-@pytest.mark.parametrize("encrypted", [False, True])
-async def test_versions_of_the_protocol(module: ModuleType, tls_postgres: Server, asked: str, encrypted: bool) -> None:
+@pytest.mark.parametrize("encryption", ["none", "TLS", "direct TLS"])
+async def test_versions_of_the_protocol(module: ModuleType, tls_postgres: Server, asked: str, encryption: str) -> None:
     """Servers before 18 answer with 3.0; and the longer key of 3.2 cancels as the short one does."""
+    if encryption == "direct TLS" and tls_postgres.version < 17:
+        pytest.skip("direct TLS is new in PostgreSQL 17")
     newer = asked != "3.0" and tls_postgres.version >= 18
     async with module.connect(
         host=HOST,
@@ -124,13 +121,14 @@ async def test_versions_of_the_protocol(module: ModuleType, tls_postgres: Server
         user=tls_postgres.user,
         password=tls_postgres.password,
         database=tls_postgres.database,
-        ssl="require" if encrypted else "disable",
+        ssl="disable" if encryption == "none" else "require",
+        direct_tls=encryption == "direct TLS",
         max_protocol_version=asked,
     ) as connection:
         assert connection._frontend.protocol_version == (PROTOCOL_3_2 if newer else PROTOCOL_3_0)
         assert len(connection._frontend.secret_key) == (32 if newer else 4)
         with pytest.raises(TimeoutError):
-            await connection.execute("SELECT pg_sleep(60)", timeout=0.2)
+            await connection.execute("SELECT pg_sleep(60)", timeout=0.1)
         assert await connection.fetchval("SELECT 1") == 1
 
 
@@ -143,50 +141,15 @@ async def test_a_version_that_is_not_enough(module: ModuleType, tls_postgres: Se
         await connect(module, tls_postgres, words)
 
 
-def signed_by_itself(
-    key: ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey, algorithm: hashes.SHA384 | None
-) -> tuple[bytes, bytes]:
-    """A certificate for `HOST`, and its key."""
-    now = datetime.datetime.now(datetime.UTC)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, algorithm)
-    )
-    return (
-        certificate.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-    )
-
-
-@pytest.fixture(scope="module")
-def other_certificates(server_programs: str, tls_postgres: Server) -> Iterator[tuple[Server, Server]]:
-    """Servers with TLS (so `tls_postgres` is not skipped): one whose certificate is signed with SHA-384, and one with
-    Ed25519, which has no hash."""
-
-    def server(certificate: bytes, key: bytes) -> AbstractContextManager[Server]:
-        settings = {"ssl": "on", "ssl_cert_file": "../server.crt", "ssl_key_file": "../server.key"}
-        files = {"server.crt": certificate, "server.key": key}
-        return running_server(server_programs, server_settings=settings, files=files)
-
-    hashed = signed_by_itself(ec.generate_private_key(ec.SECP384R1()), hashes.SHA384())
-    unhashed = signed_by_itself(ed25519.Ed25519PrivateKey.generate(), None)
-    with server(*hashed) as one, server(*unhashed) as other:
-        yield one, other
-
-
-async def test_certificates_with_another_hash_or_none(
-    module: ModuleType, other_certificates: tuple[Server, Server], started: list[StartupMachine]
+@pytest.mark.parametrize(("face", "has_hash"), SIGNATURES.items(), indirect=["face"])
+async def test_channel_binding_to_any_certificate(
+    module: ModuleType, face: Faces, has_hash: bool, started: list[StartupMachine]
 ) -> None:
-    hashed, unhashed = other_certificates
-    await connect(module, hashed, "sslmode=require&channel_binding=require")
-    await connect(module, unhashed, "sslmode=require")
-    assert [startup.mechanism for startup in started] == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]
+    await connect(module, face.server, "sslmode=require")
+    assert [startup.mechanism for startup in started] == ["SCRAM-SHA-256-PLUS" if has_hash else "SCRAM-SHA-256"]
+    required = "sslmode=require&channel_binding=require"
+    if has_hash:
+        await connect(module, face.server, required)
+        return
     with pytest.raises(InterfaceError, match="channel binding is required, but the server's certificate cannot be"):
-        await connect(module, unhashed, "sslmode=require&channel_binding=require")
+        await connect(module, face.server, required)

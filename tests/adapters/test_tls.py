@@ -11,12 +11,13 @@ import ssl
 import struct
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio
 import anyio.to_thread
 import pytest
 import trustme
@@ -24,14 +25,18 @@ import trustme
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import ClientConfigurationError, OperationTimeoutError, ProtocolError
 from pgsansio.messages.authentication import AuthenticationOk
-from pgsansio.messages.backend import ErrorResponse, ReadyForQuery
-from pgsansio.messages.startup import SSLRequest
+from pgsansio.messages.backend import CommandComplete, ErrorResponse, ReadyForQuery
+from pgsansio.messages.frontend import Terminate
 from pgsansio.policy.encryption_mode import SSLMode
 from pgsansio.policy.tls_settings import TlsFile, TlsSettings
 from tests.support.certificates import Certificates
 from tests.support.clients import PATIENCE_SECONDS
+from tests.support.peers import answer, hear, peer, then, until_closed
 
-WELCOME = AuthenticationOk().encode() + ReadyForQuery(TransactionStatus.IDLE).encode()
+T = TypeVar("T")
+
+READY = ReadyForQuery(TransactionStatus.IDLE).encode()
+WELCOME = AuthenticationOk().encode() + READY
 AUTHORITY = trustme.CA()
 YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
 
@@ -230,56 +235,6 @@ def server_context(alpn: str | None = "postgresql", **certificate: Any) -> ssl.S
     if alpn is not None:
         context.set_alpn_protocols([alpn])
     return context
-
-
-@contextlib.asynccontextmanager
-async def peer(behave: Callable[[socket.socket], None]) -> AsyncIterator[int]:
-    """The port of a server in a thread, that does this with each connection, and closes it."""
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = listening.accept()
-                client.settimeout(PATIENCE_SECONDS)
-                with client, contextlib.suppress(OSError):
-                    behave(client)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
-        await anyio.to_thread.run_sync(thread.join)  # asyncio closes sockets a turn of the loop later
-
-
-def until_closed(client: socket.socket) -> None:
-    while client.recv(4096):
-        pass
-
-
-def hear(client: socket.socket) -> None:
-    client.recv(1)
-
-
-def answer(data: bytes) -> Callable[[socket.socket], None]:
-    """Takes SSLRequest, and says this."""
-
-    def behave(client: socket.socket) -> None:
-        assert client.recv(8, socket.MSG_WAITALL) == SSLRequest().encode()
-        client.sendall(data)
-
-    return behave
-
-
-def then(*steps: Callable[[socket.socket], None]) -> Callable[[socket.socket], None]:
-    def behave(client: socket.socket) -> None:
-        for step in steps:
-            step(client)
-
-    return behave
 
 
 def handshake(context: ssl.SSLContext, heard: list[bytes]) -> Callable[[socket.socket], None]:
@@ -481,3 +436,127 @@ async def test_a_server_that_refuses_what_the_client_shows(
             assert re.search(text, "".join([str(caught.value), *getattr(caught.value, "__notes__", [])]))
             assert len(caught.value.attempts) == 2  # type: ignore[union-attr]
     assert len(connections) == 4
+
+
+# Sessions
+
+
+class Session:
+    """The server's end, over memory."""
+
+    def __init__(self, client: socket.socket, context: ssl.SSLContext) -> None:
+        self.client = client
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_side=True)
+        self.retrying(self.tls.do_handshake)
+        self.heard()  # StartupMessage
+        self.tls.write(WELCOME)
+        client.sendall(self.outgoing.read())
+
+    def heard(self) -> bytes:
+        return self.retrying(lambda: self.tls.read(4096))
+
+    def retrying(self, step: Callable[[], T]) -> T:
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                self.client.sendall(self.outgoing.read())
+                if not (data := self.client.recv(4096)):
+                    raise
+                self.incoming.write(data)
+
+    def records(self, data: bytes = b"") -> bytes:
+        """This, encrypted."""
+        self.tls.write(data)
+        return self.outgoing.read()
+
+
+def goodbye(session: Session) -> None:
+    with contextlib.suppress(ssl.SSLWantReadError):
+        session.tls.unwrap()
+    session.client.sendall(session.outgoing.read())
+    until_closed(session.client)  # and its own end stays open
+
+
+def half_a_record(session: Session) -> None:
+    session.client.sendall(session.records(READY)[:-5])
+
+
+def damaged(session: Session) -> None:
+    data = bytearray(session.records(READY))
+    data[-1] ^= 1
+    session.client.sendall(data)
+    until_closed(session.client)
+
+
+def in_plain_text(session: Session) -> None:
+    session.client.sendall(READY)
+    until_closed(session.client)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("end", [lambda session: None, goodbye, half_a_record, damaged, in_plain_text])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_sessions_that_end_in_any_way(
+    module: ModuleType, end: Callable[[Session], None], version: ssl.TLSVersion
+) -> None:
+    context = server_context()
+    context.maximum_version = version
+
+    def behave(client: socket.socket) -> None:
+        session = Session(client, context)
+        session.heard()  # the query
+        end(session)
+
+    async with peer(then(answer(b"S"), behave)) as port:
+        settings = {"host": "127.0.0.1", "port": port, "user": "u", "database": "d", "password": "", "ssl": "require"}
+        async with module.connect(**settings) as connection:
+            with pytest.raises(module.ConnectionDoesNotExistError, match="connection was closed in the middle of"):
+                await connection.execute("SELECT 1", timeout=PATIENCE_SECONDS)
+            assert connection.is_closed()
+
+
+@pytest.mark.anyio
+async def test_bytes_that_come_one_by_one(module: ModuleType) -> None:
+    def behave(client: socket.socket) -> None:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        session = Session(client, server_context())
+        session.heard()
+        for byte in session.records(CommandComplete("SELECT 1").encode() + READY):
+            client.sendall(bytes([byte]))
+        heard.append(session.heard())
+
+    heard: list[bytes] = []
+    async with peer(then(answer(b"S"), behave)) as port:
+        settings = {"host": "127.0.0.1", "port": port, "user": "u", "database": "d", "password": "", "ssl": "require"}
+        async with module.connect(**settings) as connection:
+            assert await connection.execute("SELECT 1") == "SELECT 1"
+    assert heard == [Terminate().encode()]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "said", [b"", b"S", b"S\x16\x03\x03\x40\x00"], ids=["no answer", "no handshake", "a part of it"]
+)
+async def test_a_cancelled_handshake_leaves_nothing(module: ModuleType, said: bytes) -> None:
+    heard, closed = threading.Event(), threading.Event()
+
+    def behave(client: socket.socket) -> None:
+        answer(said[:1])(client)
+        if len(said) > 1:
+            client.recv(4096)
+            client.sendall(said[1:])
+        heard.set()
+        until_closed(client)
+        closed.set()
+
+    async with peer(behave) as port, anyio.create_task_group() as tasks:
+
+        async def connecting() -> None:
+            await connect(module, port, ssl="prefer")
+
+        tasks.start_soon(connecting)
+        assert await anyio.to_thread.run_sync(heard.wait, PATIENCE_SECONDS)
+        tasks.cancel_scope.cancel()
+    assert closed.is_set()  # the peer's thread has ended

@@ -1,19 +1,23 @@
 """Encrypted connections to a real server, on asyncpg and on ours: what is shown, checked, refused, and tried next."""
 
-import asyncio
 import os
+import re
 import shutil
+import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
-import asyncpg
 import pytest
 
+from pgsansio.messages.authentication import AuthenticationKerberosV5, AuthenticationOk
+from pgsansio.messages.backend import ErrorResponse
+from tests.support import peers
 from tests.support.certificates import HOST, KEY_PASSWORD, Certificates
-from tests.support.clients import RUNS_PG_SLEEP, Client, eventually, ours, until
+from tests.support.clients import RUNS_PG_SLEEP, Client, encrypted_client, until
+from tests.support.peers import peer
 from tests.support.servers import Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
@@ -27,14 +31,8 @@ async def client(
     request: pytest.FixtureRequest, anyio_backend_name: str, tls_postgres: Server
 ) -> AsyncIterator[Client]:
     """Of the server with TLS, over TCP unless a test says otherwise."""
-    if request.param != "asyncpg":
-        yield ours(anyio_backend_name, tls_postgres)
-        return
-    sockets = asyncio.get_running_loop()._selector.get_map()  # type: ignore[attr-defined]
-    before = len(sockets)
-    yield Client(asyncpg, tls_postgres)
-    # asyncpg leaves connections over TLS that have failed to end by themselves.
-    await eventually(lambda: len(sockets) <= before)
+    async with encrypted_client(request.param, anyio_backend_name, tls_postgres) as client:
+        yield client
 
 
 @pytest.fixture(autouse=True)
@@ -212,6 +210,67 @@ async def test_a_server_without_tls_will_do_where_it_is_only_preferred(client: C
     assert await answer(client, ssl="prefer", host="127.0.0.1", **settings) is False
 
 
+@pytest.mark.checklist("TLS-2")
+async def test_a_server_without_tls_will_do_where_it_is_allowed(client: Client, postgres: Server) -> None:
+    settings = {"port": postgres.port, "user": postgres.user, "password": postgres.password}
+    assert await answer(client, ssl="allow", host="127.0.0.1", **settings) is False
+
+
+async def one_attempt(client: Client, expected: Any, behave: Callable[[socket.socket], None], **settings: Any) -> Any:
+    """What is raised by connecting to a server that does this, which is tried once."""
+    connections: list[socket.socket] = []
+
+    def counted(connected: socket.socket) -> None:
+        connections.append(connected)
+        behave(connected)
+
+    async with peer(counted) as port:
+        with pytest.raises(expected) as caught:
+            await answer(client, host="127.0.0.1", port=port, **settings)
+    assert len(connections) == 1
+    return caught.value
+
+
+@pytest.mark.checklist("TLS-4")
+@pytest.mark.parametrize("mode", ["prefer", "require"])
+async def test_an_error_instead_of_an_answer_is_nobodys_word(client: Client, mode: str) -> None:
+    error = ErrorResponse({"S": "FATAL", "C": "28000", "M": "send your money"}).encode()
+    raised = await one_attempt(client, ConnectionError, peers.answer(error), ssl=mode)
+    assert not isinstance(raised, client.PostgresError)
+    assert "money" not in str(raised)
+
+
+@pytest.mark.checklist("TLS-3")
+@pytest.mark.parametrize(("mode", "direct"), [("prefer", False), ("require", False), ("require", True)])
+@pytest.mark.parametrize("said", [b"", b"S"])
+async def test_no_other_way_after_a_time_out(client: Client, mode: str, direct: bool, said: bytes) -> None:
+    behave = peers.until_closed if direct else peers.then(peers.answer(said), peers.until_closed)
+    await one_attempt(client, TimeoutError, behave, ssl=mode, direct_tls=direct, timeout=0.1)
+
+
+@pytest.mark.checklist("TLS-3")
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        # What this end finds wrong.
+        (AuthenticationKerberosV5().encode(), "InterfaceError"),
+        # An error when everybody is who they say.
+        (
+            AuthenticationOk().encode() + ErrorResponse({"S": "FATAL", "C": "3D000", "M": "no database"}).encode(),
+            "InvalidCatalogNameError",
+        ),
+    ],
+)
+@pytest.mark.parametrize("mode", ["allow", "prefer"])
+async def test_no_other_way_would_help(client: Client, mode: str, said: bytes, expected: str) -> None:
+    def welcome(connected: socket.socket) -> None:
+        connected.recv(4096)
+        connected.sendall(said)
+
+    behave = welcome if mode == "allow" else peers.then(peers.answer(b"N"), welcome)
+    await one_attempt(client, getattr(client, expected), behave, ssl=mode)
+
+
 @pytest.mark.checklist("TLS-10")
 async def test_a_unix_socket_has_no_tls(client: Client) -> None:
     assert await answer(client, host=client.server.socket_dir, ssl=True) is False
@@ -229,6 +288,15 @@ async def test_no_root_certificate(client: Client, home: Path, mode: str) -> Non
     ) as caught:
         await answer(client, ssl=mode)
     assert caught.value.hint is not None
+
+
+@pytest.mark.checklist("TLS-5")
+async def test_no_root_certificate_and_no_home(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what it does where nobody has a home
+    with pytest.raises(client.ClientConfigurationError, match=r"root certificate file .* does not exist") as caught:
+        await answer(client, ssl="verify-full")
+    assert "Could not determine location of user home directory" in caught.value.detail
+    assert await answer(client, ssl="require") is True
 
 
 @pytest.mark.checklist("TLS-5")
@@ -269,16 +337,6 @@ async def test_revocations(client: Client, certificates: Certificates, home: Pat
         await answer(client, dsn=dsn(**words))
 
 
-@pytest.mark.differs(
-    asyncpg="does not know sslcrldir, and sends it to the server as a setting",
-    ours="sslcrldir names a folder of revocations, as OpenSSL wants them.",
-)
-async def test_a_folder_of_revocations(client: Client, certificates: Certificates, tmp_path: Path) -> None:
-    words = {"sslmode": "verify-full", "sslrootcert": certificates["ca.crt"], "sslcrldir": str(tmp_path)}
-    with pytest.raises(ssl.SSLCertVerificationError, match="CRL"):
-        await answer(client, dsn=dsn(**words))
-
-
 @pytest.mark.checklist("TLS-7")
 @pytest.mark.parametrize(
     "words",
@@ -313,12 +371,42 @@ async def test_no_client_certificate(client: Client) -> None:
 
 
 @pytest.mark.checklist("TLS-7")
-async def test_a_client_certificate_that_nobody_knows(client: Client, certificates: Certificates) -> None:
+async def test_a_client_certificate_of_a_name_that_is_mapped(client: Client, certificates: Certificates) -> None:
+    words = {"sslmode": "require", "sslcert": certificates["cert_user.pem"]}
+    assert await answer(client, dsn=dsn(**words), user="mapped", password=None) is True
+    words["sslcert"] = certificates["someone_else.pem"]
+    with pytest.raises(client.InvalidAuthorizationSpecificationError):
+        await answer(client, dsn=dsn(**words), user="mapped")
+
+
+@pytest.mark.checklist("TLS-7")
+@pytest.mark.parametrize("name", ["stranger", "revoked", "expired"])
+async def test_client_certificates_that_are_refused(client: Client, certificates: Certificates, name: str) -> None:
     """With TLS 1.3 the server says so after the handshake, and closes: its alert may be lost on the way."""
+    words = {"sslmode": "require", "sslcert": certificates[f"{name}.pem"]}
     with pytest.raises((client.ConnectionDoesNotExistError, OSError)):
-        await answer(
-            client, dsn=dsn(sslmode="require", sslcert=certificates["stranger.pem"]), user="cert_user", host="127.0.0.1"
-        )
+        await answer(client, dsn=dsn(**words), user="cert_user", host="127.0.0.1")
+
+
+@pytest.mark.differs(
+    asyncpg="says that the connection was closed in the middle of operation",
+    ours="A client certificate that the server refuses is an error that says so, and why.",
+)
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("stranger", "unknown ca"), ("revoked", "certificate revoked"), ("expired", "certificate expired")],
+)
+async def test_why_a_client_certificate_is_refused(
+    client: Client, certificates: Certificates, name: str, why: str
+) -> None:
+    words = {"sslmode": "require", "sslcert": certificates[f"{name}.pem"]}
+    expected = rf"the server has refused the client's certificate \(TLS alert: {why}\)"
+    with pytest.raises(client.ConnectionDoesNotExistError, match=expected) as caught:
+        await answer(client, dsn=dsn(**words), user="cert_user", host="127.0.0.1")
+    assert caught.value.attempts == (caught.value,)
+    with pytest.raises(ssl.SSLError) as refused:
+        await answer(client, dsn=dsn(**words, ssl_max_protocol_version="TLSv1.2"), user="cert_user", host="127.0.0.1")
+    assert re.search(expected, refused.value.__notes__[0])
 
 
 @pytest.mark.differs(
@@ -330,12 +418,13 @@ async def test_a_client_certificate_that_nobody_knows(client: Client, certificat
     [
         {"sslcert": "cert_user.crt", "sslkey": "someone_else.key"},
         {"sslcert": "cert_user.crt", "sslkey": "encrypted.key"},
+        {"sslcert": "cert_user.crt", "sslkey": "encrypted.key", "sslpassword": "wrong"},
         {"sslcert": "cert_user.crt", "sslkey": "ca.crt"},
         {"sslcert": "cert_user.key", "sslkey": "cert_user.key"},
     ],
 )
 async def test_a_key_that_does_not_fit(client: Client, certificates: Certificates, words: dict[str, str]) -> None:
-    paths = {word: certificates[value] for word, value in words.items()}
+    paths = {word: value if word == "sslpassword" else certificates[value] for word, value in words.items()}
     with pytest.raises(client.ClientConfigurationError, match=r"sslcert .* from the DSN and sslkey .* from the DSN"):
         await answer(client, dsn=dsn(sslmode="require", **paths), user="cert_user")
 
@@ -420,6 +509,30 @@ async def test_the_secrets_can_be_logged(client: Client, tmp_path: Path, monkeyp
 
 
 @pytest.mark.differs(
+    asyncpg="knows the variable SSLKEYLOGFILE only, and sends sslkeylogfile to the server as a setting",
+    ours="sslkeylogfile names a file for the secrets of sessions, as in libpq 18; only its owner may read it.",
+)
+async def test_the_file_for_the_secrets_can_be_named(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "keys.log"
+    for _ in range(2):
+        assert await answer(client, dsn=dsn(sslmode="require", sslkeylogfile=str(path))) is True
+    assert path.read_text().count("CLIENT_TRAFFIC_SECRET_0 ") == 2
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.differs(
+    asyncpg="does not know sslsni, and sends it to the server as a setting",
+    ours="sslsni=0 keeps the host's name back, except with verify-full, which cannot do without.",
+)
+async def test_the_name_can_be_kept_back(client: Client, certificates: Certificates) -> None:
+    words = {"sslrootcert": certificates["ca.crt"], "sslsni": "0"}
+    for mode in ("require", "verify-ca"):
+        assert await answer(client, dsn=dsn(**words, sslmode=mode)) is True
+    with pytest.raises(client.ClientConfigurationError, match="sslsni '0' from the DSN cannot be used with"):
+        await answer(client, dsn=dsn(**words, sslmode="verify-full"))
+
+
+@pytest.mark.differs(
     asyncpg="has no such attribute",
     ours="`connection.tls` has the version, the cipher, the server's certificate (DER) and ALPN; None: not encrypted.",
 )
@@ -439,19 +552,34 @@ async def test_what_was_agreed_on(client: Client, certificates: Certificates) ->
 # A session
 
 
-@pytest.mark.checklist("TLS-10")
-async def test_cancelling_over_tls(client: Client) -> None:
-    async with client.connect(host=HOST, ssl="require") as connection, client.connect() as observer:
+@pytest.mark.checklist("TLS-9", "TLS-10")
+@pytest.mark.parametrize("direct", [False, True])
+async def test_cancelling_over_tls(client: Client, direct: bool) -> None:
+    if direct and not has_direct_tls(client):
+        pytest.skip("direct TLS is new in PostgreSQL 17")
+    settings = {"host": HOST, "user": "tls_user", "ssl": "require", "direct_tls": direct}
+    async with client.connect(**settings) as connection, client.connect() as observer:
         pid = connection.get_server_pid()
 
         async def sleep() -> None:
             with pytest.raises(TimeoutError):
-                await connection.execute("SELECT pg_sleep(60)", timeout=0.3)
+                await connection.execute("SELECT pg_sleep(60)", timeout=0.2)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(sleep)
             await until(observer, RUNS_PG_SLEEP, pid)
         assert await connection.fetchval(ENCRYPTED) is True
+
+
+@pytest.mark.differs(
+    asyncpg="cannot tell why the server has closed the connection",
+    ours="Direct TLS with a server before PostgreSQL 17 is an error that says so.",
+)
+async def test_direct_tls_with_an_old_server(client: Client) -> None:
+    if has_direct_tls(client):
+        pytest.skip("it has direct TLS")
+    with pytest.raises(ConnectionResetError, match="which servers before PostgreSQL 17 do not know"):
+        await answer(client, host="127.0.0.1", ssl="require", direct_tls=True)
 
 
 @pytest.mark.checklist("TLS-2")

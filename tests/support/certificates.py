@@ -24,18 +24,21 @@ class Certificates:
 
     Attributes:
         server: certificate and key of the server, PEM.
+        revocations: what the server has to know: the client certificate `revoked` is in it.
     """
 
     folder: Path
     server: tuple[bytes, bytes]
     authority: bytes
+    revocations: bytes
 
     def __getitem__(self, name: str) -> str:
         """The path of a file.
 
         ca.crt, other-ca.crt; revoked.crl (the server's certificate is in it), empty.crl; NAME.crt, NAME.key and
-        NAME.pem (both) of the clients `cert_user`, `someone_else` and `stranger` (of the other authority);
-        encrypted.key of `cert_user`. Names that begin with "no-" do not exist.
+        NAME.pem (both) of the clients `cert_user`, `someone_else` and `stranger` (of the other authority), and of two
+        more that are for `cert_user`, `revoked` and `expired`; encrypted.key of `cert_user`. Names that begin with
+        "no-" do not exist.
         """
         path = self.folder / name
         assert path.exists() or name.startswith("no-"), name
@@ -47,8 +50,20 @@ class Certificates:
         authority.cert_pem.write_to_path(folder / "ca.crt")
         other.cert_pem.write_to_path(folder / "other-ca.crt")
         server = authority.issue_cert(HOST)
-        for issuer, name in ((authority, "cert_user"), (authority, "someone_else"), (other, "stranger")):
-            issued = issuer.issue_cert(f"{name}@example.org", common_name=name)
+        yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+        for issuer, name, user, until in (
+            (authority, "cert_user", "cert_user", None),
+            (authority, "someone_else", "someone_else", None),
+            (other, "stranger", "stranger", None),
+            (authority, "revoked", "cert_user", None),
+            (authority, "expired", "cert_user", yesterday),
+        ):
+            issued = issuer.issue_cert(
+                f"{name}@example.org",
+                common_name=user,
+                not_before=None if until is None else until - datetime.timedelta(days=1),
+                not_after=until,
+            )
             issued.cert_chain_pems[0].write_to_path(folder / f"{name}.crt")
             issued.private_key_pem.write_to_path(folder / f"{name}.key")
             issued.private_key_and_cert_chain_pem.write_to_path(folder / f"{name}.pem")
@@ -60,14 +75,18 @@ class Certificates:
                 serialization.BestAvailableEncryption(KEY_PASSWORD.encode()),
             )
         )
-        serial = x509.load_pem_x509_certificate(server.cert_chain_pems[0].bytes()).serial_number
-        (folder / "revoked.crl").write_bytes(_revocations(authority, [serial]))
+        (folder / "revoked.crl").write_bytes(_revocations(authority, [_serial(server.cert_chain_pems[0].bytes())]))
         (folder / "empty.crl").write_bytes(_revocations(authority, []))
         return cls(
             folder,
             (server.cert_chain_pems[0].bytes(), server.private_key_pem.bytes()),
             authority.cert_pem.bytes(),
+            _revocations(authority, [_serial((folder / "revoked.crt").read_bytes())]),
         )
+
+
+def _serial(certificate: bytes) -> int:
+    return x509.load_pem_x509_certificate(certificate).serial_number
 
 
 def _revocations(authority: trustme.CA, serials: list[int]) -> bytes:

@@ -1,5 +1,6 @@
 """The client under test: ours on the running loop, or asyncpg, behind one face."""
 
+import asyncio
 import contextlib
 import importlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -8,10 +9,20 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import anyio
+import asyncpg
 
 from tests.support.servers import Server
 
-__all__ = ["PATIENCE_SECONDS", "RUNS_PG_SLEEP", "Client", "at_once", "eventually", "ours", "until"]
+__all__ = [
+    "PATIENCE_SECONDS",
+    "RUNS_PG_SLEEP",
+    "Client",
+    "at_once",
+    "encrypted_client",
+    "eventually",
+    "ours",
+    "until",
+]
 
 T = TypeVar("T")
 
@@ -75,6 +86,19 @@ class Client:
 def ours(loop: str, server: Server, *, encrypted: bool = False) -> Client:
     """Our client for the running loop: `loop` as anyio names it."""
     return Client(importlib.import_module(f"pgsansio_{loop}"), server, encrypted)
+
+
+@contextlib.asynccontextmanager
+async def encrypted_client(which: str, loop: str, server: Server) -> AsyncIterator[Client]:
+    """`which` is "asyncpg" or "ours". asyncpg leaves connections over TLS that have failed to end by themselves; they
+    are waited for when the block ends."""
+    if which != "asyncpg":
+        yield ours(loop, server)
+        return
+    sockets = asyncio.get_running_loop()._selector.get_map()  # type: ignore[attr-defined]
+    before = len(sockets)
+    yield Client(asyncpg, server)
+    await eventually(lambda: len(sockets) <= before)
 
 
 async def until(connection: Any, condition: str, *args: object) -> None:
