@@ -77,8 +77,9 @@ from pgsansio.messages.frontend import (
 from pgsansio.messages.startup import PROTOCOL_3_0, CancelRequest
 from pgsansio.policy.authentication_rules import ANY_AUTHENTICATION, AuthenticationRules
 from pgsansio.policy.cancellation import Owed
-from pgsansio.policy.keywords import classify
+from pgsansio.policy.keywords import StatementKind, classify
 from pgsansio.policy.statement_cache import StatementCache
+from pgsansio.simple_statement import SimpleStatement
 from pgsansio.statement import Statement, unnamed
 from pgsansio.types import TlsInfo, parse_server_version
 from pgsansio.types.secret import Secret, hide
@@ -89,6 +90,8 @@ __all__ = ["NO_BINARY_OUTPUT", "Frontend"]
 #: For servers that do not say what they are.
 _NEWEST_MAJOR: Final = 18
 _AS_IT_COMES: Final = BUILTIN[BY_NAME["bytea"].oid, Format.BINARY]
+#: For what is asked about types.
+_BUILTIN_ONLY: Final = Registry()
 _UNDEFINED_FUNCTION: Final = "42883"
 _DATATYPE_MISMATCH: Final = "42804"
 _INTERNAL_ERROR: Final = "XX000"
@@ -135,9 +138,8 @@ def _unknown(codec: ValueCodec) -> ValueCodec:
     return ValueCodec(codec.oid, codec.name, Opcode.CALL, codec.format, decode, codec.encode)
 
 
-def _simple_traits(query: str) -> int:
+def _simple_traits(kind: StatementKind) -> int:
     """What the queue has to know of a text of the user's in the simple protocol."""
-    kind = classify(query)
     return (BARRIER if kind.simple_barrier else 0) | (BEGINS if kind.begins_transaction else 0)
 
 
@@ -230,6 +232,11 @@ class Frontend(Session):
         self._names = 0
         #: Names of statements that the server still has and nobody needs.
         self._to_close: list[str] = []
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether it does without the extended protocol."""
+        return self.statement_mode is StatementMode.SIMPLE
 
     # the transport's side (the rest is the session's)
 
@@ -562,14 +569,20 @@ class Frontend(Session):
         another session has set changes how it is read.
         """
         query = introspection.types_by_oid(self._server_major())
-        statement = _introspection(query, introspection.PARAMETER_OIDS)
-        return self.execute(statement, (sorted(oids),), traits=FOLLOWS)
+        return self._ask(query, introspection.PARAMETER_OIDS, (sorted(oids),), FOLLOWS)
 
     def introspect_name(self, schema: str | None, typename: str) -> Operation:
         """Ask the database about a type by its name; None for the schema: the one that the session finds it in."""
         query = introspection.types_by_name(self._server_major())
-        statement = _introspection(query, introspection.NAME_PARAMETER_OIDS)
-        return self.execute(statement, introspection.name_arguments(schema, typename))
+        return self._ask(query, introspection.NAME_PARAMETER_OIDS, introspection.name_arguments(schema, typename), 0)
+
+    def _ask(self, query: str, parameter_oids: tuple[int, ...], arguments: Arguments, traits: int) -> Operation:
+        if not self.is_simple:
+            return self.execute(_introspection(query, parameter_oids), arguments, traits=traits)
+        data = Query(SimpleStatement(query, _BUILTIN_ONLY, self.parameters).text(arguments)).encode()
+        operation = SimpleQuery(data, _SIMPLE, SYNC | traits, lambda fields: plan_rows(_BUILTIN_ONLY, fields, Record))
+        self.submit(operation)
+        return operation
 
     def _server_major(self) -> int:
         try:
@@ -711,12 +724,14 @@ class Frontend(Session):
         discard_rows: bool = True,
         internal: bool = False,
         begins: bool | None = None,
+        kind: StatementKind | None = None,
     ) -> SimpleQuery:
         """A simple Query; its rows are discarded or decoded from text.
 
         Args:
             internal: the library's own: no barrier, and legal beside others in a transaction.
             begins: whether it begins a transaction; None: its text tells.
+            kind: what its text tells, if that is known.
         Raises:
             InterfaceError: the text holds a zero byte; or as `Session.submit`.
         """
@@ -725,7 +740,7 @@ class Frontend(Session):
         if internal:
             traits |= INTERNAL
         else:
-            traits |= _simple_traits(query)
+            traits |= _simple_traits(kind or classify(query))
         if begins is not None:
             traits = (traits & ~BEGINS) | (BEGINS | BARRIER if begins else 0)
         if discard_rows:
@@ -734,29 +749,54 @@ class Frontend(Session):
         self.submit(operation)
         return operation
 
+    def sign_of_life(self) -> Operation:
+        """What does nothing, and is answered. Raises InterfaceError as `Session.submit`."""
+        # It is in nobody's way, unless a BEGIN goes out with it.
+        internal = self.pipelining and not self.begin_is_due
+        if self.is_simple:
+            return self.simple_query("", internal=internal)
+        return self.group((), INTERNAL if internal else 0)
+
     def begin_with_next(self, sql: str) -> None:
         """A transaction block from now on: this BEGIN goes out with the next operation (`Session.defer_begin`)."""
         self.defer_begin(unnamed(sql))
 
     def savepoint(self, sql: str) -> Operation:
-        """SAVEPOINT, in the extended protocol, so that it can bring a BEGIN along."""
+        """SAVEPOINT, in the extended protocol, where there is that, so that it can bring a BEGIN along."""
+        if self.is_simple:
+            return self.simple_query(sql)
         operation = Operation(unnamed(sql) + _SYNC, _PARSE_AND_EXECUTE, SYNC | DISCARDS_ROWS)
         self.submit(operation)
         return operation
 
-    def script(self, query: str, record_class: type[Any] | None = None) -> Script:
-        """A simple Query whose statements' rows, decoded from text, are kept apart. Raises as `simple_query`."""
+    def script(
+        self,
+        query: str,
+        record_class: type[Any] | None = None,
+        *,
+        registry: Registry | None = None,
+        kind: StatementKind | None = None,
+    ) -> Script:
+        """A simple Query whose statements' rows, decoded from text, are kept apart.
+
+        Args:
+            registry: whose codecs are used; None: the connection's.
+            kind: as of `simple_query`.
+        Raises: as `simple_query`.
+        """
+        codecs_of = registry or self.registry
 
         def plan(fields: tuple[FieldDescription, ...]) -> RowPlan:
-            known = plan_rows(self.registry, fields, record_class or self.record_class)
-            missing = self.registry.catalog.missing([codec.oid for codec in known.codecs])
+            known = plan_rows(codecs_of, fields, record_class or self.record_class)
+            missing = codecs_of.catalog.missing([codec.oid for codec in known.codecs])
             if not missing:
                 return known
             # Without a Describe before, a type that has to be learned turns up now.
             codecs = tuple([_unknown(codec) if codec.oid in missing else codec for codec in known.codecs])
             return row_plan(known.names, codecs, known.record_class)
 
-        operation = Script(Query(query).encode(), _SIMPLE, SYNC | _simple_traits(query), plan)
+        traits = SYNC | _simple_traits(kind or classify(query))
+        operation = Script(Query(query).encode(), _SIMPLE, traits, plan)
         self.submit(operation)
         return operation
 

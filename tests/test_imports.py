@@ -28,11 +28,12 @@ BELOW: dict[str, set[str]] = {
     "engine": ENGINE,
     "codecs": MESSAGES | {"kernel"},
     "statement": ENGINE | {"codecs"},
-    "frontend": ENGINE | {"codecs", "statement"},
+    "simple_statement": ENGINE | {"codecs", "statement"},
+    "frontend": ENGINE | {"codecs", "statement", "simple_statement"},
     "backend": ENGINE,
     "tap": ENGINE | {"frontend"},
     "tls": ENGINE,
-    "client": ENGINE | {"codecs", "statement", "frontend", "tap"},
+    "client": ENGINE | {"codecs", "statement", "simple_statement", "frontend", "tap"},
     "cli": ENGINE | {"codecs", "statement", "frontend", "tap", "client"},
 }
 FORBIDDEN = {

@@ -13,6 +13,7 @@ from pgsansio.client.copy_ends import (
     open_source,
 )
 from pgsansio.client.copy_stream import CopyChunks, CopyRecords, Progress, RunningCopy
+from pgsansio.client.simple import check_extended
 from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.codecs.row_plan import with_formats
 from pgsansio.engine.operations import CopyDirection, Preparation
@@ -31,6 +32,7 @@ from pgsansio.policy.copy_statement import (
 )
 from pgsansio.policy.keywords import replace_parameters
 from pgsansio.policy.quoting import quote_identifier
+from pgsansio.simple_statement import SimpleStatement
 
 if TYPE_CHECKING:
     from pgsansio.client.connection import Connection
@@ -141,8 +143,7 @@ class CopyMethods:
         statement = copy_query_to_stdout(query, options)
         async with connection._logged(statement, args, timeout), connection._limit(connection._deadline(timeout)):
             if args:
-                text = await _with_arguments(connection, query, args, (), await connection._describe(query))
-                statement = copy_query_to_stdout(text, options)
+                statement = copy_query_to_stdout(await _with_literals(connection, query, args), options)
             return await _copy_out(connection, statement, output, progress)
 
     async def copy_to_table(
@@ -251,8 +252,7 @@ class CopyMethods:
         timer = connection._logged(copy_from_stdin(target, _BINARY, where), (), timeout)
         async with timer, connection._limit(connection._deadline(timeout)):
             registry = connection._codec_layer(codecs)
-            description = await connection._describe(select_columns(target))
-            wire_format, found = registry.codecs_in_common([field.type_oid for field in description.fields])
+            wire_format, found = registry.codecs_in_common(await _column_types(connection, select_columns(target)))
             source = RecordSource(connection._port, records, found, wire_format)
             timer.query = copy_from_stdin(target, _BINARY if wire_format is Format.BINARY else {}, where)
             try:
@@ -339,9 +339,7 @@ class CopyStreams:
         }
 
         async def make() -> str:
-            text = query
-            if args:
-                text = await _with_arguments(connection, query, args, (), await connection._describe(query))
+            text = await _with_literals(connection, query, args) if args else query
             return copy_query_to_stdout(text, options)
 
         return CopyChunks(connection, (copy_query_to_stdout(query, options), args), make, timeout, progress)
@@ -390,6 +388,7 @@ class CopyStreams:
             progress: called with (rows so far, bytes so far) after each batch was decoded.
         """
         connection = _connection(self)
+        check_extended(connection, "copy_records_from_...()", "Use copy_chunks_from_query(), or fetch().")
 
         async def make() -> tuple[str, RowPlan]:
             registry = connection._codec_layer(codecs)
@@ -476,6 +475,21 @@ async def _copy_in(
         raise
     await source.close(None)
     return copy.operation.status or ""
+
+
+async def _column_types(connection: "Connection", query: str) -> list[int]:
+    """Of the columns of a query to which LIMIT can be added, with everything known of the types."""
+    if connection._frontend.is_simple:
+        return await connection._types_of_columns(query)
+    return [field.type_oid for field in (await connection._describe(query)).fields]
+
+
+async def _with_literals(connection: "Connection", query: str, args: Sequence[object]) -> str:
+    """The query with its arguments as literals. Raises as `_with_arguments`."""
+    frontend = connection._frontend
+    if frontend.is_simple:
+        return SimpleStatement(query, frontend.registry, frontend.parameters).text(args)
+    return await _with_arguments(connection, query, args, (), await connection._describe(query))
 
 
 async def _with_arguments(

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from pgsansio.client.port import Port
+from pgsansio.simple_statement import SimpleStatement
 from pgsansio.statement import BATCH_BYTES, Statement
 
 __all__ = ["Arguments", "Elements"]
@@ -48,7 +49,7 @@ class Elements:
         if aclose is not None and not self._is_at_end and (exc is None or isinstance(exc, Exception)):
             await self._port.call_user(aclose)
 
-    async def take(self, statement: Statement, index: int, *, first: bool) -> tuple[bytes, int, bool]:
+    async def take(self, statement: Statement | SimpleStatement, index: int, *, first: bool) -> tuple[bytes, int, bool]:
         """The messages of a batch, the number of its elements, and whether they were the last ones.
 
         Args:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar, cast
 
 from pgsansio.client.core import check_query
 from pgsansio.client.resource import Resource
+from pgsansio.client.simple import check_extended
 from pgsansio.client.type_methods import Codecs
 from pgsansio.engine.operations import BARRIER, Operation, Preparation, RowsKept
 from pgsansio.enums import Outcome
@@ -521,4 +522,7 @@ class PipelineMethods:
         """
         connection = cast("Connection", self)
         connection._check_open()
+        check_extended(
+            connection, "pipeline()", "Use execute_script(), or let several tasks use the connection at the same time."
+        )
         return Pipeline(connection, timeout)

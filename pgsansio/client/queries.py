@@ -12,6 +12,7 @@ from pgsansio.client.callbacks import CallbackMethods
 from pgsansio.client.core import TimeLimit
 from pgsansio.client.elements import Arguments, Elements
 from pgsansio.client.first_execution import FirstExecutions
+from pgsansio.client.simple import SimpleStatements
 from pgsansio.client.type_methods import Codecs
 from pgsansio.engine.operations import Batch, Operation, RowsKept
 from pgsansio.errors import DataError, InterfaceError
@@ -22,7 +23,7 @@ from pgsansio.types import Result
 __all__ = ["QueryMethods"]
 
 
-class QueryMethods(FirstExecutions, CallbackMethods):
+class QueryMethods(FirstExecutions, SimpleStatements, CallbackMethods):
     """execute, fetch and their kin."""
 
     __slots__ = ()
@@ -274,6 +275,8 @@ class QueryMethods(FirstExecutions, CallbackMethods):
         while True:
             statement = frontend.cached(query, port.clock())
             if statement is None:
+                if frontend.is_simple:
+                    return await self._execute_simply(query, args, record_class, codecs)
                 if not codecs and not repeated:
                     first = await self._execute_first(query, args, max_rows, record_class)
                     if first is not None:
@@ -321,6 +324,8 @@ class QueryMethods(FirstExecutions, CallbackMethods):
         """
         port, frontend = self._port, self._frontend
         port.guard()
+        if frontend.is_simple:
+            return await self._many_simply(command, args, codecs, record_class)
         repeated = repeated or not isinstance(args, Sequence)
         try:
             async with Elements(port, args) as elements:

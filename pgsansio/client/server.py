@@ -4,7 +4,7 @@ import posixpath
 
 from pgsansio.client import cancelling
 from pgsansio.client.core import CANCEL_SECONDS, ConnectionCore, TimeLimit
-from pgsansio.engine.operations import EXCLUSIVE, INTERNAL, SYNC
+from pgsansio.engine.operations import EXCLUSIVE, SYNC
 from pgsansio.errors import InterfaceError, OperationTimeoutError, UnsupportedServerFeatureError
 from pgsansio.policy.conninfo import TcpAddress
 
@@ -50,9 +50,7 @@ class ServerMethods(ConnectionCore):
         async with TimeLimit(self, self._deadline(timeout)):
             self._check_open()
             self._check_alone()
-            # It is in nobody's way, unless a BEGIN goes out with it.
-            alone = self._frontend.begin_is_due or not self._frontend.pipelining
-            operation = self._frontend.group((), 0 if alone else INTERNAL)
+            operation = self._frontend.sign_of_life()
             await self._finish(operation)
             if operation.error is not None:
                 raise self._failure(operation, "")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from pgsansio.client.cursor import CursorFactory
 from pgsansio.client.elements import Arguments, Elements
 from pgsansio.client.resource import Resource
+from pgsansio.client.simple import check_extended
 from pgsansio.client.stream import STREAM_PREFETCH, Stream
 from pgsansio.codecs.type_catalog import builtin_info
 from pgsansio.codecs.type_description import describe_type
@@ -496,6 +497,7 @@ class StatementMethods:
             Else as `execute`.
         """
         connection = cast("Connection", self)
+        check_extended(connection, "prepare()", "Pass the query to fetch() and its kin.")
         async with connection._limit(connection._deadline(timeout)):
             statement = await connection._prepare_own(query, name=name, record_class=record_class)
         return self._prepared_statement_class(connection, statement, name, record_class)
@@ -524,6 +526,7 @@ class StatementMethods:
         """
         connection = cast("Connection", self)
         connection._check_open()
+        check_extended(connection, "cursor()", "DECLARE a cursor and FETCH from it in SQL, or fetch() all rows.")
         checked = connection._checked_record_class(record_class)
         return self._cursor_factory_class(connection, query, None, args, prefetch, timeout, checked)
 
@@ -552,4 +555,5 @@ class StatementMethods:
         """
         connection = cast("Connection", self)
         connection._check_open()
+        check_extended(connection, "stream()", "DECLARE a cursor and FETCH from it in SQL, or fetch() all rows.")
         return Stream(connection, query, args, prefetch, timeout, connection._checked_record_class(record_class))

@@ -113,7 +113,9 @@ class Transaction:
         levels, session = connection._levels, connection._frontend
         await self._ask_outer_isolation()
         # Another task's statement, written behind a BEGIN that then fails, would be outside of the transaction.
-        deferred = not levels.depth and not at_once and not self._shared and session.pipelining
+        deferred = (
+            not levels.depth and not at_once and not self._shared and session.pipelining and not session.is_simple
+        )
         if deferred:
             await connection._port.checkpoint()
         self._mark = connection._subscriptions.mark()

@@ -10,7 +10,7 @@ Text (manual, "Composite Types", Composite Type Input and Output Syntax): `(1,,"
 
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from pgsansio.codecs.codec import OutdatedTypeError, items_of, type_name
@@ -29,6 +29,7 @@ __all__ = [
     "read_items",
     "surplus",
     "unpack_field",
+    "write_items",
 ]
 
 SOURCE: Final = "Composite Types"
@@ -248,6 +249,11 @@ def read_items(data: bytes) -> list[bytes | None]:
     return items
 
 
+def write_items(items: Iterable[bytes | None]) -> bytes:
+    """The literal whose members have these texts, None for NULL."""
+    return b"(%b)" % b",".join([b"" if item is None else quoted(item, _SPECIAL) for item in items])
+
+
 def _text_decoder(
     oid: int, name: str, names: tuple[str, ...], members: tuple[ValueCodec, ...], make: Callable[[list[Any]], Record]
 ) -> Callable[[bytes], Record]:
@@ -275,13 +281,13 @@ def _text_encoder(
 ) -> Callable[[Any], bytes]:
     def encode_composite(value: Any) -> bytes:
         """Raises as the binary encoder."""
-        items: list[bytes] = []
+        items: list[bytes | None] = []
         for index, item in enumerate(_attributes(value, oid, name, names)):
             try:
-                items.append(b"" if item is None else quoted(members[index].encode(item), _SPECIAL))
+                items.append(None if item is None else members[index].encode(item))
             except Exception as error:
                 _note(error, name, names[index])
                 raise
-        return b"(%b)" % b",".join(items)
+        return write_items(items)
 
     return encode_composite

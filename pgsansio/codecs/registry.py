@@ -12,10 +12,10 @@ or the other way round. What was found is kept until something changes, here, be
 database's types.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from weakref import WeakSet
 
 from pgsansio.codecs import bytea, text
@@ -125,7 +125,8 @@ class Registry:
     def codec_in(self, oid: int, wire_format: Format, name: str = "") -> ValueCodec:
         """A codec for values that come in this format, whichever is preferred.
 
-        Of a type that has none, text becomes str and binary bytes.
+        Of a type that has none, text becomes str and binary bytes. One whose declared codec has no form for text
+        refuses every value (UnsupportedClientFeatureError).
 
         Args:
             name: the type's name for error texts, if it is an unknown one.
@@ -141,6 +142,8 @@ class Registry:
                     return own
                 return _untyped(oid, wire_format, name)
             found = self._native_or_bridged(oid, wire_format)
+            if found is None and wire_format is Format.TEXT and self.declares(oid):
+                found = _refusing(info)
             if found is None:
                 found = _composed(info, [self.codec_in(part, wire_format) for part in parts_of(info)], wire_format)
             found = self._in_format[oid, wire_format] = found or _untyped(oid, wire_format, info.sql_name)
@@ -175,6 +178,17 @@ class Registry:
         if self._own or self._declared:
             return True
         return self._below is not None and self._below.has_declarations
+
+    def declares(self, oid: int) -> bool:
+        """Whether a codec was declared for this type itself, here or below."""
+        return self._declaration(oid) is not None
+
+    def declarations(self) -> Iterator[ValueCodec | CodecDeclaration]:
+        """All that was declared here and below, the last one first."""
+        yield from reversed(self._own.values())
+        yield from reversed(self._declared)
+        if self._below is not None:
+            yield from self._below.declarations()
 
     # declaring
 
@@ -488,6 +502,18 @@ def _text_or_bytes(data: bytes) -> str | bytes:
         return data if b"\0" in data else data.decode()
     except UnicodeDecodeError:
         return data
+
+
+def _refusing(info: TypeInfo) -> ValueCodec:
+    """For text, where the codec that is declared for a type knows binary only: it is to be honoured, and cannot be."""
+
+    def refuse(value: object) -> NoReturn:
+        raise UnsupportedClientFeatureError(
+            f"the codec that is declared for type {info.sql_name} has no form for text",
+            hint="Declare one for that format: the simple protocol has no other.",
+        )
+
+    return ValueCodec(info.oid, info.sql_name, Opcode.CALL, Format.TEXT, refuse, refuse, atomic=False, user=True)
 
 
 def _untyped(oid: int, wire_format: Format, name: str) -> ValueCodec:

@@ -16,6 +16,7 @@ __all__ = [
     "BARRIER_KEYWORDS",
     "StatementKind",
     "classify",
+    "parameters_of",
     "percent_placeholder_hint",
     "replace_parameters",
     "split_statements",
@@ -264,7 +265,27 @@ def percent_placeholder_hint(sql: str) -> str | None:
     return None
 
 
-_PARAMETER: Final = re.compile(rf"(?<![{_IDENTIFIER_START}0-9$])\$([0-9]+)")
+#: What a word, a number or another parameter runs into, on either side, is none: PostgreSQL 15 and later refuse that.
+_PARAMETER: Final = re.compile(rf"(?<![{_IDENTIFIER_START}0-9$])\$([0-9]++)(?![{_IDENTIFIER_START}])")
+#: What Bind can count. Longer numbers are none of anybody's, and int() would take its time.
+_PARAMETER_MAX: Final = 65535
+_PARAMETER_DIGITS_MAX: Final = 5
+
+
+def parameters_of(sql: str) -> list[tuple[int, int, int]]:
+    """Start, end and number of each parameter ($1, $2 and so on) outside of quotes and comments, in order.
+
+    Numbers are from 1 to 65535; what else looks like a parameter is left to the server to refuse.
+    """
+    found: list[tuple[int, int, int]] = []
+    for part, start, end in _segments(sql):
+        if part is _Part.CODE:
+            for parameter in _PARAMETER.finditer(sql, start, end):
+                digits = parameter[1]
+                number = int(digits) if len(digits) <= _PARAMETER_DIGITS_MAX else 0
+                if 0 < number <= _PARAMETER_MAX:
+                    found.append((parameter.start(), parameter.end(), number))
+    return found
 
 
 def replace_parameters(sql: str, values: Sequence[str]) -> str:
@@ -272,19 +293,14 @@ def replace_parameters(sql: str, values: Sequence[str]) -> str:
 
     A number for which there is no value stays.
     """
-
-    def value_of(found: re.Match[str]) -> str:
-        number = found.group(1)
-        # Longer ones are none of ours, and int() would take its time.
-        index = int(number) if len(number) < 6 else 0
-        return values[index - 1] if 0 < index <= len(values) else found.group()
-
-    return "".join(
-        [
-            _PARAMETER.sub(value_of, sql[start:end]) if part is _Part.CODE else sql[start:end]
-            for part, start, end in _segments(sql)
-        ]
-    )
+    pieces: list[str] = []
+    position = 0
+    for start, end, number in parameters_of(sql):
+        if number <= len(values):
+            pieces += (sql[position:start], values[number - 1])
+            position = end
+    pieces.append(sql[position:])
+    return "".join(pieces)
 
 
 #: What matters to where a statement ends: BEGIN ATOMIC ... END around a function's body, in which CASE ... END may

@@ -84,7 +84,7 @@ class EnumCodec:
             raise InterfaceError(f"cannot use {self.enum_class.__name__} for type {name}: it is not an enum type")
         # Not atomic: a member may refer to anything.
         return ValueCodec(
-            info.oid, info.sql_name, Opcode.CALL, default.format, self._decode, self._encode, atomic=False
+            info.oid, info.sql_name, Opcode.CALL, default.format, self._decode, self.label_of, atomic=False
         )
 
     def _decode(self, data: bytes) -> enum.Enum:
@@ -94,7 +94,12 @@ class EnumCodec:
             label = data.decode()
             raise ValueError(f"{label[:40]!r} is not a label of {self.enum_class.__name__}") from None
 
-    def _encode(self, value: Any) -> bytes:
+    def label_of(self, value: Any) -> bytes:
+        """Of a member, or a str as it is.
+
+        Raises:
+            TypeError: neither. ValueError: a member made of several, which has no label.
+        """
         if isinstance(value, self.enum_class):
             try:
                 return self._labels[value.name]
