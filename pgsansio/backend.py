@@ -31,6 +31,7 @@ from pgsansio.messages.authentication import (
     AuthenticationGSS,
     AuthenticationGSSContinue,
     AuthenticationMD5Password,
+    AuthenticationOk,
     AuthenticationResponse,
     AuthenticationSASL,
     AuthenticationSASLContinue,
@@ -94,6 +95,10 @@ _ANSWERS: Final[Mapping[type, type[AuthenticationResponse]]] = {
     AuthenticationGSSContinue: GSSResponse,
     AuthenticationSSPI: GSSResponse,
 }
+
+#: The client's security context may be established, or will be by the last token, which needs no answer: who sends
+#: tokens knows.
+_MAY_BE_ESTABLISHED: Final = (Startup.GSS_TOKEN_SENT, Startup.GSS_NEXT_STEP_DUE)
 
 #: The states in which a frontend awaits the answers to a request. Describe depends on its target.
 _DUE: Final[Mapping[type, tuple[Awaiting, ...]]] = {
@@ -245,6 +250,8 @@ class Backend:
             self._answer = None
             if isinstance(message, SASLInitialResponse) and message.mechanism == OAUTHBEARER:
                 self.startup = Startup.OAUTH_TOKEN_SENT
+            elif isinstance(message, GSSResponse):
+                self.startup = Startup.GSS_TOKEN_SENT
             if self._method is not None:
                 self.send(*self._method.answered(message))
         elif self.phase is Phase.STARTUP:
@@ -346,6 +353,8 @@ class Backend:
         return f"the phase is: {self.phase.value}"
 
     def _sending_in_startup(self, message: BackendMessage) -> str | None:
+        if isinstance(message, AuthenticationOk) and self.startup in _MAY_BE_ESTABLISHED:
+            self.startup, self._answer = Startup.GSS_ESTABLISHED, None
         if self._answer is not None and not isinstance(message, NoticeResponse | ErrorResponse):
             return f"{self._answer.__name__} is due"
         transition = STARTUP[self.startup].get(type(message))

@@ -323,6 +323,16 @@ class Frontend(Session):
             startup.token_given(token)
             self._start_up_proceeds()
 
+    def start_up_gss_stepped(self, token: bytes | None, *, is_established: bool) -> None:
+        """What the GSSAPI or SSPI step that the start-up machine wants (`gss_due`) has come to.
+
+        Args: as of `StartupMachine.gss_stepped`.
+        """
+        startup = self._startup
+        if startup is not None and startup.gss_due is not None:
+            startup.gss_stepped(token, is_established=is_established)
+            self._start_up_proceeds()
+
     def _start_up_proceeds(self) -> None:
         startup = self._startup
         assert startup is not None

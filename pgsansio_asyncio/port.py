@@ -22,16 +22,18 @@ from contextlib import AbstractAsyncContextManager
 from threading import get_ident
 from typing import Any, Final, TypeVar, cast
 
-from pgsansio.client.port import Address, BinaryFile, FilePath, Port, PortEvent, TaskHandle
+from pgsansio.client.port import Address, BinaryFile, FilePath, GssContext, Port, PortEvent, TaskHandle
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress
+from pgsansio.policy.gss import GssTarget
 from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.tls import TlsEngine
 from pgsansio.types.tls import TlsInfo
+from pgsansio_asyncio.gss import gss_context
 from pgsansio_asyncio.origin import called_from
 from pgsansio_asyncio.tcp import set_tcp_options
 from pgsansio_asyncio.tls import tls_context, tls_engine
@@ -433,8 +435,11 @@ class AsyncioPort(asyncio.BufferedProtocol):
             opening.add_done_callback(_close_opened)
             raise
 
-    async def run_elsewhere(self, function: Callable[[], T]) -> T:
+    async def run_elsewhere(self, function: Callable[[], T], *, may_abandon: bool = False) -> T:
         return await asyncio.to_thread(function)
+
+    def gss_context(self, target: GssTarget) -> GssContext:
+        return gss_context(target)
 
     async def call_user(self, function: Callable[..., Any], *arguments: object) -> Any:
         result = function(*arguments)

@@ -32,16 +32,18 @@ from typing import Any, Final, TypeVar, cast
 
 import trio
 
-from pgsansio.client.port import Address, BinaryFile, FilePath, Port, PortEvent, TaskHandle
+from pgsansio.client.port import Address, BinaryFile, FilePath, GssContext, Port, PortEvent, TaskHandle
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.enums import CANCEL_GRACE, Outcome
 from pgsansio.errors import InterfaceError
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress
+from pgsansio.policy.gss import GssTarget
 from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.tls import TlsEngine
 from pgsansio.types.tls import TlsInfo
+from pgsansio_trio.gss import gss_context
 from pgsansio_trio.origin import called_from
 from pgsansio_trio.tcp import set_tcp_options
 from pgsansio_trio.tls import tls_context, tls_engine
@@ -596,8 +598,11 @@ class TrioPort:
         # A thread that has begun is waited for, whatever is cancelled.
         return cast(BinaryFile, await trio.to_thread.run_sync(open, path, "wb" if writing else "rb"))
 
-    async def run_elsewhere(self, function: Callable[[], T]) -> T:
-        return await trio.to_thread.run_sync(function)
+    async def run_elsewhere(self, function: Callable[[], T], *, may_abandon: bool = False) -> T:
+        return await trio.to_thread.run_sync(function, abandon_on_cancel=may_abandon)
+
+    def gss_context(self, target: GssTarget) -> GssContext:
+        return gss_context(target)
 
     async def call_user(self, function: Callable[..., Any], *arguments: object) -> Any:
         result = function(*arguments)

@@ -16,6 +16,8 @@ from pgsansio.authentication.scram import SCRAM_SHA_256, SCRAM_SHA_256_PLUS, Scr
 from pgsansio.errors import InvalidAuthorizationSpecificationError, InvalidPasswordError, ProtocolError
 from pgsansio.messages.authentication import (
     AuthenticationCleartextPassword,
+    AuthenticationGSS,
+    AuthenticationGSSContinue,
     AuthenticationMD5Password,
     AuthenticationOk,
     AuthenticationRequest,
@@ -23,12 +25,22 @@ from pgsansio.messages.authentication import (
     AuthenticationSASL,
     AuthenticationSASLContinue,
     AuthenticationSASLFinal,
+    AuthenticationSSPI,
+    GSSResponse,
     PasswordMessage,
     SASLInitialResponse,
     SASLResponse,
 )
 
-__all__ = ["AuthenticationMethod", "CleartextPassword", "MD5Password", "OAuthToken", "ScramPassword", "Trust"]
+__all__ = [
+    "AuthenticationMethod",
+    "CleartextPassword",
+    "GssTokens",
+    "MD5Password",
+    "OAuthToken",
+    "ScramPassword",
+    "Trust",
+]
 
 
 class AuthenticationMethod(Protocol):
@@ -118,6 +130,25 @@ class ScramPassword:
             return (AuthenticationSASLContinue(self._scram.client_first(answer.data or b"")),)
         data = answer.data if isinstance(answer, SASLResponse) else b""
         return AuthenticationSASLFinal(self._scram.client_final(data)), AuthenticationOk()
+
+
+class GssTokens:
+    """GSSAPI or SSPI, whose tokens somebody else understands.
+
+    Args:
+        step: given a token of the client's, returns the one to be sent, if there is one, and whether the client is let
+            in; it may raise InvalidAuthorizationSpecificationError.
+        negotiate: ask for SSPI.
+    """
+
+    def __init__(self, step: Callable[[bytes], tuple[bytes | None, bool]], *, negotiate: bool = False) -> None:
+        self._step = step
+        self.request = AuthenticationSSPI() if negotiate else AuthenticationGSS()
+
+    def answered(self, answer: AuthenticationResponse) -> tuple[AuthenticationRequest, ...]:
+        token, is_accepted = self._step(answer.data if isinstance(answer, GSSResponse) else b"")
+        said = () if token is None else (AuthenticationGSSContinue(token),)
+        return (*said, AuthenticationOk()) if is_accepted else said
 
 
 class OAuthToken:

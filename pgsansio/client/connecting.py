@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 from pgsansio.client.connection import Connection
 from pgsansio.client.credentials import find_password, find_token
 from pgsansio.client.encrypting import Progress, channel, open_channel
+from pgsansio.client.gss import GssExchange
 from pgsansio.client.port import Address, Port
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.codecs.registry import Registry
@@ -291,7 +292,7 @@ async def _attempt(
         )
         progress.stage = Stage.AUTHENTICATION
         try:
-            await _start_up(port, frontend, startup, settings.oauth_token)
+            await _start_up(port, frontend, startup, settings.oauth_token, GssExchange(port, asked, settings))
         finally:
             progress.heard = startup.heard
             if startup.authenticated:
@@ -306,7 +307,11 @@ async def _attempt(
 
 
 async def _start_up(
-    port: Port, frontend: Frontend, startup: StartupMachine, oauth_token: Secret[str] | SecretFunction | None
+    port: Port,
+    frontend: Frontend,
+    startup: StartupMachine,
+    oauth_token: Secret[str] | SecretFunction | None,
+    gss: GssExchange,
 ) -> None:
     operation = startup.operation
     while True:
@@ -320,6 +325,9 @@ async def _start_up(
         if startup.token_due:
             assert oauth_token is not None
             frontend.start_up_token(await find_token(port, oauth_token))
+        if startup.gss_due is not None:
+            answer, is_established = await gss.step(startup.gss_due)
+            frontend.start_up_gss_stepped(answer, is_established=is_established)
     if operation.error is not None:
         raise operation.error
 

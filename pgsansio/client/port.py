@@ -16,11 +16,12 @@ from typing import Any, Protocol, Self, TypeAlias, TypeVar
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.policy.conninfo import PathLike, TcpAddress, UnixAddress
+from pgsansio.policy.gss import GssTarget
 from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.types.tls import TlsInfo
 
-__all__ = ["Address", "BinaryFile", "ConcurrentPort", "FilePath", "Port", "TaskHandle"]
+__all__ = ["Address", "BinaryFile", "ConcurrentPort", "FilePath", "GssContext", "Port", "TaskHandle"]
 
 T = TypeVar("T")
 Address = TcpAddress | UnixAddress
@@ -35,6 +36,22 @@ class BinaryFile(Protocol):
     def write(self, data: bytes, /) -> int | None: ...
 
     def close(self) -> None: ...
+
+
+class GssContext(Protocol):
+    """A security context of GSSAPI or SSPI, from the client's side."""
+
+    def step(self, token: bytes | None) -> tuple[bytes | None, bool]:
+        """Do the next step; may wait for the network.
+
+        Args:
+            token: what the server has said; None: nothing, at first.
+        Returns:
+            A token for the server, if there is one, and whether the context is established: whatever was asked of the
+            server, such as to authenticate itself, it has done.
+        Raises exceptions of the library.
+        """
+        ...
 
 
 class Port(Protocol):
@@ -208,9 +225,16 @@ class Port(Protocol):
         """
         ...
 
-    def run_elsewhere(self, function: Callable[[], T]) -> Awaitable[T]:
+    def run_elsewhere(self, function: Callable[[], T], *, may_abandon: bool = False) -> Awaitable[T]:
         """Run what is slow or waits for the system where it does not hold up the loop. Cancelled: its result is
-        dropped, at once or when it is there; it may go on for a while."""
+        dropped, at once (always, if `may_abandon`) or when it is there; it may go on for a while."""
+        ...
+
+    def gss_context(self, target: GssTarget) -> GssContext:
+        """A new security context. Waits for files, and perhaps for the network: call it by `run_elsewhere`.
+
+        Raises InterfaceError: the library is not there; exceptions of the library.
+        """
         ...
 
     def call_user(self, function: Callable[..., Any], *arguments: object) -> Awaitable[Any]:

@@ -13,11 +13,12 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final, Self, TypeVar
 
-from pgsansio.client.port import Address, BinaryFile, FilePath
+from pgsansio.client.port import Address, BinaryFile, FilePath, GssContext
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError
 from pgsansio.policy.conninfo import TcpAddress
+from pgsansio.policy.gss import GssTarget
 from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.types.tls import TlsInfo
@@ -98,6 +99,10 @@ class SequentialPort(ABC):
     async def start_tls(self, context: object, server_hostname: str | None) -> TlsInfo:
         """See `tls_context`. `pgsansio.tls.TlsEngine` is what there is to build on."""
         raise InterfaceError("this client has no TLS")
+
+    def gss_context(self, target: GssTarget) -> GssContext:
+        """An InterfaceError, unless a subclass knows GSSAPI or SSPI."""
+        raise InterfaceError("this client knows neither GSSAPI nor SSPI")
 
     def set_tcp_options(self, options: TcpOptions) -> None:  # noqa: B027
         """Nothing, unless a subclass looks after its socket."""
@@ -197,7 +202,7 @@ class SequentialPort(ABC):
     def task(self) -> object:
         return None
 
-    async def run_elsewhere(self, function: Callable[[], T]) -> T:
+    async def run_elsewhere(self, function: Callable[[], T], *, may_abandon: bool = False) -> T:
         return function()
 
     async def call_user(self, function: Callable[..., Any], *arguments: object) -> Any:

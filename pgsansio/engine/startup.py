@@ -1,8 +1,9 @@
 """Phase 2: from StartupMessage to the first ReadyForQuery ("Message Flow", Start-up).
 
-The machine answers every request for authentication by itself, except for two things that are left to the caller:
-deriving a key from a SCRAM password, which may be done off the loop (`work` says what to compute), and getting an OAuth
-token, which is not asked for before a server wants one (`token_due`).
+The machine answers every request for authentication by itself, except for three things that are left to the caller:
+deriving a key from a SCRAM password, which may be done off the loop (`work` says what to compute), getting an OAuth
+token, which is not asked for before a server wants one (`token_due`), and the steps of a GSSAPI or SSPI security
+context, which know Kerberos and may ask its servers (`gss_due`).
 
 What a server may ask for is decided before it is answered (`AuthenticationRules`), so that nothing has been said yet to
 one that asks for too little.
@@ -10,6 +11,7 @@ one that asks for too little.
 
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from pgsansio.authentication import oauth
@@ -37,17 +39,21 @@ from pgsansio.errors import (
     notice_from_fields,
 )
 from pgsansio.messages.authentication import (
+    AuthenticationGSS,
+    AuthenticationGSSContinue,
     AuthenticationMD5Password,
     AuthenticationSASL,
     AuthenticationSASLContinue,
     AuthenticationSASLFinal,
+    AuthenticationSSPI,
+    GSSResponse,
     PasswordMessage,
     SASLInitialResponse,
     SASLResponse,
 )
 from pgsansio.messages.backend import ErrorResponse, NoticeResponse, ParameterStatus, ReadyForQuery
 from pgsansio.messages.startup import PROTOCOL_3_0, BackendKeyData, NegotiateProtocolVersion, StartupMessage
-from pgsansio.messages.tags import BACKEND_STARTUP_LIMITS, BackendMessage, decode_backend
+from pgsansio.messages.tags import BACKEND_STARTUP_LIMITS, FRONTEND_LIMITS, BackendMessage, decode_backend
 from pgsansio.policy.authentication_rules import (
     ANY_AUTHENTICATION,
     AuthenticationMethod,
@@ -58,7 +64,7 @@ from pgsansio.types import TlsInfo
 from pgsansio.types.secret import Secret, hide
 from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer
 
-__all__ = ["MAX_NOTICES", "MAX_PARAMETERS", "StartupMachine", "keep_parameter"]
+__all__ = ["MAX_GSS_STEPS", "MAX_NOTICES", "MAX_PARAMETERS", "GssStep", "StartupMachine", "keep_parameter"]
 
 #: A server that sends more notices than this instead of letting us in is not one to wait for.
 MAX_NOTICES: Final = 100
@@ -67,6 +73,10 @@ MAX_PARAMETERS: Final = 1000
 #: All of a start-up takes less than a kilobyte, notices apart. Who sends more, be it ever the same parameter, never comes
 #: to an end.
 MAX_START_UP_BYTES: Final = 1 << 20
+#: Kerberos takes two, NTLM two, and negotiating which of them some more. A server that is never content keeps us busy.
+MAX_GSS_STEPS: Final = 16
+
+_MAX_TOKEN_BYTES: Final = FRONTEND_LIMITS[ord("p")]
 
 #: Since 3.2 a key has up to 256.
 _KEY_BYTES_3_0: Final = 4
@@ -76,11 +86,23 @@ _ASKED: Final = {
     AuthenticationMethod.NONE: "the server let us in without any authentication",
     AuthenticationMethod.PASSWORD: "the server asked for a password in clear text",
     AuthenticationMethod.MD5: "the server asked for a password hashed with MD5",
+    AuthenticationMethod.GSS: "the server asked for GSSAPI",
+    AuthenticationMethod.SSPI: "the server asked for SSPI",
     AuthenticationMethod.SCRAM_SHA_256: "the server asked for SCRAM-SHA-256",
     AuthenticationMethod.OAUTH: "the server asked for an OAuth token",
 }
 
 _header: Final = struct.Struct("!BI").unpack_from
+
+
+@dataclass(frozen=True, slots=True)
+class GssStep:
+    """What a GSSAPI or SSPI security context has to do next."""
+
+    #: The server has asked for SSPI: where there is that, it negotiates between Kerberos and NTLM.
+    negotiate: bool
+    #: What the server's context has said, never empty; None: the first step, of a context that is made for it.
+    token: bytes | None = field(repr=False)
 
 
 def keep_parameter(parameters: dict[str, str], message: ParameterStatus) -> None:
@@ -101,10 +123,11 @@ class StartupMachine:
 
     Attributes:
         state: where the conversation is.
-        operation: settled when the session is ready, or with the error that prevents it; it has attention while `work`
-            or `token_due` is set.
+        operation: settled when the session is ready, or with the error that prevents it; it has attention while `work`,
+            `token_due` or `gss_due` is set.
         work: what the caller must call, wherever it likes, and give the result of to `work_done`.
         token_due: the server asks for an OAuth token, which the caller must give to `token_given`.
+        gss_due: the step that the caller's security context must do; what comes out goes to `gss_stepped`.
         authenticated: AuthenticationOk came: whatever fails from now on has nothing to do with who we are, and how we
             came.
         heard: the server has said something that is no error: it has understood the StartupMessage.
@@ -150,6 +173,7 @@ class StartupMachine:
         self.operation.written = True
         self.work: PasswordWork | None = None
         self.token_due = False
+        self.gss_due: GssStep | None = None
         self.authenticated = False
         self.heard = False
         self.mechanism: str | None = None
@@ -171,6 +195,8 @@ class StartupMachine:
         self._refusal: oauth.Refusal | None = None
         self._asked = False
         self._scram: ScramClient | None = None
+        self._gss_steps = 0
+        self._gss_negotiates = False
         self._negotiated = False
         self._notices = 0
         self._received_bytes = 0
@@ -225,6 +251,31 @@ class StartupMachine:
         self.state = Startup.OAUTH_TOKEN_SENT
         self.outbox.append(data.use(lambda data: SASLInitialResponse(oauth.OAUTHBEARER, data).encode()))
 
+    def gss_stepped(self, token: bytes | None, *, is_established: bool) -> None:
+        """What the step that is due has come to.
+
+        Args:
+            token: for the server; None or empty: there is nothing to say to it.
+            is_established: the context needs no further step: the server may let us in. With mutual authentication it
+                has shown by now who it is.
+        """
+        self.gss_due = None
+        if self.state in (Startup.GSS_LAST_STEP_DUE, Startup.GSS_READY):
+            if token or not is_established:
+                self._fail(ProtocolError("the server let us in before the security context was established"))
+            elif self.state is Startup.GSS_READY:
+                self._complete()
+            else:
+                self.state = Startup.AUTHENTICATED
+            return
+        self.state = Startup.GSS_ESTABLISHED if is_established else Startup.GSS_TOKEN_SENT
+        if token and len(token) > _MAX_TOKEN_BYTES:
+            # The server would hang up, and say why in its log only.
+            text = f"the token for the server has {len(token)} bytes, and it takes at most {_MAX_TOKEN_BYTES}"
+            self._fail(InternalClientError(f"unexpected error while performing authentication: {text}"))
+        elif token:
+            self.outbox.append(GSSResponse(token).encode())
+
     def lost(self, cause: BaseException | None = None) -> None:
         """The connection ended."""
         text, said = "connection was closed before the session was ready", alert_text(cause)
@@ -248,6 +299,7 @@ class StartupMachine:
             self.state = Startup.FAILED
             self.work = None
             self.token_due = False
+            self.gss_due = None
             self.operation.error = error
             self.operation.outcome = Outcome.FAILED
             self.woken.append(self.operation)
@@ -350,6 +402,26 @@ class StartupMachine:
         assert scram is not None
         scram.server_final(message.data)
 
+    def _gss(self, message: AuthenticationGSS | AuthenticationSSPI) -> None:
+        self._gss_negotiates = isinstance(message, AuthenticationSSPI)
+        self._check_without_binding(
+            AuthenticationMethod.SSPI if self._gss_negotiates else AuthenticationMethod.GSS
+        )
+        self._ask_for_gss_step(None)
+
+    def _gss_continue(self, message: AuthenticationGSSContinue) -> None:
+        if not message.data:
+            raise ProtocolError("an empty token of GSSAPI or SSPI")
+        self._ask_for_gss_step(message.data)
+
+    def _ask_for_gss_step(self, token: bytes | None) -> None:
+        self._gss_steps += 1
+        if self._gss_steps > MAX_GSS_STEPS:
+            raise ProtocolError(f"the exchange of GSSAPI or SSPI tokens has not ended after {MAX_GSS_STEPS} of them")
+        self.gss_due = GssStep(self._gss_negotiates, token)
+        self.operation.attention = True
+        self.woken.append(self.operation)
+
     def _unsupported_authentication(self, message: BackendMessage) -> None:
         name = type(message).__name__.removeprefix("Authentication")
         raise InterfaceError(f"unsupported authentication method requested by the server: {name}")
@@ -393,8 +465,15 @@ class StartupMachine:
             error.add_note(f"the server says of the OAuth token: {self._refusal}")
         self._fail(error)
 
-    def _ready(self, message: ReadyForQuery) -> None:
+    def _ready_early(self, message: ReadyForQuery) -> None:
         if message.status.value != "I":
             raise ProtocolError(f"a new session begins with the transaction status {message.status.value!r}")
+
+    def _ready(self, message: ReadyForQuery) -> None:
+        self._ready_early(message)
+        self._complete()
+
+    def _complete(self) -> None:
+        self.state = Startup.READY
         self.operation.outcome = Outcome.COMPLETED
         self.woken.append(self.operation)

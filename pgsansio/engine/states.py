@@ -69,6 +69,12 @@ class Startup(enum.Enum):
     OAUTH_TOKEN_DUE = "OAuth token due"
     OAUTH_TOKEN_SENT = "OAuth token sent"
     OAUTH_REFUSED = "OAuth token refused"
+    GSS_STEP_DUE = "GSS step due"
+    GSS_TOKEN_SENT = "GSS token sent"
+    GSS_NEXT_STEP_DUE = "next GSS step due"
+    GSS_LAST_STEP_DUE = "let in, last GSS step due"
+    GSS_READY = "ready, last GSS step due"
+    GSS_ESTABLISHED = "GSS context established"
     AUTHENTICATED = "authenticated"
     READY = "ready"
     FAILED = "failed"
@@ -247,9 +253,8 @@ STARTUP: Final[Mapping[Startup, Mapping[type[Message], tuple[Startup, str]]]] = 
         # To OAUTH_TOKEN_DUE instead, if the mechanism becomes OAUTHBEARER.
         AuthenticationSASL: (Startup.SASL_FIRST_SENT, "sasl"),
         AuthenticationKerberosV5: (Startup.FAILED, "unsupported_authentication"),
-        AuthenticationGSS: (Startup.FAILED, "unsupported_authentication"),
-        AuthenticationGSSContinue: (Startup.FAILED, "unsupported_authentication"),
-        AuthenticationSSPI: (Startup.FAILED, "unsupported_authentication"),
+        AuthenticationGSS: (Startup.GSS_STEP_DUE, "gss"),
+        AuthenticationSSPI: (Startup.GSS_STEP_DUE, "gss"),
         NegotiateProtocolVersion: (Startup.AUTHENTICATION, "negotiate_protocol_version"),
         NoticeResponse: (Startup.AUTHENTICATION, "notice"),
         ErrorResponse: (Startup.FAILED, "error"),
@@ -289,6 +294,43 @@ STARTUP: Final[Mapping[Startup, Mapping[type[Message], tuple[Startup, str]]]] = 
     },
     Startup.OAUTH_REFUSED: {
         NoticeResponse: (Startup.OAUTH_REFUSED, "notice"),
+        ErrorResponse: (Startup.FAILED, "error"),
+    },
+    # "GSSAPI Authentication". What a step of the context comes to leads out of the first state, and no message.
+    Startup.GSS_STEP_DUE: {
+        NoticeResponse: (Startup.GSS_STEP_DUE, "notice"),
+        ErrorResponse: (Startup.FAILED, "error"),
+    },
+    Startup.GSS_TOKEN_SENT: {
+        AuthenticationGSSContinue: (Startup.GSS_NEXT_STEP_DUE, "gss_continue"),
+        NoticeResponse: (Startup.GSS_TOKEN_SENT, "notice"),
+        ErrorResponse: (Startup.FAILED, "error"),
+    },
+    # The server's context may be established one step before ours: then it lets us in without waiting for an answer,
+    # and the session may be ready before our last step is done. Nobody uses it earlier.
+    Startup.GSS_NEXT_STEP_DUE: {
+        AuthenticationOk: (Startup.GSS_LAST_STEP_DUE, "authenticated"),
+        NoticeResponse: (Startup.GSS_NEXT_STEP_DUE, "notice"),
+        ErrorResponse: (Startup.FAILED, "error"),
+    },
+    Startup.GSS_LAST_STEP_DUE: {
+        BackendKeyData: (Startup.GSS_LAST_STEP_DUE, "backend_key_data"),
+        ParameterStatus: (Startup.GSS_LAST_STEP_DUE, "parameter_status"),
+        NegotiateProtocolVersion: (Startup.GSS_LAST_STEP_DUE, "negotiate_protocol_version"),
+        NoticeResponse: (Startup.GSS_LAST_STEP_DUE, "notice"),
+        ErrorResponse: (Startup.FAILED, "error"),
+        ReadyForQuery: (Startup.GSS_READY, "ready_early"),
+    },
+    Startup.GSS_READY: {
+        ParameterStatus: (Startup.GSS_READY, "parameter_status"),
+        NoticeResponse: (Startup.GSS_READY, "notice"),
+        ErrorResponse: (Startup.FAILED, "error"),
+    },
+    # AuthenticationOk is legal here, and not while a token of ours is unanswered: else the server has not shown that it
+    # is the service that was asked for.
+    Startup.GSS_ESTABLISHED: {
+        AuthenticationOk: (Startup.AUTHENTICATED, "authenticated"),
+        NoticeResponse: (Startup.GSS_ESTABLISHED, "notice"),
         ErrorResponse: (Startup.FAILED, "error"),
     },
     Startup.AUTHENTICATED: {

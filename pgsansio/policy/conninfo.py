@@ -123,6 +123,8 @@ class Settings:
     #: Kerberos service name, and the library for it: gssapi or sspi.
     krbsrvname: str
     gsslib: str
+    #: Whether the server may act in our name towards others.
+    gssdelegation: bool
 
     @property
     def sslmode(self) -> SSLMode:
@@ -255,6 +257,7 @@ def resolve_settings(
         max_cacheable_statement_size=_checked_limit("max_cacheable_statement_size", max_cacheable_statement_size),
         krbsrvname="postgres" if krbsrvname_given is None else krbsrvname_given.value,
         gsslib=_resolve_gsslib(gsslib, sources, platform),
+        gssdelegation=_resolve_gssdelegation(sources),
     )
     size = 5 + sum(len(name.encode()) + len(value.encode()) + 2 for name, value in start_up_parameters(result))
     if size > _STARTUP_BYTES_MAX:
@@ -370,6 +373,11 @@ def _resolve_protocol_versions(sources: Sources) -> tuple[int, int]:
             f"max_protocol_version {highest.shown} from {highest.origin}"
         )
     return minimum, maximum
+
+
+def _resolve_gssdelegation(sources: Sources) -> bool:
+    given = sources.find("gssdelegation", variable="PGGSSDELEGATION")
+    return given is not None and choice("gssdelegation", given, {"0": False, "1": True})
 
 
 def _resolve_gsslib(keyword: str | None, sources: Sources, platform: str) -> str:

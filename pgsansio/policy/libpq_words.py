@@ -31,6 +31,8 @@ class LibpqWords(TypedDict, total=False):
     #: Milliseconds.
     tcp_user_timeout: int | str | None
     gssencmode: str | None
+    #: 1: let the server act in our name towards others, by Kerberos.
+    gssdelegation: bool | str | None
     sslmode: str | None
     sslnegotiation: str | None
     sslcert: str | PathLike | None

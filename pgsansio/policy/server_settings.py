@@ -18,14 +18,13 @@ _OWN_WORDS: Final = TLS_WORDS | {
     *("user", "password", "dbname", "passfile", "target_session_attrs", "krbsrvname", "gsslib", "connect_timeout"),
     *("fallback_application_name", "require_auth", "channel_binding", "service", "servicefile", "hostaddr"),
     *("load_balance_hosts", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
-    *("tcp_user_timeout", "min_protocol_version", "max_protocol_version"),
+    *("tcp_user_timeout", "min_protocol_version", "max_protocol_version", "gssdelegation"),
 }
 
 #: libpq's words that ask for what this version cannot do, and the values that ask for nothing. A server would refuse
 #: them as unknown settings; ignoring them could make a connection less safe than its string says.
 _UNSUPPORTED_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "requirepeer": (),
-    "gssdelegation": ("0",),
     "requiressl": ("0",),
     "sslcompression": ("0",),
     "scram_client_key": (),

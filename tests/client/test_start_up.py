@@ -22,7 +22,7 @@ from pgsansio.errors import (
 )
 from pgsansio.messages.authentication import (
     AuthenticationCleartextPassword,
-    AuthenticationGSS,
+    AuthenticationKerberosV5,
     AuthenticationOk,
     AuthenticationSASL,
     AuthenticationSASLContinue,
@@ -379,7 +379,7 @@ SCRAM = AuthenticationSASL(("SCRAM-SHA-256",))
         ([send(AuthenticationSASL(()))], InterfaceError, "unsupported SASL"),
         ([send(AuthenticationSASL(("SCRAM-SHA-1",)))], InterfaceError, "unsupported SASL"),
         ([send(AuthenticationSASL(("SCRAM-SHA-256-PLUS",)))], InterfaceError, "taken the encryption away"),
-        ([send(AuthenticationGSS())], InterfaceError, "unsupported authentication method"),
+        ([send(AuthenticationKerberosV5())], InterfaceError, "unsupported authentication method"),
         ([send_bytes(b"R\0\0\0\x08\0\0\0\x01")], ProtocolError, "method 1 is unknown"),
         ([send_bytes(b"R\0\0\0\x09\0\0\0\0\0")], ProtocolError, "AuthenticationOk"),
         ([send_bytes(b"R\0\0\x07\xd1")], ProtocolError, "no answer to a start-up message"),

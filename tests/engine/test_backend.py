@@ -13,6 +13,7 @@ from pgsansio.authentication.scram import ScramSecret
 from pgsansio.authentication.server import (
     AuthenticationMethod,
     CleartextPassword,
+    GssTokens,
     MD5Password,
     OAuthToken,
     ScramPassword,
@@ -25,7 +26,6 @@ from pgsansio.errors import InterfaceError, InvalidAuthorizationSpecificationErr
 from pgsansio.frontend import Frontend
 from pgsansio.messages.authentication import (
     AuthenticationCleartextPassword,
-    AuthenticationGSS,
     AuthenticationOk,
     AuthenticationSASL,
     GSSResponse,
@@ -258,13 +258,60 @@ def test_nothing_but_a_notice_while_an_answer_is_due() -> None:
     backend.send(AuthenticationOk())
 
 
-def test_gss_is_read_but_the_table_does_not_go_there() -> None:
-    backend = Backend(strict=False)
+@pytest.mark.parametrize("negotiate", [False, True])
+@pytest.mark.parametrize(
+    ("answers", "ours"),
+    [
+        ([(None, True)], [(b"1", True)]),
+        ([(b"a", True)], [(b"1", False), (None, True)]),
+        ([(b"a", False), (None, True)], [(b"1", False), (b"2", True)]),
+        ([(b"a", False), (b"b", True)], [(b"1", False), (b"2", False), (b"", True)]),
+    ],
+    ids=["one message", "mutual", "challenge", "challenge, mutual"],
+)
+def test_tokens(
+    negotiate: bool, answers: list[tuple[bytes | None, bool]], ours: list[tuple[bytes | None, bool]]
+) -> None:
+    """Both ends, in as many messages as it takes."""
+    given: list[bytes] = []
+
+    def step(token: bytes) -> tuple[bytes | None, bool]:
+        given.append(token)
+        return answers[len(given) - 1]
+
+    backend, frontend = Backend(), Frontend()
+    startup = frontend.start_up([("user", "u")], user="u", password=None, nonce="n")
+    backend.receive_data(frontend.data_to_send())
+    assert isinstance(backend.next_message(), StartupMessage)
+    backend.authenticate(GssTokens(step, negotiate=negotiate))
+    said: list[bytes | None] = []
+    for token, is_established in ours:
+        frontend.receive_data(backend.data_to_send())
+        assert startup.gss_due is not None
+        assert startup.gss_due.negotiate is negotiate
+        said.append(startup.gss_due.token)
+        frontend.start_up_gss_stepped(token, is_established=is_established)
+        backend.receive_data(frontend.data_to_send())
+        backend.next_message()
+    assert backend.startup is Startup.AUTHENTICATED
+    backend.welcome({})
+    frontend.receive_data(backend.data_to_send())
+    assert startup.operation.outcome is Outcome.COMPLETED
+    assert said == [None, *(token for token, _ in answers if token is not None)]
+    assert given == [token for token, _ in ours if token]
+
+
+def test_tokens_that_are_refused() -> None:
+    def step(token: bytes) -> tuple[bytes | None, bool]:
+        raise InvalidAuthorizationSpecificationError("GSSAPI authentication failed")
+
+    backend = Backend()
     feed(backend, STARTUP)
-    backend.send(AuthenticationGSS())
-    assert feed(backend, GSSResponse(b"token")) == [GSSResponse(b"token")]
-    backend.send(AuthenticationOk())
-    assert backend.startup is Startup.FAILED
+    backend.authenticate(GssTokens(step))
+    assert refuses(backend, AuthenticationOk())
+    feed(backend, GSSResponse(b"token"))
+    assert backend.phase is Phase.ENDED
+    assert isinstance(backend.failure, InvalidAuthorizationSpecificationError)
 
 
 @pytest.mark.parametrize("message", [Query("x"), PasswordMessage("x"), Sync()], ids=repr)

@@ -28,7 +28,7 @@ from pgsansio.errors import (
 from pgsansio.frontend import Frontend
 from pgsansio.messages.authentication import (
     AuthenticationCleartextPassword,
-    AuthenticationGSS,
+    AuthenticationKerberosV5,
     AuthenticationMD5Password,
     AuthenticationOk,
     AuthenticationSASL,
@@ -209,9 +209,9 @@ def test_no_mechanism_that_is_known() -> None:
 
 def test_a_method_that_is_not_known() -> None:
     startup = machine()
-    say(startup, AuthenticationGSS())
+    say(startup, AuthenticationKerberosV5())
     assert isinstance(startup.operation.error, InterfaceError)
-    assert "GSS" in str(startup.operation.error)
+    assert "KerberosV5" in str(startup.operation.error)
 
 
 # Channel binding
@@ -617,9 +617,11 @@ def test_work_that_nobody_asked_for() -> None:
     frontend = Frontend()
     frontend.start_up_work_done(Secret(b"x"))
     frontend.start_up_token("x")
+    frontend.start_up_gss_stepped(b"x", is_established=True)
     frontend.start_up([("user", "u")], user="u", password=None, nonce="n")
     frontend.start_up_work_done(Secret(b"x"))
     frontend.start_up_token("x")
+    frontend.start_up_gss_stepped(b"x", is_established=True)
     assert frontend.data_to_send() == StartupMessage((("user", "u"),)).encode()
 
 

@@ -16,6 +16,7 @@ from pgsansio.errors import InterfaceError, ProtocolError
 from pgsansio.messages.authentication import (
     AUTHENTICATION_REQUESTS,
     AuthenticationCleartextPassword,
+    AuthenticationGSS,
     AuthenticationGSSContinue,
     AuthenticationMD5Password,
     AuthenticationOk,
@@ -85,7 +86,7 @@ SAMPLES: Sequence[Message] = (
 )
 AUTHENTICATION: Sequence[Message] = (
     AuthenticationCleartextPassword(),
-    AuthenticationGSSContinue(b""),
+    AuthenticationGSSContinue(b"token"),
     AuthenticationMD5Password(b"salt"),
     AuthenticationOk(),
     AuthenticationSASL(("SCRAM-SHA-256",)),
@@ -224,6 +225,16 @@ def startup_in(state: Startup) -> StartupMachine:
             machine.token_given("token")
             if state is Startup.OAUTH_REFUSED:
                 say(AuthenticationSASLContinue(b'{"status": "invalid_token"}'))
+    elif state.name.startswith("GSS"):
+        say(AuthenticationGSS())
+        if state is Startup.GSS_ESTABLISHED:
+            machine.gss_stepped(b"token", is_established=True)
+        elif state is not Startup.GSS_STEP_DUE:
+            machine.gss_stepped(b"token", is_established=False)
+            answers: list[Message] = [AuthenticationGSSContinue(b"token"), AuthenticationOk(), ready()]
+            while machine.state is not state:
+                say(answers.pop(0))
+        machine.woken.clear()  # told of each step
     elif state is not Startup.AUTHENTICATION:
         say(AuthenticationSASL(("SCRAM-SHA-256",)))
         if state is not Startup.SASL_FIRST_SENT:

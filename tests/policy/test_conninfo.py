@@ -425,7 +425,8 @@ def test_server_settings_are_texts(wrong: object) -> None:
             {"env": {"PGREQUIREPEER": "root"}},
             "requirepeer from the environment variable PGREQUIREPEER is not supported",
         ),
-        ({"dsn": "gssdelegation=1"}, "gssdelegation from the DSN is not .* version: the only values are '0'"),
+        ({"dsn": "requiressl=1"}, "requiressl from the DSN is not .* version: the only values are '0'"),
+        ({"dsn": "gssdelegation=2"}, "gssdelegation is expected to be one of '0', '1', got '2' from the DSN"),
         ({"service": 5}, "service is expected to be a str, got int"),
         ({"servicefile": 5}, "servicefile is expected to be a str, got int"),
         ({"passfile": b"x"}, "passfile is expected to be a str, got bytes"),
@@ -492,6 +493,8 @@ def test_gss_words() -> None:
     assert resolve(platform="win32").gsslib == "sspi"
     settings = resolve("krbsrvname=k gsslib=sspi", env={"PGKRBSRVNAME": "e", "PGGSSLIB": "gssapi"})
     assert (settings.krbsrvname, settings.gsslib) == ("k", "sspi")
+    assert not resolve("gssdelegation=0", env={"PGGSSDELEGATION": "1"}).gssdelegation
+    assert resolve("gssdelegation=1").gssdelegation
     with pytest.raises(ClientConfigurationError, match="gsslib parameter must be either 'gssapi' or 'sspi', got 'x'"):
         resolve(gsslib="x")
 

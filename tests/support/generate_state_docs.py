@@ -31,13 +31,19 @@ One byte answers SSLRequest or GSSENCRequest; nothing may follow it. Manual: "SS
 STARTUP_TEXT: Final = """
 ## Phase 2: start-up
 
-From StartupMessage to the first ReadyForQuery. Manual: "Start-up", "SASL Authentication".
+From StartupMessage to the first ReadyForQuery. Manual: "Start-up", "GSSAPI Authentication", "SASL Authentication".
 """
 
 #: What the table of start-up cannot say: where a mechanism or an act of the client's leads.
 STARTUP_BRANCHES: Final = {
     (Startup.AUTHENTICATION, Startup.OAUTH_TOKEN_DUE): f"AuthenticationSASL ({OAUTHBEARER})",
     (Startup.OAUTH_TOKEN_DUE, Startup.OAUTH_TOKEN_SENT): "the token is there",
+    (Startup.GSS_STEP_DUE, Startup.GSS_TOKEN_SENT): "the step is done",
+    (Startup.GSS_STEP_DUE, Startup.GSS_ESTABLISHED): "the context is established",
+    (Startup.GSS_NEXT_STEP_DUE, Startup.GSS_TOKEN_SENT): "the step is done",
+    (Startup.GSS_NEXT_STEP_DUE, Startup.GSS_ESTABLISHED): "the context is established",
+    (Startup.GSS_LAST_STEP_DUE, Startup.AUTHENTICATED): "the context is established",
+    (Startup.GSS_READY, Startup.READY): "the context is established",
 }
 
 SESSION_TEXT: Final = """

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from pgsansio.client.port import Address, BinaryFile, FilePath, Port, PortEvent, TaskHandle
+from pgsansio.client.port import Address, BinaryFile, FilePath, GssContext, Port, PortEvent, TaskHandle
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError
 from pgsansio.policy.conninfo import TcpAddress
+from pgsansio.policy.gss import GssTarget
 from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.types.tls import TlsInfo
@@ -150,6 +151,8 @@ class ManualLoop:
         self.current: Task | None = None
         #: Opens the files that a path is given for; there are none until a test has some.
         self.open_file: Callable[[FilePath, bool], BinaryFile] = _no_such_file
+        #: Makes security contexts; there is no library for them until a test has one.
+        self.gss_context: Callable[[GssTarget], GssContext] = _no_such_library
         #: Whether its ports have TLS. It changes nothing of the bytes: what is tested is who may say what, and when.
         self.tls: FakeTls | None = None
         #: What tasks of the loop's own (owed, started, called back) raised, Cancelled apart.
@@ -446,9 +449,12 @@ class ManualPort:
         await Stop("open_file", _at_once)
         return self.loop.open_file(path, writing)
 
-    async def run_elsewhere(self, function: Callable[[], T]) -> T:
+    async def run_elsewhere(self, function: Callable[[], T], *, may_abandon: bool = False) -> T:
         await Stop("run_elsewhere", _at_once)
         return function()
+
+    def gss_context(self, target: GssTarget) -> GssContext:
+        return self.loop.gss_context(target)
 
     async def call_user(self, function: Callable[..., Any], *arguments: object) -> Any:
         result = function(*arguments)
@@ -523,6 +529,10 @@ class _Deadline:
         self._task.deadlines.remove(self)
         if isinstance(exc, _Expired) and exc.deadline is self:
             raise TimeoutError from exc
+
+
+def _no_such_library(target: GssTarget) -> GssContext:
+    raise InterfaceError(f"{target.library} module not found")
 
 
 def _no_such_file(path: FilePath, writing: bool) -> BinaryFile:
