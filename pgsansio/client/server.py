@@ -5,7 +5,7 @@ import posixpath
 from pgsansio.client import cancelling
 from pgsansio.client.core import CANCEL_SECONDS, ConnectionCore, TimeLimit
 from pgsansio.engine.operations import EXCLUSIVE, SYNC
-from pgsansio.errors import InterfaceError, OperationTimeoutError, UnsupportedServerFeatureError
+from pgsansio.errors import InterfaceError, OperationTimeoutError, PostgresError, UnsupportedServerFeatureError
 from pgsansio.policy.conninfo import TcpAddress
 
 __all__ = ["ServerMethods"]
@@ -52,7 +52,9 @@ class ServerMethods(ConnectionCore):
             self._check_alone()
             operation = self._frontend.sign_of_life()
             await self._finish(operation)
-            if operation.error is not None:
+            # In the simple protocol an empty text is no command everywhere; to be told so is a sign of life, too.
+            is_answered = self._frontend.is_simple and isinstance(operation.error, PostgresError)
+            if operation.error is not None and not (is_answered and self._frontend.is_open):
                 raise self._failure(operation, "")
 
     async def cancel(self) -> None:

@@ -17,6 +17,7 @@ EVERYTHING = "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET A
         ({"server_version": "11.22"}, EVERYTHING, False),
         ({"server_version": "9.6.1"}, EVERYTHING, False),
         ({"server_version": "who knows"}, EVERYTHING, True),
+        ({"server_version": "1.26.0/bouncer"}, "", False),
         ({"server_version": "16.0", "padb_revision": "1"}, "RESET ALL;", False),
         ({"server_version": "16.0", "crdb_version": "CockroachDB 24"}, "", False),
         ({"server_version": "16.0", "crate_version": "5"}, "", False),
