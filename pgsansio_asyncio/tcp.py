@@ -1,31 +1,47 @@
-"""Options of a connection's socket from `TcpOptions`."""
+"""Sockets of TCP: their options from `TcpOptions`, and names of addresses."""
 
 import socket
-from typing import Protocol
+from typing import Any, Final
 
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.tcp_options import TcpOptions, socket_options
 
-__all__ = ["set_tcp_options"]
+__all__ = ["numeric_host", "tcp_socket"]
+
+#: Where it stands in the address of a socket of IPv6.
+_SCOPE: Final = 3
 
 
-class _Socket(Protocol):
-    def setsockopt(self, level: int, optname: int, value: int, /) -> None: ...
+def tcp_socket(host: str, options: TcpOptions) -> socket.socket:
+    """A new socket, not blocking, for a connection to this address: with the options that this system has.
 
-
-def set_tcp_options(raw: _Socket, options: TcpOptions) -> None:
-    """Set what this system has; as in libpq, what it has not has no effect.
+    As in libpq, what the system has not has no effect, and all are set before the socket connects.
 
     Raises:
-        ClientConfigurationError: the system refuses a value.
+        OSError: there are no such sockets. ClientConfigurationError: the system refuses a value.
     """
-    for option in socket_options(options):
-        name = next((name for name in option.names if hasattr(socket, name)), None)
-        if name is None:
-            continue
-        try:
-            raw.setsockopt(getattr(socket, option.level), getattr(socket, name), option.value)
-        except OSError as error:
-            raise ClientConfigurationError(
-                f"{option.parameter} {option.value} is not possible on this system: {error.strerror}"
-            ) from error
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    raw = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        raw.setblocking(False)
+        for option in socket_options(options):
+            name = next((name for name in option.names if hasattr(socket, name)), None)
+            if name is None:
+                continue
+            try:
+                raw.setsockopt(getattr(socket, option.level), getattr(socket, name), option.value)
+            except OSError as error:
+                raise ClientConfigurationError(
+                    f"{option.parameter} {option.value} is not possible on this system: {error.strerror}"
+                ) from error
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def numeric_host(address: tuple[Any, ...]) -> str:
+    """The host of an address of `getaddrinfo`, with its zone where it has one (fe80::1%2)."""
+    host = str(address[0])
+    scope = address[_SCOPE] if len(address) > _SCOPE else 0
+    return f"{host}%{scope}" if scope and "%" not in host else host

@@ -44,8 +44,9 @@ from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.tls import TlsEngine
 from pgsansio.types.tls import TlsInfo
 from pgsansio_trio.gss import gss_context
+from pgsansio_trio.nursery import OwnNursery
 from pgsansio_trio.origin import called_from
-from pgsansio_trio.tcp import set_tcp_options
+from pgsansio_trio.tcp import numeric_host, tcp_socket
 from pgsansio_trio.tls import tls_context, tls_engine
 
 __all__ = ["TrioPort"]
@@ -81,6 +82,7 @@ class TrioPort:
     """A connection's port on the running trio loop. Contracts: `pgsansio.client.port`."""
 
     has_tls = True
+    has_tasks = True
     has_checkpoints = True
 
     def __init__(self, nursery: trio.Nursery | None = None) -> None:
@@ -90,6 +92,7 @@ class TrioPort:
         self.origin = f"created at:\n{called_from()}" if sys.flags.dev_mode else _ORIGIN_HINT
         self._engine: Engine = cast(Engine, None)
         self._tls: TlsEngine | None = None
+        self._tcp_options = TcpOptions()
         self._raw: socket.socket | None = None
         self._outbox: deque[memoryview] = deque()
         self._outbox_bytes = 0
@@ -474,29 +477,25 @@ class TrioPort:
 
     async def resolve(self, host: str, port: int) -> list[TcpAddress]:
         found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return [TcpAddress(str(entry[4][0]), port) for entry in dict.fromkeys(found)]
+        return list(dict.fromkeys(TcpAddress(numeric_host(entry[4]), port) for entry in found))
+
+    def set_tcp_options(self, options: TcpOptions) -> None:
+        self._tcp_options = options
 
     async def open_stream(self, address: Address, engine: Engine) -> None:
         target: Any
         if isinstance(address, UnixAddress):
             raw, target = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address.path
         else:
-            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-            raw, target = socket.socket(family, socket.SOCK_STREAM), (address.host, address.port)
+            raw, target = tcp_socket(address.host, self._tcp_options), (address.host, address.port)
         try:
             await trio.socket.from_stdlib_socket(raw).connect(target)
-            if not isinstance(address, UnixAddress):
-                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
             raw.close()
             raise
         self.drive(engine)
         self._raw = raw
         self._send()
-
-    def set_tcp_options(self, options: TcpOptions) -> None:
-        if self._raw is not None:
-            set_tcp_options(self._raw, options)
 
     def drive(self, engine: Engine) -> None:
         # If the connection has ended meanwhile, whoever waits finds no socket.
@@ -650,6 +649,9 @@ class TrioPort:
 
     # ConcurrentPort
 
+    def tasks(self) -> "_Tasks":
+        return _Tasks()
+
     def start_task(self, work: Callable[[], Awaitable[None]]) -> TaskHandle:
         assert self._nursery is not None
         scope = trio.CancelScope()
@@ -668,6 +670,21 @@ class TrioPort:
         assert self._nursery is not None and isinstance(other, TrioPort)  # noqa: PT018
         other.use_nursery(self._nursery)
         self._nursery.start_soon(other.read_when_idle)
+
+
+class _Tasks:
+    """A block with tasks of its own."""
+
+    def __init__(self) -> None:
+        self._nursery = OwnNursery()
+
+    async def __aenter__(self) -> Callable[[Callable[[], Awaitable[None]]], object]:
+        return (await self._nursery.open()).start_soon
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await self._nursery.close(exc)
 
 
 class _Deadline:

@@ -6,7 +6,7 @@ connection that carried it ("Canceling Requests in Progress"; closing is the onl
 
 from typing import TYPE_CHECKING, Final
 
-from pgsansio.client.encrypting import Channel, Progress, open_channel
+from pgsansio.client.encrypting import Channel, open_channel
 from pgsansio.client.port import Address, Port
 from pgsansio.errors import ProtocolError
 from pgsansio.frontend import Frontend
@@ -36,7 +36,7 @@ async def send_cancel_request(port: Port, frontend: Frontend, address: Address, 
         return False
     other = port.sibling()
     try:
-        await open_channel(other, address, exchange, way, Progress())
+        await open_channel(other, address, exchange, way)
         await other.wait(exchange.operation)
     finally:
         other.abort()
@@ -47,8 +47,7 @@ async def cancel_abandoned(connection: "ConnectionCore") -> None:
     """Cancel what runs, all of which is abandoned, and wait until it has ended.
 
     One request may not do: it hits only the statement that runs, and none if it comes before the backend has read it.
-        If that
-    fails in any way the connection is terminated: what it does next would be anyone's guess.
+    If that fails in any way the connection is terminated: what it does next would be anyone's guess.
     """
     session, port = connection._frontend, connection._port
     if not session.cancel_due:

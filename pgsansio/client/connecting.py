@@ -1,19 +1,14 @@
-"""Connecting: hosts in turn, start-up, authentication."""
+"""Connecting: hosts in turn, until one of them is what is asked for."""
 
-import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from ipaddress import ip_address
+from typing import Any, Final, Generic, TypeAlias
 
+from pgsansio.client.attempting import Attempt, ConnectionT, MakeConnection, Recipe, shown, time_limit
 from pgsansio.client.connection import Connection
-from pgsansio.client.credentials import find_password, find_token
-from pgsansio.client.encrypting import Progress, channel, open_channel
-from pgsansio.client.gss import GssExchange
 from pgsansio.client.port import Address, Port
 from pgsansio.codecs.codec_set import CodecSet
-from pgsansio.codecs.registry import Registry
-from pgsansio.engine.startup import StartupMachine
-from pgsansio.enums import Outcome, StatementMode
+from pgsansio.enums import Outcome
 from pgsansio.errors import (
     OperationTimeoutError,
     PostgresError,
@@ -21,26 +16,15 @@ from pgsansio.errors import (
     TargetServerAttributeNotMatched,
     with_attempts,
 )
-from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
-from pgsansio.policy import encryption_mode, hosts
-from pgsansio.policy.conninfo import (
-    SessionAttribute,
-    Settings,
-    TcpAddress,
-    UnixAddress,
-    start_up_parameters,
-)
-from pgsansio.policy.encryption_mode import Stage
-from pgsansio.policy.protocol_version import version_to_try_next
-from pgsansio.types.secret import Secret, SecretFunction
+from pgsansio.policy import hosts
+from pgsansio.policy.conninfo import SessionAttribute, Settings, TcpAddress
+from pgsansio.policy.happy_eyeballs import HappyEyeballs
 
 __all__ = ["connect"]
 
-ConnectionT = TypeVar("ConnectionT", bound=Connection)
-MakeConnection = Callable[[Port, Frontend, Address, Settings], ConnectionT]
 #: Makes one attempt to connect; see `Connection._around_attempt`.
-AroundAttempt = Callable[[Address, Settings, Callable[[], Awaitable[ConnectionT]]], Awaitable[ConnectionT]]
+AroundAttempt: TypeAlias = Callable[[Address, Settings, Callable[[], Awaitable[ConnectionT]]], Awaitable[ConnectionT]]
 
 _ROLE_QUERY: Final = (
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('default_transaction_read_only') = 'on'"
@@ -64,284 +48,182 @@ async def connect(
             `attempts`, and a group of them is its cause.
         TargetServerAttributeNotMatched: hosts answered, but none of them is what was asked for.
     """
-    attempts: list[BaseException] = []
-    codecs = CodecSet() if codecs is None else codecs
-    port = make_port()
-    at = None if settings.connect_timeout is None else port.clock() + settings.connect_timeout
-    if at is not None and settings.connect_timeout is not None and settings.connect_timeout <= 0:
-        raise OperationTimeoutError("the time limit for connecting has passed", outcome=Outcome.CANCELLED)
+    recipe = Recipe(make_port, settings, make_connection, record_class, CodecSet() if codecs is None else codecs)
+    search = _Search(make_port(), recipe, around)
+    port, seconds = search.port, settings.connect_timeout
+    if seconds is not None and seconds <= 0:
+        raise _too_late()
     try:
-        async with port.deadline(at):
-            return await _try_hosts(make_port, settings, make_connection, record_class, codecs, attempts, around)
+        async with port.deadline(None if seconds is None else port.clock() + seconds):
+            return await search.run()
     except TimeoutError as error:
         if error.errno is not None or isinstance(error, OperationTimeoutError):
             raise  # the last attempt's: the network's, or `attempt_timeout`
-        timeout = OperationTimeoutError("the time limit for connecting has passed", outcome=Outcome.CANCELLED)
-        raise with_attempts(timeout, attempts) from (timeout.__cause__ or error)
+        usable = search.take_usable()
+        if usable is not None:
+            return usable
+        timeout = _too_late()
+        raise with_attempts(timeout, [*search.attempts, timeout]) from (timeout.__cause__ or error)
+    finally:
+        search.drop_usable()
 
 
-async def _try_hosts(
-    make_port: Callable[[], Port],
-    settings: Settings,
-    make_connection: MakeConnection[ConnectionT],
-    record_class: type[Any],
-    codecs: CodecSet,
-    attempts: list[BaseException],
-    around: AroundAttempt[ConnectionT] | None,
-) -> ConnectionT:
-    attribute = settings.target_session_attrs
-    unwanted = False
-    #: What is raised if all fail: the last host's error.
-    failure: BaseException | None = None
-    wishes = [attribute, SessionAttribute.any] if attribute is SessionAttribute.prefer_standby else [attribute]
-    asked_for = settings.addresses
-    port = make_port()
-    if settings.random_order:
-        asked_for = hosts.in_random_order(asked_for, port.nonce())
-    for wish in wishes:
-        for asked in asked_for:
-            reached = False
-            addresses = await _resolved(port, asked, settings, attempts)
-            if not addresses and attempts:
-                failure = attempts[-1]
-            for address in addresses:
-                progress = Progress()
-                try:
-                    attempt = functools.partial(
-                        _connect_to,
-                        make_port,
-                        address,
-                        asked,
-                        settings,
-                        make_connection,
-                        record_class,
-                        codecs,
-                        attempts,
-                        progress,
-                    )
-                    async with _time_limit(port, settings.attempt_timeout, f"connecting to {_shown(address)}"):
-                        connection = await (attempt() if around is None else around(asked, settings, attempt))
-                        try:
-                            wanted = await _is_wanted(connection, wish)
-                        except BaseException:
-                            connection.terminate()
-                            raise
-                except BaseException as error:
-                    if all(error is not earlier for earlier in attempts):
-                        attempts.append(error)
-                    if not hosts.another_host_may_do(error):
-                        raise with_attempts(error, attempts) from error.__cause__
-                    # Of the addresses of one name, one that a server has answered at tells more: a certificate that is
-                    # not to be trusted at 127.0.0.1, and not that nobody listens at ::1.
-                    if progress.reached or not reached:
-                        failure, reached = error, progress.reached
-                    continue
-                if wanted:
-                    return connection
-                unwanted = True
-                connection.terminate()
-                attempts.append(
-                    TargetServerAttributeNotMatched(
-                        f"the server at {_shown(address)} is not what target_session_attrs={wish.value!r} asks for"
-                    )
-                )
-    if unwanted:
-        raise with_attempts(
-            TargetServerAttributeNotMatched(f"None of the hosts match the target attribute requirement {attribute!r}"),
-            attempts,
-        )
-    assert failure is not None
-    raise with_attempts(failure, attempts)
+class _Search(Generic[ConnectionT]):
+    """The hosts in turn.
 
-
-async def _resolved(port: Port, asked: Address, settings: Settings, attempts: list[BaseException]) -> Sequence[Address]:
-    if not isinstance(asked, TcpAddress):
-        return [asked]
-    if asked.hostaddr is not None:
-        return [TcpAddress(asked.hostaddr, asked.port)]
-    try:
-        async with _time_limit(port, settings.attempt_timeout, f"looking up {asked.host!r}"):
-            found = await port.resolve(asked.host, asked.port)
-    except OSError as error:
-        attempts.append(error)
-        return []
-    return hosts.in_random_order(found, port.nonce()) if settings.random_order else found
-
-
-@asynccontextmanager
-async def _time_limit(port: Port, seconds: float | None, what: str) -> AsyncGenerator[None]:
-    """A block that takes no longer than this; None: as long as it likes."""
-    if seconds is None:
-        yield
-        return
-    try:
-        async with port.deadline(port.clock() + seconds):
-            yield
-    except TimeoutError as error:
-        if error.errno is not None or isinstance(error, OperationTimeoutError):
-            raise
-        raise OperationTimeoutError(f"the time limit for {what} has passed", outcome=Outcome.CANCELLED) from error
-
-
-def _shown(address: Address) -> str:
-    return f"{address.host!r}, port {address.port}" if isinstance(address, TcpAddress) else repr(address.path)
-
-
-async def _connect_to(
-    make_port: Callable[[], Port],
-    address: Address,
-    asked: Address,
-    settings: Settings,
-    make_connection: MakeConnection[ConnectionT],
-    record_class: type[Any],
-    codecs: CodecSet,
-    attempts: list[BaseException],
-    progress: Progress,
-) -> ConnectionT:
-    """A connection to this address, encrypted or not: `allow` and `prefer` try both.
-
-    A server that refuses a newer version of the protocol is asked once more, in the same way.
+    Attributes:
+        attempts: why each attempt failed so far.
     """
-    port = make_port()
-    tls = settings.tls
-    ways = encryption_mode.attempts(
-        tls.mode, direct=tls.direct, over_tcp=isinstance(address, TcpAddress), has_tls=port.has_tls
-    )
-    password = await find_password(port, asked, settings)
-    earlier: BaseException | None = None
-    version = settings.max_protocol_version
-    remaining = list(ways)
-    while True:
-        attempt = remaining.pop(0)
-        progress.stage, progress.encrypted, progress.heard = Stage.OPENING, False, False
-        try:
-            return await _attempt(
-                port,
-                address,
-                asked,
-                settings,
-                make_connection,
-                record_class,
-                codecs,
-                attempt,
-                version,
-                password,
-                progress,
-            )
-        except BaseException as error:
-            older = version_to_try_next(
-                version, settings.min_protocol_version, progress.stage, heard=progress.heard, error=error
-            )
-            if older is not None:
-                attempts.append(error)
-                version, port = older, make_port()
-                remaining.insert(0, attempt)
-                continue
-            if remaining and encryption_mode.may_try_the_next(
-                attempt, progress.stage, encrypted=progress.encrypted, error=error
-            ):
-                attempts.append(error)
-                earlier, port = error, make_port()
-                continue
-            if earlier is not None and encryption_mode.error_to_raise(earlier, error) is earlier:
-                attempts.append(error)
-                raise earlier from None
-            raise
 
+    def __init__(self, port: Port, recipe: Recipe[ConnectionT], around: AroundAttempt[ConnectionT] | None) -> None:
+        """
+        Args:
+            port: for everything but streams.
+        """
+        self.port = port
+        self.attempts: list[BaseException] = []
+        self._recipe = recipe
+        self._around = around
+        #: What is raised if all fail: the last host's error.
+        self._failure: BaseException | None = None
+        #: `prefer-standby`: what will do if there is no standby, chosen among so many.
+        self._usable: ConnectionT | None = None
+        self._usable_count = 0
 
-async def _attempt(
-    port: Port,
-    address: Address,
-    asked: Address,
-    settings: Settings,
-    make_connection: MakeConnection[ConnectionT],
-    record_class: type[Any],
-    codecs: CodecSet,
-    attempt: encryption_mode.Attempt,
-    version: int,
-    password: Secret[str] | None,
-    progress: Progress,
-) -> ConnectionT:
-    frontend = Frontend(
-        registry=Registry(codecs.registry((address, settings.database))),
-        # What another role or search path makes of a text is no hint worth having.
-        descriptions=codecs.descriptions(
-            (address, settings.database, settings.user, tuple(sorted(settings.server_settings.items())))
-        ),
-        statement_mode=settings.statement_mode or StatementMode.CACHED,
-        statement_cache_size=settings.statement_cache_size,
-        max_cached_statement_lifetime=settings.max_cached_statement_lifetime,
-        max_cacheable_statement_size=settings.max_cacheable_statement_size,
-        record_class=record_class,
-    )
-    way = await channel(port, attempt, asked, settings.tls)
-    try:
-        frontend.tls = await open_channel(port, address, frontend, way, progress)
-        if isinstance(address, TcpAddress):
-            port.set_tcp_options(settings.tcp)
-        startup = frontend.start_up(
-            start_up_parameters(settings),
-            user=settings.user,
-            password=password,
-            nonce=port.nonce(),
-            rules=settings.authentication,
-            protocol_version=version,
-            min_protocol_version=settings.min_protocol_version,
-            has_token=settings.oauth_token is not None,
-            is_private=isinstance(address, UnixAddress),
+    async def run(self) -> ConnectionT:
+        """The connection. Raises what `connect` does."""
+        settings = self._recipe.settings
+        for asked in self._in_order(settings.addresses):
+            connection = await self._try_host(asked)
+            if connection is not None:
+                return connection
+        usable = self.take_usable()
+        if usable is not None:
+            return usable
+        failure = self._failure or TargetServerAttributeNotMatched(
+            f"None of the hosts match the target attribute requirement {settings.target_session_attrs!r}"
         )
-        progress.stage = Stage.AUTHENTICATION
+        raise with_attempts(failure, self.attempts)
+
+    def take_usable(self) -> ConnectionT | None:
+        """What will do although it is not what is preferred."""
+        usable, self._usable = self._usable, None
+        return usable
+
+    def drop_usable(self) -> None:
+        """It will not be taken."""
+        usable = self.take_usable()
+        if usable is not None:
+            usable.terminate()
+
+    async def _try_host(self, asked: Address) -> ConnectionT | None:
+        found = await self._resolve(asked)
+        addresses = HappyEyeballs(found)
+        was_reached = False
+        while addresses.remaining:
+            attempt = Attempt(self.port, self._recipe, asked, addresses, self.attempts)
+            try:
+                connection = await self._connect(attempt, asked)
+            except Exception as error:
+                self._note(error)
+                if not hosts.another_host_may_do(error):
+                    raise with_attempts(error, self.attempts) from error.__cause__
+                # Of the addresses of one name, one that a server has answered at tells more: a certificate that is
+                # not to be trusted at 127.0.0.1, and not that nobody listens at ::1.
+                is_reached = attempt.address is not None
+                if is_reached or not was_reached:
+                    self._failure, was_reached = error, is_reached
+                if not is_reached:
+                    break
+                continue
+            if connection is not None:
+                return connection
+        return None
+
+    async def _connect(self, attempt: Attempt[ConnectionT], asked: Address) -> ConnectionT | None:
+        """A connection; None: there is one at this address, but it is not what is asked for."""
+        settings, around = self._recipe.settings, self._around
+        connection = await (attempt.connect() if around is None else around(asked, settings, attempt.connect))
         try:
-            await _start_up(port, frontend, startup, settings.oauth_token, GssExchange(port, asked, settings))
-        finally:
-            progress.heard = startup.heard
-            if startup.authenticated:
-                progress.stage = Stage.SESSION
-        connection = make_connection(port, frontend, address, settings)
-        connection._asked = asked
-        connection._channel = way.again(frontend.tls)
-        return connection
-    except BaseException:
-        port.abort()
-        raise
+            async with attempt.time_limit():
+                rejection = await _rejection(connection, settings.target_session_attrs)
+        except BaseException:
+            connection.terminate()
+            raise
+        if rejection is None:
+            return connection
+        self._note(rejection)
+        if settings.target_session_attrs is SessionAttribute.prefer_standby:
+            self._keep(connection)
+        else:
+            connection.terminate()
+        return None
+
+    async def _resolve(self, asked: Address) -> Sequence[Address]:
+        if not isinstance(asked, TcpAddress):
+            return [asked]
+        if asked.hostaddr is not None:
+            return [TcpAddress(asked.hostaddr, asked.port)]
+        if _is_address(asked.host):
+            return [asked]
+        seconds, port = self._recipe.settings.attempt_timeout, self.port
+        try:
+            at = None if seconds is None else port.clock() + seconds
+            async with time_limit(port, at, f"looking up {asked.host!r}"):
+                found = await port.resolve(asked.host, asked.port)
+        except OSError as error:
+            self._note(error)
+            self._failure = error
+            return []
+        return self._in_order(found)
+
+    def _in_order(self, addresses: Sequence[Address]) -> Sequence[Address]:
+        if len(addresses) > 1 and self._recipe.settings.random_order:
+            return hosts.in_random_order(addresses, self.port.nonce())
+        return addresses
+
+    def _note(self, error: BaseException) -> None:
+        if all(error is not earlier for earlier in self.attempts):
+            self.attempts.append(error)
+
+    def _keep(self, connection: ConnectionT) -> None:
+        """Each of those that will do is kept to the end with the same chance, and only one is open at a time."""
+        self._usable_count += 1
+        if hosts.in_random_order(range(self._usable_count), self.port.nonce())[0] == 0:
+            self.drop_usable()
+            self._usable = connection
+        else:
+            connection.terminate()
 
 
-async def _start_up(
-    port: Port,
-    frontend: Frontend,
-    startup: StartupMachine,
-    oauth_token: Secret[str] | SecretFunction | None,
-    gss: GssExchange,
-) -> None:
-    operation = startup.operation
-    while True:
-        await port.progress(operation)
-        if operation.settled:
-            break
-        operation.attention = False
-        if startup.work is not None:
-            # Thousands of hashes: some milliseconds with the usual count, and seconds with the highest one allowed.
-            frontend.start_up_work_done(await port.run_elsewhere(startup.work))
-        if startup.token_due:
-            assert oauth_token is not None
-            frontend.start_up_token(await find_token(port, oauth_token))
-        if startup.gss_due is not None:
-            answer, is_established = await gss.step(startup.gss_due)
-            frontend.start_up_gss_stepped(answer, is_established=is_established)
-    if operation.error is not None:
-        raise operation.error
-
-
-async def _is_wanted(connection: Connection, attribute: SessionAttribute) -> bool:
+async def _rejection(connection: Connection, attribute: SessionAttribute) -> BaseException | None:
+    """Why this server will not do; None: it will."""
     parameters = dict(connection._frontend.parameters)
     if hosts.needs_query(attribute, parameters):
         try:
             row = await connection.fetchrow(_ROLE_QUERY)
-        except PostgresError:
-            return False
+        except PostgresError as error:
+            return error
         if row is None or len(row) != 2:
             raise ProtocolError("the answer to the query for the server's role is not a row of two columns")
         standby, read_only = row
         parameters["in_hot_standby"] = "on" if standby else "off"
         parameters["default_transaction_read_only"] = "on" if read_only else "off"
-    return hosts.accepts(attribute, parameters)
+    if hosts.accepts(attribute, parameters):
+        return None
+    return TargetServerAttributeNotMatched(
+        f"the server at {shown(connection._address)} is not what target_session_attrs={attribute.value!r} asks for"
+    )
+
+
+def _is_address(host: str) -> bool:
+    """Whether there is nothing to look up."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _too_late() -> OperationTimeoutError:
+    return OperationTimeoutError("the time limit for connecting has passed", outcome=Outcome.CANCELLED)

@@ -4,14 +4,14 @@ Until TLS is there, nothing of the engine that is to be driven is written, and w
 or an attack.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pgsansio.client.port import Address, Port
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.encryption import EncryptionExchange
 from pgsansio.engine.states import Encryption
-from pgsansio.policy.conninfo import TcpAddress
+from pgsansio.policy.conninfo import Settings, TcpAddress
 from pgsansio.policy.encryption_mode import (
     ALPN_PROTOCOL,
     Answer,
@@ -22,10 +22,10 @@ from pgsansio.policy.encryption_mode import (
     after_answer,
     protocol_is_chosen,
 )
-from pgsansio.policy.tls_settings import TlsSettings
+from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.types.tls import TlsInfo
 
-__all__ = ["PLAIN", "Channel", "Progress", "channel", "open_channel"]
+__all__ = ["PLAIN", "Channel", "Progress", "channel", "encrypt", "open_channel", "open_stream"]
 
 _ANSWERS: Final = {
     Encryption.TLS: Answer.ACCEPTED,
@@ -39,13 +39,17 @@ class Channel:
     """How a stream is opened, so that another one can be opened in the same way."""
 
     attempt: Attempt
+    #: Of a socket of TCP.
+    tcp: TcpOptions = field(default_factory=TcpOptions)
     #: For `Port.start_tls`; None where there is no TLS.
     context: object | None = None
     server_hostname: str | None = None
 
     def again(self, info: TlsInfo | None) -> "Channel":
         """For another stream to the same server (a CancelRequest's): no less encrypted than this one became."""
-        return PLAIN if info is None else Channel(Attempt(self.attempt.way), self.context, self.server_hostname)
+        if info is None:
+            return Channel(Attempt(Way.PLAIN), self.tcp)
+        return Channel(Attempt(self.attempt.way), self.tcp, self.context, self.server_hostname)
 
 
 PLAIN: Final = Channel(Attempt(Way.PLAIN))
@@ -55,15 +59,13 @@ PLAIN: Final = Channel(Attempt(Way.PLAIN))
 class Progress:
     """How far an attempt has come."""
 
-    #: There is somebody at this address.
-    reached: bool = False
     stage: Stage = Stage.OPENING
     encrypted: bool = False
     #: The server has understood the StartupMessage.
     heard: bool = False
 
 
-async def channel(port: Port, attempt: Attempt, asked: Address, settings: TlsSettings) -> Channel:
+async def channel(port: Port, attempt: Attempt, asked: Address, settings: Settings) -> Channel:
     """What this attempt needs.
 
     Args:
@@ -72,32 +74,43 @@ async def channel(port: Port, attempt: Attempt, asked: Address, settings: TlsSet
         ClientConfigurationError: a file cannot be used.
     """
     if attempt.way is Way.PLAIN or not isinstance(asked, TcpAddress):
-        return PLAIN
-    context = await port.tls_context(settings) if settings.context is None else settings.context
+        return Channel(attempt, settings.tcp)
+    tls = settings.tls
+    context = await port.tls_context(tls) if tls.context is None else tls.context
     # A zone, as in fe80::1%eth0, is this machine's alone: no certificate has it.
-    name = asked.host.partition("%")[0] if settings.send_server_name else None
-    return Channel(attempt, context, name)
+    name = asked.host.partition("%")[0] if tls.send_server_name else None
+    return Channel(attempt, settings.tcp, context, name)
 
 
-async def open_channel(
-    port: Port, address: Address, engine: Engine, way: Channel, progress: Progress
+async def open_stream(port: Port, address: Address, engine: Engine, way: Channel) -> Engine:
+    """Connect, to drive `engine` in the end.
+
+    Returns:
+        What is driven now, for `encrypt`.
+    Raises:
+        OSError, ClientConfigurationError: there is no connection.
+    """
+    attempt = way.attempt
+    first = engine if attempt.way is Way.PLAIN else EncryptionExchange(direct=attempt.way is Way.DIRECT_TLS)
+    port.set_tcp_options(way.tcp)
+    await port.open_stream(address, first)
+    return first
+
+
+async def encrypt(
+    port: Port, address: Address, first: Engine, engine: Engine, way: Channel, progress: Progress
 ) -> TlsInfo | None:
-    """Connect, encrypt, and drive `engine` from now on.
+    """Encrypt the stream that was opened, and drive `engine` from now on.
 
     Returns:
         What TLS has come to; None: there is none.
     Raises:
-        OSError: no connection, no TLS, or no certificate to trust. ProtocolError: bytes that have no business there.
-            The caller aborts the port.
+        OSError: no TLS, or no certificate to trust. ProtocolError: bytes that have no business there. The caller
+            aborts the port.
     """
-    attempt = way.attempt
-    if attempt.way is Way.PLAIN:
-        await port.open_stream(address, engine)
-        progress.reached = True
+    if not isinstance(first, EncryptionExchange):
         return None
-    exchange = EncryptionExchange(direct=attempt.way is Way.DIRECT_TLS)
-    await port.open_stream(address, exchange)
-    progress.reached = True
+    exchange, attempt = first, way.attempt
     try:
         await port.wait(exchange.operation)
         exchange.check()
@@ -126,6 +139,12 @@ async def open_channel(
     progress.encrypted = True
     port.drive(engine)
     return info
+
+
+async def open_channel(port: Port, address: Address, engine: Engine, way: Channel) -> None:
+    """Connect, encrypt, and drive `engine` from now on. Raises as the two do; the caller aborts the port."""
+    first = await open_stream(port, address, engine, way)
+    await encrypt(port, address, first, engine, way, Progress())
 
 
 _REFUSALS: Final = {

@@ -65,6 +65,9 @@ class Port(Protocol):
     #: Whether `start_tls` can do anything. Without it nothing is encrypted, and who demands that gets an error.
     has_tls: bool
 
+    #: Whether this is a `ConcurrentPort`. Without tasks a host's addresses are tried one after the other.
+    has_tasks: bool
+
     #: Whether `checkpoint` does anything. Where it does not, who gives away row after row need not call it for each.
     has_checkpoints: bool
 
@@ -128,17 +131,16 @@ class Port(Protocol):
         """Addresses of a host name, in the order to try. Raises OSError. Cancelled: nothing remains."""
         ...
 
+    def set_tcp_options(self, options: TcpOptions) -> None:
+        """What `open_stream` is to set on its socket before that connects, if it is one of TCP and the system has
+        these options."""
+        ...
+
     def open_stream(self, address: Address, engine: Engine) -> Awaitable[None]:
         """Connect, and drive `engine` from now on. Once per port.
 
-        Raises OSError. Cancelled or failed: nothing remains open.
-        """
-        ...
-
-    def set_tcp_options(self, options: TcpOptions) -> None:
-        """Set these on the socket of the open stream, if it is one of TCP and the system has them.
-
-        Raises ClientConfigurationError: the system refuses a value.
+        Raises OSError; ClientConfigurationError: the system refuses one of the options. Cancelled or failed: nothing
+        remains open.
         """
         ...
 
@@ -262,7 +264,15 @@ class TaskHandle(Protocol):
 
 
 class ConcurrentPort(Port, Protocol):
-    """A port of a loop with tasks. Without one, hosts are tried in order and a pool opens its connections inline."""
+    """A port of a loop with tasks. Without one, a host's addresses are tried in order."""
+
+    def tasks(self) -> AbstractAsyncContextManager[Callable[[Callable[[], Awaitable[None]]], object]]:
+        """A block with tasks of its own: what it gives is called with the work of each.
+
+        When the block is left, in whatever way, they are cancelled, and waited for. What one of them raises is a defect
+        of it.
+        """
+        ...
 
     def start_task(self, work: Callable[[], Awaitable[None]]) -> TaskHandle:
         """Run `work` beside the caller; what it raises is a defect of it, and reported as the loop reports those."""

@@ -41,6 +41,7 @@ class SequentialPort(ABC):
 
     reads_when_idle = False
     has_tls = False
+    has_tasks = False
     has_checkpoints = False
     origin = "run Python with -X tracemalloc to show the traceback of connection origin"
     on_news: Callable[[], None] | None = None
@@ -105,7 +106,7 @@ class SequentialPort(ABC):
         raise InterfaceError("this client knows neither GSSAPI nor SSPI")
 
     def set_tcp_options(self, options: TcpOptions) -> None:  # noqa: B027
-        """Nothing, unless a subclass looks after its socket."""
+        """Nothing, unless a subclass's `open_stream` looks after its socket."""
 
     # what follows from it
 

@@ -14,9 +14,12 @@ from enum import Enum, IntEnum
 from typing import Final
 
 from pgsansio.errors import (
+    AdminShutdownError,
     CannotConnectNowError,
     ClientConfigurationError,
     ConnectionDoesNotExistError,
+    CrashShutdownError,
+    InsufficientResourcesError,
     InvalidAuthorizationSpecificationError,
     InvalidPasswordError,
     PostgresError,
@@ -24,6 +27,7 @@ from pgsansio.errors import (
 
 __all__ = [
     "ALPN_PROTOCOL",
+    "OF_THE_SERVER",
     "Answer",
     "Attempt",
     "Decision",
@@ -39,6 +43,15 @@ __all__ = [
 
 #: What client and server call what they speak inside of TLS (since PostgreSQL 17).
 ALPN_PROTOCOL: Final = "postgresql"
+
+#: What a server says of itself, and not of who asks: that it starts up, shuts down or recovers, or that it has no room
+#: ("too many connections"). It is the same in both ways, and another server may do.
+OF_THE_SERVER: Final = (
+    CannotConnectNowError,
+    AdminShutdownError,
+    CrashShutdownError,
+    InsufficientResourcesError,
+)
 
 
 class SSLMode(IntEnum):
@@ -159,8 +172,7 @@ def may_try_the_next(attempt: Attempt, stage: Stage, *, encrypted: bool, error: 
         return isinstance(error, OSError) and not isinstance(error, TimeoutError)
     if stage is not Stage.AUTHENTICATION or encrypted is (attempt.way is Way.PLAIN):
         return False
-    # "The database system is starting up" is the same in both ways; another host may do.
-    return isinstance(error, PostgresError) and not isinstance(error, CannotConnectNowError)
+    return isinstance(error, PostgresError) and not isinstance(error, OF_THE_SERVER)
 
 
 def error_to_raise(first: BaseException, second: BaseException) -> BaseException:

@@ -4,23 +4,24 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
 
-from pgsansio.errors import (
-    CannotConnectNowError,
-    ConnectionDoesNotExistError,
-    TooManyConnectionsError,
-)
+from pgsansio.errors import ConnectionDoesNotExistError
 from pgsansio.policy.conninfo import SessionAttribute
+from pgsansio.policy.encryption_mode import OF_THE_SERVER
 
 __all__ = ["accepts", "another_host_may_do", "in_random_order", "needs_query"]
 
 T = TypeVar("T")
 
-#: What a host says for itself alone; another one may be up, or have room.
-_OF_THIS_HOST: Final = (OSError, CannotConnectNowError, TooManyConnectionsError, ConnectionDoesNotExistError)
+#: No connection to it, or none that can be trusted; and nothing but the connection's end for an answer.
+_OF_THIS_HOST: Final = (OSError, ConnectionDoesNotExistError, *OF_THE_SERVER)
 
 
 def another_host_may_do(error: BaseException) -> bool:
-    """Whether this failure to connect says nothing about the other hosts (a wrong password, for example, does)."""
+    """Whether this failure to connect says nothing about the other hosts (a wrong password, for example, does).
+
+    Every OSError is of this host alone, as for asyncpg: a time-out, and also a certificate that is not to be trusted.
+    Another host's is verified just the same.
+    """
     return isinstance(error, _OF_THIS_HOST)
 
 

@@ -63,9 +63,10 @@ _TCP: Final = "IPPROTO_TCP"
 
 def socket_options(options: TcpOptions) -> list[SocketOption]:
     """What has to be set."""
-    found: list[SocketOption] = []
+    # Small messages go at once; waiting for acknowledgements would cost more than their number.
+    found = [SocketOption("nodelay", _TCP, ("TCP_NODELAY",), 1)]
     if options.keepalives:
-        found = [
+        found += [
             SocketOption("keepalives", "SOL_SOCKET", ("SO_KEEPALIVE",), 1),
             # macOS has its own name for the first.
             SocketOption("keepalives_idle", _TCP, ("TCP_KEEPIDLE", "TCP_KEEPALIVE"), options.keepalives_idle),

@@ -1,85 +1,13 @@
 """Which addresses are tried, in which order, and for how long."""
 
 import math
-from typing import Any
 
 import pytest
 
-from pgsansio.client import Connection, connecting
-from pgsansio.client.port import Address
 from pgsansio.errors import OperationTimeoutError
-from pgsansio.policy.conninfo import Settings, TcpAddress, resolve_settings
-from tests.support.manual_port import Cancelled, ManualLoop, ManualPort, Stop
-from tests.support.scripted_backend import ScriptedBackend, login
-
-#: When a loop's time begins.
-START = 1000
-
-
-class Deaf:
-    """What takes a connection, and hears nothing."""
-
-    hung_up = False
-
-    def receive_data(self, data: bytes) -> None:
-        pass
-
-    def receive_eof(self) -> None:
-        pass
-
-    def data_to_send(self) -> bytes:
-        return b""
-
-
-class Server(ScriptedBackend):
-    def receive_eof(self) -> None:
-        self.hung_up = True
-
-
-class Net:
-    """Hosts: those named deaf... hear nothing, and the others let everybody in. Names are looked up here."""
-
-    def __init__(self, names: dict[str, list[str] | None] | None = None) -> None:
-        self.names = names or {}
-        self.looked_up: list[str] = []
-        self.tried: list[str] = []
-        self.nonces = iter(range(10_000))
-        net = self
-
-        class Port(ManualPort):
-            async def resolve(self, host: str, port: int) -> list[TcpAddress]:
-                net.looked_up.append(host)
-                found = net.names.get(host, [host])
-                # Without a list, there is never an answer.
-                await Stop("resolve", lambda: found is not None)
-                return [TcpAddress(address, port) for address in found or ()]
-
-            def nonce(self) -> str:
-                return f"{next(net.nonces):030}"
-
-        def make(address: Address) -> Server | Deaf:
-            assert isinstance(address, TcpAddress)
-            self.tried.append(address.host)
-            return Deaf() if address.host.startswith("deaf") else Server([*login()])
-
-        self.loop = ManualLoop(make)
-        self._port = Port
-
-    def start(self, dsn: str, **keywords: Any) -> Any:
-        return self.loop.start(
-            connecting.connect(lambda: self._port(self.loop), self.settings(dsn, **keywords), Connection)
-        )
-
-    def connect(self, dsn: str, **keywords: Any) -> Connection:
-        task = self.start(dsn, **keywords)
-        self.loop.run(task)
-        return task.result()  # type: ignore[no-any-return]
-
-    @staticmethod
-    def settings(dsn: str, **keywords: Any) -> Settings:
-        return resolve_settings(
-            f"{dsn} sslmode=disable password=p", environment={}, os_user="u", home=None, platform="linux", **keywords
-        )
+from pgsansio.policy.conninfo import TcpAddress
+from tests.support.manual_net import START, Net
+from tests.support.manual_port import Cancelled
 
 
 def test_each_address_has_its_time() -> None:

@@ -3,9 +3,11 @@
 import pytest
 
 from pgsansio.errors import (
+    AdminShutdownError,
     CannotConnectNowError,
     ClientConfigurationError,
     ConnectionDoesNotExistError,
+    CrashShutdownError,
     InterfaceError,
     InvalidAuthorizationSpecificationError,
     InvalidPasswordError,
@@ -107,13 +109,15 @@ HANDSHAKE_FAILED = ConnectionResetError("x")
         (PLAIN, Stage.AUTHENTICATION, False, InvalidPasswordError("x"), True),
         (PREFERRED, Stage.AUTHENTICATION, True, InvalidAuthorizationSpecificationError("x"), True),
         (PREFERRED, Stage.AUTHENTICATION, True, ConnectionDoesNotExistError("x"), True),
-        (PREFERRED, Stage.AUTHENTICATION, True, TooManyConnectionsError("x"), True),
         # ... and after a failed handshake.
         (PREFERRED, Stage.HANDSHAKE, False, HANDSHAKE_FAILED, True),
         # It was plain already, since the server has no TLS.
         (PREFERRED, Stage.AUTHENTICATION, False, InvalidAuthorizationSpecificationError("x"), False),
         # The same in both ways.
         (PREFERRED, Stage.AUTHENTICATION, True, CannotConnectNowError("x"), False),
+        (PREFERRED, Stage.AUTHENTICATION, True, TooManyConnectionsError("x"), False),
+        (PREFERRED, Stage.AUTHENTICATION, True, AdminShutdownError("x"), False),
+        (PLAIN, Stage.AUTHENTICATION, False, CrashShutdownError("x"), False),
         (PLAIN, Stage.AUTHENTICATION, False, CannotConnectNowError("x"), False),
         # Not for a time-out, a cancellation, what this end has found, and an answer that is none.
         (PREFERRED, Stage.HANDSHAKE, False, TimeoutError(), False),

@@ -265,10 +265,14 @@ def test_a_lower_limit_asks_for_what_it_demands() -> None:
 # Sockets
 
 
+NODELAY = SocketOption("nodelay", "IPPROTO_TCP", ("TCP_NODELAY",), 1)
+
+
 def test_socket_options() -> None:
-    assert socket_options(TcpOptions()) == [SocketOption("keepalives", "SOL_SOCKET", ("SO_KEEPALIVE",), 1)]
-    assert socket_options(TcpOptions(keepalives=False, keepalives_idle=1)) == []
+    assert socket_options(TcpOptions()) == [NODELAY, SocketOption("keepalives", "SOL_SOCKET", ("SO_KEEPALIVE",), 1)]
+    assert socket_options(TcpOptions(keepalives=False, keepalives_idle=1)) == [NODELAY]
     assert socket_options(TcpOptions(True, 1, 2, 3, 4)) == [
+        NODELAY,
         SocketOption("keepalives", "SOL_SOCKET", ("SO_KEEPALIVE",), 1),
         SocketOption("keepalives_idle", "IPPROTO_TCP", ("TCP_KEEPIDLE", "TCP_KEEPALIVE"), 1),
         SocketOption("keepalives_interval", "IPPROTO_TCP", ("TCP_KEEPINTVL",), 2),

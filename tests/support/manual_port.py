@@ -241,6 +241,7 @@ class ManualPort:
     """A connection's port on a `ManualLoop`. Contracts: `pgsansio.client.port`."""
 
     reads_when_idle = True
+    has_tasks = True
     has_checkpoints = True
     origin = "made by hand"
 
@@ -251,6 +252,7 @@ class ManualPort:
         #: On the way to the server; what was read but not fed is with the peer.
         self.unsent = b""
         self.connected = False
+        self.tcp_options: TcpOptions | None = None
         self.on_news: Callable[[], None] | None = None
         self.on_cancel_due: Callable[[], Awaitable[None]] | None = None
         #: Operations that were seen settled, in order.
@@ -380,7 +382,7 @@ class ManualPort:
         self.flush()
 
     def set_tcp_options(self, options: TcpOptions) -> None:
-        """Its stream has no socket."""
+        self.tcp_options = options
 
     def drive(self, engine: Engine) -> None:
         assert self.engine is not None
@@ -473,6 +475,9 @@ class ManualPort:
 
     # ConcurrentPort
 
+    def tasks(self) -> "_Tasks":
+        return _Tasks(self.loop)
+
     def start_task(self, work: Callable[[], Awaitable[None]]) -> TaskHandle:
         return self.loop.background(work)
 
@@ -481,6 +486,35 @@ class ManualPort:
 
     def keep_reading(self, other: Port) -> None:
         pass
+
+
+class _Tasks:
+    def __init__(self, loop: ManualLoop) -> None:
+        self._loop = loop
+        self._tasks: list[Task] = []
+
+    async def __aenter__(self) -> Callable[[Callable[[], Awaitable[None]]], None]:
+        return lambda work: self._tasks.append(self._loop.background(work))
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel(for_good=True)
+        if exc_type is GeneratorExit:
+            return
+        try:
+            await self._over()
+        except (Cancelled, _Expired):
+            task = self._loop.current
+            assert task is not None
+            task.shields += 1
+            await self._over()
+            task.shields -= 1
+            raise
+
+    async def _over(self) -> None:
+        await Stop("tasks", lambda: all(task.done for task in self._tasks))
 
 
 class _Event:

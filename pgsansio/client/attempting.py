@@ -1,0 +1,257 @@
+"""One attempt to connect to a host: a stream to one of its addresses, encryption, start-up, authentication."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pgsansio.client.connection import Connection
+from pgsansio.client.credentials import find_password, find_token
+from pgsansio.client.encrypting import Channel, Progress, channel, encrypt, open_stream
+from pgsansio.client.gss import GssExchange
+from pgsansio.client.opening import open_first
+from pgsansio.client.port import Address, Port
+from pgsansio.codecs.codec_set import CodecSet
+from pgsansio.codecs.registry import Registry
+from pgsansio.engine.driven import Engine
+from pgsansio.engine.startup import StartupMachine
+from pgsansio.enums import Outcome, StatementMode
+from pgsansio.errors import OperationTimeoutError
+from pgsansio.frontend import Frontend
+from pgsansio.policy import encryption_mode
+from pgsansio.policy.conninfo import Settings, TcpAddress, UnixAddress, start_up_parameters
+from pgsansio.policy.encryption_mode import Stage
+from pgsansio.policy.happy_eyeballs import HappyEyeballs
+from pgsansio.policy.protocol_version import version_to_try_next
+from pgsansio.types.secret import Secret, SecretFunction
+
+__all__ = ["Attempt", "ConnectionT", "MakeConnection", "Recipe", "shown", "time_limit"]
+
+ConnectionT = TypeVar("ConnectionT", bound=Connection)
+MakeConnection = Callable[[Port, Frontend, Address, Settings], ConnectionT]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe(Generic[ConnectionT]):
+    """How a connection is made, wherever it leads to."""
+
+    make_port: Callable[[], Port]
+    settings: Settings
+    make_connection: MakeConnection[ConnectionT]
+    record_class: type[Any]
+    codecs: CodecSet
+
+    def frontend(self, address: Address) -> Frontend:
+        """The client's end of a new connection to this address."""
+        settings, codecs = self.settings, self.codecs
+        return Frontend(
+            registry=Registry(codecs.registry((address, settings.database))),
+            # What another role or search path makes of a text is no hint worth having.
+            descriptions=codecs.descriptions(
+                (address, settings.database, settings.user, tuple(sorted(settings.server_settings.items())))
+            ),
+            statement_mode=settings.statement_mode or StatementMode.CACHED,
+            statement_cache_size=settings.statement_cache_size,
+            max_cached_statement_lifetime=settings.max_cached_statement_lifetime,
+            max_cacheable_statement_size=settings.max_cacheable_statement_size,
+            record_class=self.record_class,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """An open stream to a server, in which nobody has said anything."""
+
+    port: Port
+    address: Address
+    frontend: Frontend
+    #: What is driven, until the stream is encrypted.
+    first: Engine
+    #: When the time for this address is over.
+    deadline: float | None
+
+
+class Attempt(Generic[ConnectionT]):
+    """An attempt to connect to one host, at whichever of its addresses opens first.
+
+    Attributes:
+        address: the one that opened; None: none has.
+        deadline: when the time for this address is over, by the port's clock; None: never.
+    """
+
+    def __init__(
+        self,
+        home: Port,
+        recipe: Recipe[ConnectionT],
+        asked: Address,
+        addresses: HappyEyeballs,
+        failures: list[BaseException],
+    ) -> None:
+        """
+        Args:
+            home: a port for everything but streams.
+            asked: as the user gave it.
+            addresses: what it stands for; one or more remain.
+            failures: whatever has failed on the way is added, with the last error or without it.
+        """
+        self.address: Address | None = None
+        self.deadline: float | None = None
+        self._home = home
+        self._recipe = recipe
+        self._asked = asked
+        self._addresses = addresses
+        self._failures = failures
+
+    async def connect(self) -> ConnectionT:
+        """A connection, encrypted or not: `allow` and `prefer` try both at the address that has opened.
+
+        A server that refuses a newer version of the protocol is asked once more, in the same way.
+        """
+        home, recipe, asked = self._home, self._recipe, self._asked
+        tls, seconds = recipe.settings.tls, recipe.settings.attempt_timeout
+        over_tcp = isinstance(asked, TcpAddress)
+        ways = encryption_mode.attempts(tls.mode, direct=tls.direct, over_tcp=over_tcp, has_tls=home.has_tls)
+        at = None if seconds is None else home.clock() + seconds
+        async with time_limit(home, at, f"finding what connecting to {shown(asked)} needs"):
+            password = await find_password(home, asked, recipe.settings)
+            way = await channel(home, ways[0], asked, recipe.settings)
+
+        async def open_at(port: Port, address: Address) -> _Stream:
+            return await self._open(port, address, way)
+
+        stream = await open_first(home, recipe.make_port, self._addresses, open_at, self._failures)
+        self.address, self.deadline = stream.address, stream.deadline
+        async with self.time_limit():
+            return await self._converse(stream, way, ways[1:], password)
+
+    def time_limit(self) -> AbstractAsyncContextManager[None]:
+        """A block that ends when the time for the address that has opened is over."""
+        return time_limit(self._home, self.deadline, _connecting_to(self.address or self._asked))
+
+    async def _open(self, port: Port, address: Address, way: Channel) -> _Stream:
+        frontend, seconds = self._recipe.frontend(address), self._recipe.settings.attempt_timeout
+        deadline = None if seconds is None else port.clock() + seconds
+        async with time_limit(port, deadline, _connecting_to(address)):
+            first = await open_stream(port, address, frontend, way)
+        return _Stream(port, address, frontend, first, deadline)
+
+    async def _converse(
+        self,
+        stream: _Stream,
+        way: Channel,
+        other_ways: tuple[encryption_mode.Attempt, ...],
+        password: Secret[str] | None,
+    ) -> ConnectionT:
+        settings = self._recipe.settings
+        version = settings.max_protocol_version
+        remaining = list(other_ways)
+        earlier: BaseException | None = None
+        while True:
+            progress = Progress()
+            try:
+                return await self._start_session(stream, way, version, password, progress)
+            except BaseException as error:
+                older = version_to_try_next(
+                    version, settings.min_protocol_version, progress.stage, heard=progress.heard, error=error
+                )
+                if older is not None:
+                    version = older
+                elif remaining and encryption_mode.may_try_the_next(
+                    way.attempt, progress.stage, encrypted=progress.encrypted, error=error
+                ):
+                    earlier = error
+                    way = await channel(self._home, remaining.pop(0), self._asked, settings)
+                else:
+                    if earlier is not None and encryption_mode.error_to_raise(earlier, error) is earlier:
+                        self._failures.append(error)
+                        raise earlier from None
+                    raise
+                self._failures.append(error)
+            stream = await self._open(self._recipe.make_port(), stream.address, way)
+
+    async def _start_session(
+        self, stream: _Stream, way: Channel, version: int, password: Secret[str] | None, progress: Progress
+    ) -> ConnectionT:
+        port, address, frontend, settings = stream.port, stream.address, stream.frontend, self._recipe.settings
+        try:
+            frontend.tls = await encrypt(port, address, stream.first, frontend, way, progress)
+            startup = frontend.start_up(
+                start_up_parameters(settings),
+                user=settings.user,
+                password=password,
+                nonce=port.nonce(),
+                rules=settings.authentication,
+                protocol_version=version,
+                min_protocol_version=settings.min_protocol_version,
+                has_token=settings.oauth_token is not None,
+                is_private=isinstance(address, UnixAddress),
+            )
+            progress.stage = Stage.AUTHENTICATION
+            try:
+                gss = GssExchange(port, self._asked, settings)
+                await _start_up(port, frontend, startup, settings.oauth_token, gss)
+            finally:
+                progress.heard = startup.heard
+                if startup.authenticated:
+                    progress.stage = Stage.SESSION
+            connection = self._recipe.make_connection(port, frontend, address, settings)
+            connection._asked = self._asked
+            connection._channel = way.again(frontend.tls)
+            return connection
+        except BaseException:
+            port.abort()
+            raise
+
+
+async def _start_up(
+    port: Port,
+    frontend: Frontend,
+    startup: StartupMachine,
+    oauth_token: Secret[str] | SecretFunction | None,
+    gss: GssExchange,
+) -> None:
+    operation = startup.operation
+    while True:
+        await port.progress(operation)
+        if operation.settled:
+            break
+        operation.attention = False
+        if startup.work is not None:
+            # Thousands of hashes: some milliseconds with the usual count, and seconds with the highest one allowed.
+            frontend.start_up_work_done(await port.run_elsewhere(startup.work))
+        if startup.token_due:
+            assert oauth_token is not None
+            frontend.start_up_token(await find_token(port, oauth_token))
+        if startup.gss_due is not None:
+            answer, is_established = await gss.step(startup.gss_due)
+            frontend.start_up_gss_stepped(answer, is_established=is_established)
+    if operation.error is not None:
+        raise operation.error
+
+
+@asynccontextmanager
+async def time_limit(port: Port, at: float | None, what: str) -> AsyncGenerator[None]:
+    """A block that ends at this time, by the port's clock; None: when it likes.
+
+    Raises:
+        OperationTimeoutError: it was not over by then; `what` says what.
+    """
+    if at is None:
+        yield
+        return
+    try:
+        async with port.deadline(at):
+            yield
+    except TimeoutError as error:
+        if error.errno is not None or isinstance(error, OperationTimeoutError):
+            raise
+        raise OperationTimeoutError(f"the time limit for {what} has passed", outcome=Outcome.CANCELLED) from error
+
+
+def shown(address: Address) -> str:
+    """For the texts of errors."""
+    return f"{address.host!r}, port {address.port}" if isinstance(address, TcpAddress) else repr(address.path)
+
+
+def _connecting_to(address: Address) -> str:
+    return f"connecting to {shown(address)}"
