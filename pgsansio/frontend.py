@@ -5,11 +5,12 @@ It joins the two machines (start-up, session), the statement cache and the codec
 in `client/`.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cache
 from typing import Any, Final, NoReturn
-from weakref import WeakMethod
+from weakref import WeakMethod, WeakSet
 
 from pgsansio.codecs import introspection
 from pgsansio.codecs.builtin import BUILTIN
@@ -32,6 +33,7 @@ from pgsansio.engine.operations import (
     SYNC,
     Batch,
     Copy,
+    DescribedAgain,
     FirstExecution,
     FunctionCallOperation,
     Operation,
@@ -41,11 +43,12 @@ from pgsansio.engine.operations import (
     Script,
     SimpleQuery,
 )
-from pgsansio.engine.session import STEPS, Session
+from pgsansio.engine.session import STEPS, Session, is_refused_before
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Format, Outcome, StatementMode
 from pgsansio.errors import (
+    DuplicatePreparedStatementError,
     InvalidCachedStatementError,
     InvalidSQLStatementNameError,
     PostgresError,
@@ -76,16 +79,19 @@ from pgsansio.messages.frontend import (
 )
 from pgsansio.messages.startup import PROTOCOL_3_0, CancelRequest
 from pgsansio.policy.authentication_rules import ANY_AUTHENTICATION, AuthenticationRules
-from pgsansio.policy.cancellation import Owed
 from pgsansio.policy.keywords import StatementKind, classify
+from pgsansio.policy.pooling import PROBE, PROBE_NAME, is_process_id, mode_found, mode_told
 from pgsansio.policy.statement_cache import StatementCache
+from pgsansio.policy.statement_names import StatementNames, own_name_in
 from pgsansio.simple_statement import SimpleStatement
 from pgsansio.statement import Statement, unnamed
 from pgsansio.types import TlsInfo, parse_server_version
 from pgsansio.types.secret import Secret, hide
 from pgsansio.wire.framing import ReceiveBuffer, last_frame
 
-__all__ = ["NO_BINARY_OUTPUT", "Frontend"]
+__all__ = ["NOT_AS_KNOWN", "NO_BINARY_OUTPUT", "Frontend", "contradicts"]
+
+_logger: Final = logging.getLogger("pgsansio")
 
 #: For servers that do not say what they are.
 _NEWEST_MAJOR: Final = 18
@@ -102,6 +108,10 @@ NO_BINARY_OUTPUT: Final = (
     "getTypeBinaryOutputInfo", "array_send", "get_range_io_data", "get_multirange_io_data", None
 )  # fmt: skip
 _OTHER_ATTRIBUTES: Final = ("record_recv", None)
+_SYNTAX_OR_ACCESS: Final = "42"
+_INSUFFICIENT_PRIVILEGE: Final = "42501"
+#: Of a wrong number of parameters, a value that is none of its type in binary, and an unknown type.
+NOT_AS_KNOWN: Final = ("08P01", "22P03", _INTERNAL_ERROR)
 
 _SYNC: Final = Sync().encode()
 _FLUSH: Final = Flush().encode()
@@ -110,13 +120,10 @@ _TERMINATE: Final = Terminate().encode()
 
 _EXECUTE: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
 _PARSE_AND_EXECUTE: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
-_BIND: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.READY)
-_PARSE_AND_BIND: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.READY)
 _READY: Final = STEPS(Awaiting.READY)
 _FETCH: Final = STEPS(Awaiting.EXECUTION, Awaiting.READY)
 _CLOSE: Final = STEPS(Awaiting.CLOSE_COMPLETE, Awaiting.READY)
-_STREAM: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.STREAM_ROWS, Awaiting.READY)
-_PARSE_AND_STREAM: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.STREAM_ROWS, Awaiting.READY)
+_STREAM: Final = STEPS(Awaiting.STREAM_ROWS, Awaiting.READY)
 _PREPARE: Final = (
     Awaiting.PARSE_COMPLETE,
     Awaiting.PARAMETER_DESCRIPTION,
@@ -127,6 +134,24 @@ _FIRST: Final = (*_PREPARE[:-1], Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awa
 _SIMPLE: Final = STEPS(Awaiting.SIMPLE_QUERY)
 _BATCH: Final = STEPS(Awaiting.BATCH_BIND)
 _FUNCTION: Final = STEPS(Awaiting.FUNCTION_RESULT, Awaiting.READY)
+_PROBE_STEPS: Final = STEPS(
+    Awaiting.CLOSE_COMPLETE,
+    Awaiting.PARSE_COMPLETE,
+    Awaiting.BIND_COMPLETE,
+    Awaiting.EXECUTION,
+    Awaiting.CLOSE_COMPLETE,
+    Awaiting.READY,
+)
+_CLOSE_PROBE: Final = Close(Target.STATEMENT, PROBE_NAME).encode()
+# Closed in front as well, since one that was cancelled has left it behind.
+_PROBE: Final = b"".join(
+    [_CLOSE_PROBE, Parse(PROBE_NAME, PROBE).encode(), Bind("", PROBE_NAME).encode(), _EXECUTE_ALL, _CLOSE_PROBE, _SYNC]
+)
+
+
+def _behind_closes(closing: Sequence[str], steps: Sequence[Awaiting]) -> tuple[Any, ...]:
+    """These answers, behind those to Close of so many names."""
+    return STEPS(*[Awaiting.CLOSE_COMPLETE] * len(closing), *steps)
 
 
 def _unknown(codec: ValueCodec) -> ValueCodec:
@@ -143,6 +168,12 @@ def _simple_traits(kind: StatementKind) -> int:
     return (BARRIER if kind.simple_barrier else 0) | (BEGINS if kind.begins_transaction else 0)
 
 
+def contradicts(error: PostgresError) -> bool:
+    """Whether a statement that was refused before it was executed was perhaps refused for what was known of it."""
+    code = error.sqlstate or ""
+    return (code.startswith(_SYNTAX_OR_ACCESS) and code != _INSUFFICIENT_PRIVILEGE) or code in NOT_AS_KNOWN
+
+
 def _plan(statement: Statement, record_class: type[Any] | None) -> RowPlan:
     return statement.row_plan if record_class is None else statement.rows_as(record_class)
 
@@ -150,7 +181,8 @@ def _plan(statement: Statement, record_class: type[Any] | None) -> RowPlan:
 @cache
 def _introspection(query: str, parameter_oids: tuple[int, ...]) -> Statement:
     """A question about types; of a registry of its own, so that no codec of anybody's changes how it is read."""
-    return Statement(query, "", parameter_oids, introspection.FIELDS, Registry(), Record, classify(query))
+    kind = classify(query)
+    return Statement(query, "", parameter_oids, introspection.FIELDS, Registry(), Record, kind, is_fixed=True)
 
 
 def _nameless(oid: int) -> TypeInfo:
@@ -193,7 +225,7 @@ class Frontend(Session):
     Attributes:
         registry: codecs of this connection.
         descriptions: of statements; what is shared with other connections to the same database.
-        statement_mode: how it sends statements.
+        statement_mode: how it sends statements: as it was told, or as has turned out to be right so far.
         statements: its statement cache.
         process_id, secret_key: of the backend; None before start-up, or if the server gave none.
         tls: what the transport has agreed on with the server, as far as it has said so; None: nothing is encrypted.
@@ -204,7 +236,7 @@ class Frontend(Session):
         *,
         registry: Registry | None = None,
         descriptions: Descriptions | None = None,
-        statement_mode: StatementMode = StatementMode.CACHED,
+        statement_mode: StatementMode | None = StatementMode.CACHED,
         statement_cache_size: int = 100,
         max_cached_statement_lifetime: float = 300.0,
         max_cacheable_statement_size: int = 15360,
@@ -215,10 +247,16 @@ class Frontend(Session):
         self.registry.on_change = _weak(self.forget_all)
         self.registry.on_outdated = _weak(self._outdated)
         self.record_class = record_class
-        self.statement_mode = statement_mode
+        self.statement_mode = StatementMode.CACHED if statement_mode is None else statement_mode
+        #: Nobody has said how statements are to be sent.
+        self._finds_mode = statement_mode is None
+        #: There may be a pooler, and nobody knows whether it keeps track of statements. Until the answer to this
+        #: question has come they are sent without names.
+        self._is_unsure = False
+        self._probe: Operation | None = None
         self.descriptions = descriptions if descriptions is not None else Descriptions()
         self.statements: StatementCache[Statement] = StatementCache(
-            size=statement_cache_size if statement_mode is StatementMode.CACHED else 0,
+            size=0 if statement_mode is StatementMode.SIMPLE else statement_cache_size,
             max_statement_size=max_cacheable_statement_size,
             lifetime=max_cached_statement_lifetime,
         )
@@ -229,9 +267,14 @@ class Frontend(Session):
         #: `cached(query, now)`: the statement for this text, if it is prepared and not too old.
         self.cached = self.statements.get
         self._startup: StartupMachine | None = None
-        self._names = 0
+        self._portals = 0
+        self._names = StatementNames()
         #: Names of statements that the server still has and nobody needs.
         self._to_close: list[str] = []
+        #: What makes statements or closes them, on its way.
+        self._preparations: list[Preparation] = []
+        #: Statements with names that are somebody's own.
+        self._own: WeakSet[Statement] = WeakSet()
 
     @property
     def is_simple(self) -> bool:
@@ -254,6 +297,8 @@ class Frontend(Session):
             if not isinstance(event, StatementsDiscarded):
                 return event
             # One of them, or all: closing a name that the server does not know does no harm.
+            self._note_names()
+            self._names.discarded()
             self._to_close += [statement.name for statement in self.statements.clear() if statement.name]
         self.news = self.cancel_due or not self.is_open
         return None
@@ -348,6 +393,8 @@ class Frontend(Session):
             self.process_id, self.secret_key = startup.process_id, startup.secret_key
             self.protocol_version = startup.protocol_version
             self.parameters.update(startup.parameters)
+            if self._finds_mode:
+                self._begin_with_mode()
             self.events.extend(startup.events)
             self.news = bool(self.events)
             self.bytes_received(0)
@@ -355,6 +402,70 @@ class Frontend(Session):
             self._startup = None
             del self.bytes_received
             self.lost(operation.error)
+
+    # how statements are sent
+
+    def _begin_with_mode(self) -> None:
+        """The session has begun: how statements are sent, by what is known of sessions like it, or by what it has told
+        of itself."""
+        mode = self.descriptions.statement_mode or mode_told(self.parameters)
+        if mode is None and not is_process_id(self.process_id):
+            mode, self._is_unsure = StatementMode.UNNAMED, True
+        self.statement_mode = mode or StatementMode.CACHED
+
+    def _may_name(self) -> bool:
+        """Whether names of statements are of use, as far as that is known now."""
+        if self._finds_mode:
+            self._look_at_mode()
+        return self.statement_mode is StatementMode.CACHED
+
+    def _look_at_mode(self) -> None:
+        """Do as other sessions of the kind have found to be right, or find out what is."""
+        probe = self._probe
+        if self._is_unsure and self.descriptions.statement_mode is None:
+            if probe is None and self.pipelining and not self.in_transaction:
+                # In front of the user's own statement, and nobody waits for it.
+                probe = Operation(_PROBE, _PROBE_STEPS, SYNC | INTERNAL | DISCARDS_ROWS)
+                self.submit(probe)
+                self._probe = probe
+            if probe is None or not probe.settled:
+                return
+            self._is_unsure = False
+            if probe.error is not None:
+                return  # it cannot be asked
+            self._tell_mode(mode_found(probe.tag))
+        found = self.descriptions.statement_mode
+        if found is None or found is self.statement_mode:
+            return
+        self._is_unsure = False
+        if found is StatementMode.CACHED:
+            self.statement_mode = found
+            self.statements.clear()  # they have no names
+        else:
+            self._do_without_names()
+
+    def _names_are_lost(self) -> None:
+        """Prepared statements are not there any more, or others' are, though nothing has been done about them here: a
+        pooler gives each transaction to another session of the server."""
+        if self._finds_mode and self.statement_mode is StatementMode.CACHED:
+            self._tell_mode(StatementMode.UNNAMED)
+            self._do_without_names()
+
+    def _tell_mode(self, mode: StatementMode) -> None:
+        """Have all sessions of the kind use this mode, and the user know of it."""
+        if mode is StatementMode.UNNAMED and self.descriptions.statement_mode is not mode:
+            _logger.info(
+                "A pooler that does not seem to keep track of prepared statements is between this client and the "
+                "server: statements are parsed with each execution (statement_mode='unnamed')"
+            )
+        self.descriptions.statement_mode = mode
+
+    def _do_without_names(self) -> None:
+        self.statement_mode = StatementMode.UNNAMED
+        for statement in [*self.statements.values(), *self._own]:
+            if own_name_in(statement.name) == statement.name:
+                statement.lose_name()
+        self._names.clear()
 
     # operations
 
@@ -375,11 +486,15 @@ class Frontend(Session):
             InterfaceError, DataError: as `Statement.bind` and `Session.submit`; nothing was sent.
         """
         if arguments or statement.parameter_count:
+            if statement.opening:
+                return self._execute_unnamed(statement, arguments, max_rows, record_class, traits)
             data = statement.bind(arguments, max_rows)
         else:
             try:
                 data = statement.constant[max_rows]
             except KeyError:
+                if statement.opening:
+                    return self._execute_unnamed(statement, arguments, max_rows, record_class, traits)
                 data = statement.constant[max_rows] = statement.bind((), max_rows)
         operation = Operation(
             data,
@@ -390,33 +505,118 @@ class Frontend(Session):
         self.submit(operation)
         return operation
 
+    def _execute_unnamed(
+        self,
+        statement: Statement,
+        arguments: Arguments,
+        max_rows: int,
+        record_class: type[Any] | None,
+        traits: int,
+    ) -> Operation:
+        operation = DescribedAgain(
+            statement.opening + statement.bind(arguments, max_rows),
+            statement.steps,
+            statement.traits | traits,
+            _plan(statement, record_class),
+            statement,
+            self.compare,
+        )
+        self.submit(operation)
+        return operation
+
+    def compare(self, operation: DescribedAgain, fields: tuple[FieldDescription, ...]) -> UnknownTypeError | None:
+        """See to it that rows are decoded by what this session of the server says of them (`DescribedAgain`)."""
+        statement: Statement = operation.statement
+        if fields == statement.described:
+            return None
+        # Another search path, or a table was changed. What is known of it is of no use any more.
+        self.descriptions.forget(statement.query)
+        self.forget(statement)
+        columns, plan = statement.as_asked(fields), operation.row_plan
+        if columns is None or plan is None:
+            return None  # there are more or fewer than it asks for: the server will refuse that
+        registry = statement.registry
+        operation.row_plan = plan_rows(registry, columns, plan.record_class)
+        operation.unsure = self._unsure_of(registry, columns)
+        if operation.unsure:
+            return UnknownTypeError("a column is of a type that was unknown", oids=operation.unsure)
+        return None
+
+    @staticmethod
+    def _unsure_of(registry: Registry, columns: Sequence[FieldDescription]) -> frozenset[int]:
+        """Types of which it is not known whether they can be understood in the format asked for."""
+        unknown = registry.catalog.missing([column.type_oid for column in columns])
+        return unknown | {
+            column.type_oid for column in columns if not registry.reads_alike(column.type_oid, column.format)
+        }
+
     def prepare(self, query: str, *, named: bool, name: str = "") -> Preparation:
         """Parse and Describe, and Close of what was evicted or released.
 
         Args:
-            named: make a name for it.
+            named: make a name for it, if names are of use.
             name: the user's.
         Raises:
             InterfaceError: the text or the name holds a zero byte; or as `Session.submit`.
         """
-        if named:
-            name = self._new_name("stmt")
-        data = Parse(name, query).encode() + Describe(Target.STATEMENT, name).encode() + _SYNC
-        data, steps, closing = self._behind_closes(data, _PREPARE)
-        operation = Preparation(data, steps, SYNC, name, closing)
+        name, data, closing = self._opening(query, (), None if named else name)
+        operation = Preparation(data + _SYNC, _behind_closes(closing, _PREPARE), SYNC, name, closing)
         self.submit_preparation(operation)
         return operation
 
-    def _behind_closes(self, data: bytes, steps: Sequence[Awaiting]) -> tuple[bytes, Sequence[Any], tuple[str, ...]]:
-        """Close of what was evicted or released, then these messages: bytes, answers that are due, what is closed."""
-        # At once, since the collector may release another one meanwhile.
-        closing, self._to_close = self._to_close, []
-        closes = b"".join([Close(Target.STATEMENT, name).encode() for name in closing])
-        return closes + data, STEPS(*[Awaiting.CLOSE_COMPLETE] * len(closing), *steps), tuple(closing)
+    def _opening(
+        self, query: str, parameter_oids: tuple[int, ...], name: str | None
+    ) -> tuple[str, bytes, tuple[str, ...]]:
+        """Close of what was evicted or released, Parse and Describe.
 
-    def _new_name(self, what: str) -> str:
-        self._names += 1
-        return f"__pgsansio_{what}_{self._names:x}__"
+        Args:
+            name: None: one is made, if names are of use.
+        Returns:
+            The name, the messages, and the names that they close.
+        Raises:
+            InterfaceError: the text or the name holds a zero byte.
+        """
+        is_named = name is None and self._may_name()
+        self._note_names()
+        # At once, since the collector may release another one meanwhile.
+        released, self._to_close = self._to_close, []
+        if self.statement_mode is not StatementMode.CACHED:
+            # By a pooler's doing names of ours may be another client's as well.
+            released = [one for one in released if own_name_in(one) != one]
+        closing = self._names.to_close(released)
+        name = self._names.take(query, parameter_oids) if is_named else name or ""
+        try:
+            closes = [Close(Target.STATEMENT, one).encode() for one in closing]
+            parse = Parse(name, query, parameter_oids).encode()
+            return name, b"".join([*closes, parse, Describe(Target.STATEMENT, name).encode()]), closing
+        except BaseException:
+            self._not_sent(name, closing)
+            raise
+
+    def _not_sent(self, name: str, closing: Sequence[str]) -> None:
+        """What `_opening` has given will not be sent."""
+        self._names.free([name])
+        self._names.not_closed(closing)
+        self._to_close += closing
+
+    def _note_names(self) -> None:
+        """Take note of what has become of the names that were on their way."""
+        pending: list[Preparation] = []
+        for operation in self._preparations:
+            if not operation.settled:
+                pending.append(operation)
+                continue
+            # A step for each answer, and those to Close come first; -1 where all of it was skipped.
+            answered = max(operation.step, 0)
+            self._names.free(operation.closing[:answered])
+            unanswered = operation.closing[answered:]
+            self._names.not_closed(unanswered)
+            self._to_close += unanswered
+            if operation.is_parsed:
+                self._names.parsed(operation.name)
+            else:
+                self._names.free([operation.name])
+        self._preparations = pending
 
     def prepared(
         self,
@@ -427,13 +627,13 @@ class Frontend(Session):
         record_class: type[Any] | None = None,
         keep: bool = True,
     ) -> Statement:
-        """The statement that a completed `prepare` has made, kept in the cache if it has a name.
+        """The statement that a completed `prepare` has made, kept in the cache if it is worth that.
 
         Args:
             record_class: of its rows; None: the connection's.
             keep: False: it is somebody's own, who will `release` it.
         """
-        name = operation.name
+        name = self._kept_name(operation)
         self._describe(query, operation, now)
         statement = Statement(
             query,
@@ -444,9 +644,20 @@ class Frontend(Session):
             self.record_class if record_class is None else record_class,
             classify(query),
         )
-        if name and keep:
-            self._to_close += [evicted.name for evicted in self.statements.put(query, statement, now) if evicted.name]
+        if keep and self.statements.cacheable(query):
+            self._keep(statement, now)
+        elif name:
+            self._own.add(statement)
         return statement
+
+    def _kept_name(self, operation: Preparation) -> str:
+        """Under which name what was prepared can be used."""
+        name = operation.name
+        return "" if self.statement_mode is not StatementMode.CACHED and own_name_in(name) == name else name
+
+    def _keep(self, statement: Statement, now: float) -> None:
+        evicted = self.statements.put(statement.query, statement, now)
+        self._to_close += [one.name for one in evicted if one.name]
 
     def description(self, query: str, now: float) -> Description | None:
         """What some connection has learned of this statement, if that is not too long ago."""
@@ -459,7 +670,7 @@ class Frontend(Session):
     def executed_first(
         self, query: str, operation: FirstExecution, description: Description | None, now: float
     ) -> None:
-        """Keep what a first execution has prepared, in the cache if it has a name.
+        """Keep what a first execution has prepared, in the cache if it is worth that.
 
         Args:
             description: what was thought to be known of it.
@@ -471,10 +682,14 @@ class Frontend(Session):
             since = now
         else:
             since = description.since  # the server was told them
-        if operation.name and (statement is None or statement.generation != self.registry.generation):
+        name = self._kept_name(operation)
+        is_worth_it = self.statements.cacheable(query)
+        if statement is not None and statement.name != name:
+            statement.lose_name()
+        if is_worth_it and (statement is None or statement.generation != self.registry.generation):
             statement = Statement(
                 query,
-                operation.name,
+                name,
                 operation.parameter_oids,
                 operation.fields,
                 self.registry,
@@ -482,9 +697,8 @@ class Frontend(Session):
                 classify(query),
             )
         self._describe(query, operation, since)
-        if operation.name and statement is not None:
-            evicted = self.statements.put(query, statement, now)
-            self._to_close += [one.name for one in evicted if one.name]
+        if is_worth_it and statement is not None:
+            self._keep(statement, now)
 
     def first_execution(
         self,
@@ -503,13 +717,16 @@ class Frontend(Session):
             DataError: an argument cannot be encoded as was assumed.
             InterfaceError: there are more or fewer than was assumed, or the text holds a zero byte.
         """
-        name = self._new_name("stmt") if self.statements.cacheable(query) else ""
         oids, fields = ((), ()) if description is None else (description.parameter_oids, description.fields)
-        assumed = Statement(query, name, oids, fields, self.registry, self.record_class, classify(query))
-        if description is None:
-            assumed.ask_in_binary()
-        data = Parse(name, query, oids).encode() + Describe(Target.STATEMENT, name).encode()
-        data += assumed.bind_alone(arguments, max_rows)
+        name, data, closing = self._opening(query, oids, None if self.statements.cacheable(query) else "")
+        try:
+            assumed = Statement(query, name, oids, fields, self.registry, self.record_class, classify(query))
+            if description is None:
+                assumed.ask_in_binary()
+            data += assumed.bind(arguments, max_rows)
+        except BaseException:
+            self._not_sent(name, closing)
+            raise
         registry, own = self.registry, self.record_class
         records = own if record_class is None else record_class
 
@@ -521,10 +738,7 @@ class Frontend(Session):
                 operation.statement = assumed
                 operation.row_plan = assumed.rows_as(records)
                 return None
-            unknown = registry.catalog.missing([column.type_oid for column in columns])
-            unknown |= {
-                column.type_oid for column in columns if not registry.reads_alike(column.type_oid, column.format)
-            }
+            unknown = self._unsure_of(registry, columns)
             if unknown:
                 operation.unsure = unknown
                 operation.row_plan = plan_rows(registry, columns, records)
@@ -535,16 +749,16 @@ class Frontend(Session):
             operation.row_plan = statement.rows_as(records) if fits else plan_rows(registry, columns, records)
             return None
 
-        data, steps, closing = self._behind_closes(data, _FIRST)
-        return FirstExecution(data, steps, assumed.traits, name, closing, plan)
+        return FirstExecution(data, _behind_closes(closing, _FIRST), assumed.traits, name, closing, plan)
 
     def submit_preparation(self, operation: Preparation) -> None:
         """Raises InterfaceError as `Session.submit`."""
         try:
             self.submit(operation)
         except BaseException:
-            self._to_close += operation.closing
+            self._not_sent(operation.name, operation.closing)
             raise
+        self._preparations.append(operation)
 
     def convert(self, oid: int, values: Sequence[bytes], given: Format, wanted: Format) -> Batch:
         """Have the server turn values of a type from one format into another: a row of one `bytes` for each."""
@@ -661,12 +875,14 @@ class Frontend(Session):
             operation.error = error
             operation.rows = []
 
-    def heed(self, error: BaseException | None, statement: Statement | None) -> bool:
-        """Take note of what the error of an execution says about its statement; whether it may succeed now.
+    def heed(self, operation: Operation, statement: Statement | None) -> bool:
+        """Take note of what the error of an execution or a preparation says about its statement; whether it may succeed
+        now.
 
         Args:
-            statement: None if it was forgotten before.
+            statement: None if it was forgotten before, or is none yet.
         """
+        error = operation.error
         if not isinstance(error, PostgresError):
             return False
         if isinstance(error, InvalidCachedStatementError):
@@ -676,8 +892,17 @@ class Frontend(Session):
                 self.forget(statement)
                 self.registry.forget_statements()
             return True
+        if isinstance(error, DuplicatePreparedStatementError):
+            # A name that is taken is not given twice: another client has prepared the same text there.
+            is_ours = own_name_in(error.message) is not None
+            if is_ours:
+                self._names_are_lost()
+            return is_ours
         if isinstance(error, InvalidSQLStatementNameError):
-            if statement is not None:
+            self._note_names()
+            if self._names.is_held(own_name_in(error.message) or ""):
+                self._names_are_lost()
+            if statement is not None and statement.name:
                 self.descriptions.forget(statement.query)
                 self.forget(statement)
             return True
@@ -700,6 +925,11 @@ class Frontend(Session):
             composites = [info.oid for info in infos if info.kind is TypeKind.COMPOSITE]
             catalog.forget(composites)
             return bool(composites)
+        if contradicts(error) and is_refused_before(operation) and self.statements.peek(statement.query) is statement:
+            # By the types of its parameters, or the number of its columns, which others may have by now.
+            self.descriptions.forget(statement.query)
+            self.forget(statement)
+            return True
         return False
 
     def drop(self, operation: Preparation) -> None:
@@ -723,8 +953,10 @@ class Frontend(Session):
         """Close of a prepared statement. Raises InterfaceError as `Session.submit`."""
         # It is in nobody's way, unless a BEGIN goes out with it.
         traits = SYNC if self.begin_is_due else SYNC | INTERNAL
-        operation = Operation(Close(Target.STATEMENT, name).encode() + _SYNC, _CLOSE, traits)
-        self.submit(operation)
+        self._note_names()
+        closing = self._names.to_close([name])
+        operation = Preparation(Close(Target.STATEMENT, name).encode() + _SYNC, _CLOSE, traits, "", closing)
+        self.submit_preparation(operation)
         return operation
 
     def simple_query(
@@ -769,6 +1001,9 @@ class Frontend(Session):
 
     def begin_with_next(self, sql: str) -> None:
         """A transaction block from now on: this BEGIN goes out with the next operation (`Session.defer_begin`)."""
+        if self._finds_mode and not self._is_unsure:
+            # In the transaction it would be too late to do as others have found to be right.
+            self._look_at_mode()
         self.defer_begin(unnamed(sql))
 
     def savepoint(self, sql: str) -> Operation:
@@ -838,22 +1073,23 @@ class Frontend(Session):
         traits = (SYNC if complete else EXCLUSIVE) | (BARRIER if statement.kind.barrier else 0)
         if row_plan is None:
             traits |= DISCARDS_ROWS
-        operation = Batch(data + _SYNC if complete else data, _BATCH, traits, count, row_plan, owner)
+        data, steps = data + _SYNC if complete else data, (*statement.steps[:-3], *_BATCH)
+        operation = Batch(data, steps, traits, count, row_plan, owner, statement, self.compare)
         self.submit(operation)
         return operation
 
     # groups
 
-    def preparation(self, query: str) -> Preparation:
+    def preparation(self, query: str, *, named: bool = True) -> Preparation:
         """Parse and Describe, to be given to `group`. It is in the cache's hands once `prepared` was called.
 
+        Args:
+            named: make a name for it, if it is worth keeping and names are of use.
         Raises:
             InterfaceError: the text holds a zero byte.
         """
-        name = self._new_name("stmt") if self.statements.cacheable(query) else ""
-        data = Parse(name, query).encode() + Describe(Target.STATEMENT, name).encode()
-        data, steps, closing = self._behind_closes(data, _PREPARE[:-1])
-        return Preparation(data, steps, 0, name, closing)
+        name, data, closing = self._opening(query, (), None if named and self.statements.cacheable(query) else "")
+        return Preparation(data, _behind_closes(closing, _PREPARE[:-1]), 0, name, closing)
 
     def group(self, operations: Sequence[Operation], traits: int = 0) -> Operation:
         """Queue operations that share one Sync group; what is returned is settled at its ReadyForQuery, after all of
@@ -872,13 +1108,14 @@ class Frontend(Session):
         for operation in group:
             operation.data = b""
         group[0].data = data
+        preparations = [operation for operation in operations if isinstance(operation, Preparation)]
         try:
             self.submit_group(group)
         except BaseException:
-            for operation in operations:
-                if isinstance(operation, Preparation):
-                    self._to_close += operation.closing
+            for operation in preparations:
+                self._not_sent(operation.name, operation.closing)
             raise
+        self._preparations += preparations
         return sync
 
     # portals
@@ -892,25 +1129,29 @@ class Frontend(Session):
             max_rows: 0: none yet.
         Raises: as `execute`.
         """
-        portal = self._new_name("portal")
+        self._portals += 1
+        portal = f"__pgsansio_portal_{self._portals:x}__"
         if max_rows:
             trailer = Execute(portal, max_rows).encode() + _SYNC
             steps = statement.steps
         else:
             trailer = _SYNC
-            steps = _BIND if statement.name else _PARSE_AND_BIND
-        operation = Operation(
-            statement.open(portal, arguments, trailer), steps, statement.traits, _plan(statement, record_class)
-        )
+            steps = (*statement.steps[:-2], *_READY)
+        data, plan = statement.open(portal, arguments, trailer), _plan(statement, record_class)
+        operation = DescribedAgain(data, steps, statement.traits, plan, statement, self.compare)
         self.submit(operation)
         return portal, operation
 
-    def fetch_portal(
-        self, statement: Statement, portal: str, max_rows: int, record_class: type[Any] | None
-    ) -> Operation:
-        """Execute for more rows of a portal of this statement. Raises InterfaceError as `Session.submit`."""
+    def fetch_portal(self, statement: Statement, portal: str, max_rows: int, row_plan: RowPlan | None) -> Operation:
+        """Execute for more rows of a portal of this statement.
+
+        Args:
+            row_plan: of the operation that has opened it.
+        Raises:
+            InterfaceError: as `Session.submit`.
+        """
         data = Execute(portal, max_rows).encode() + _SYNC
-        operation = Operation(data, _FETCH, statement.traits, _plan(statement, record_class))
+        operation = Operation(data, _FETCH, statement.traits, row_plan)
         self.submit(operation)
         return operation
 
@@ -938,10 +1179,12 @@ class Frontend(Session):
         data = statement.open("", arguments, Execute("", max_rows).encode() + _FLUSH)
         operation = RowStream(
             data,
-            _STREAM if statement.name else _PARSE_AND_STREAM,
+            (*statement.steps[:-2], *_STREAM),
             EXCLUSIVE | (statement.traits & ~SYNC),
             _plan(statement, record_class),
             owner,
+            statement,
+            self.compare,
         )
         self.submit(operation)
         return operation
@@ -962,13 +1205,6 @@ class Frontend(Session):
         operation = FunctionCallOperation(message.encode(), _FUNCTION, SYNC)
         self.submit(operation)
         return operation
-
-    def abandon(self, operation: Operation) -> Owed:
-        """Nobody waits for this operation any more; what has to be done about it (`policy.cancellation`)."""
-        owed = super().abandon(operation)
-        if owed is Owed.DROP and isinstance(operation, Preparation):
-            self._to_close += operation.closing
-        return owed
 
     def _settle(self, operation: Operation, outcome: Outcome) -> None:
         super()._settle(operation, outcome)

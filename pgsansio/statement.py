@@ -1,13 +1,13 @@
 """A statement as the server described it: how its arguments are encoded and its rows decoded."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from pgsansio.codecs.parameter_plan import plan_parameters
 from pgsansio.codecs.registry import RECORD_OIDS, Registry
 from pgsansio.codecs.row_plan import ALL_BINARY, as_asked, plan_rows, result_formats, with_formats
-from pgsansio.engine.operations import BARRIER, BEGINS, DISCARDS_ROWS, SYNC, Operation
+from pgsansio.engine.operations import BARRIER, BEGINS, DISCARDS_ROWS, SYNC, DescribedAgain, Operation
 from pgsansio.engine.session import STEPS
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Format
@@ -15,7 +15,7 @@ from pgsansio.errors import InterfaceError
 from pgsansio.kernel import encode_bind, encode_many
 from pgsansio.kernel.contract import Arguments, ParameterPlan, RowPlan, argument_count_error
 from pgsansio.messages.backend import FieldDescription
-from pgsansio.messages.frontend import Bind, Execute, Parse, Sync
+from pgsansio.messages.frontend import Bind, Describe, Execute, Parse, Sync, Target
 from pgsansio.policy.keywords import StatementKind, percent_placeholder_hint
 
 __all__ = ["BATCH_BYTES", "MAX_ARGUMENTS", "Statement", "unnamed", "unprepared"]
@@ -32,6 +32,15 @@ _TRAILERS: Final = {max_rows: Execute("", max_rows).encode() + _SYNC for max_row
 _EXECUTE: Final = STEPS(Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
 _BIND_AND_EXECUTE: Final = _EXECUTE[:-1]
 _PARSE_AND_EXECUTE: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.EXECUTION, Awaiting.READY)
+_DESCRIBE_AND_EXECUTE: Final = STEPS(
+    Awaiting.PARSE_COMPLETE,
+    Awaiting.PARAMETER_DESCRIPTION,
+    Awaiting.ROW_DESCRIPTION,
+    Awaiting.BIND_COMPLETE,
+    Awaiting.EXECUTION,
+    Awaiting.READY,
+)
+_DESCRIBE: Final = Describe(Target.STATEMENT, "").encode()
 
 
 class Statement:
@@ -41,6 +50,8 @@ class Statement:
         query: its text.
         name: on the server; "" for one that is parsed again with each execution.
         parameter_oids, fields: its description.
+        described: as `fields`, in the formats that the server has told them in.
+        opening: what goes in front of each execution, or of many in one group; b"" for one with a name.
         kind: what its first words say.
         registry: whose codecs it uses.
         generation: of the registry, of these codecs.
@@ -48,10 +59,14 @@ class Statement:
     """
 
     __slots__ = (
-        "_names", "_parse", "_record_class", "_result_formats", "_row_plans", "_variants", "constant",
-        "fields", "generation", "kind", "name", "parameter_count", "parameter_oids", "parameter_plan", "query",
-        "records_as_text", "registry", "row_plan", "steps", "traits",
+        "__weakref__", "_names", "_record_class", "_result_formats", "_row_plans", "_variants", "constant",
+        "described", "fields", "generation", "kind", "name", "opening", "parameter_count", "parameter_oids",
+        "parameter_plan", "query", "records_as_text", "registry", "row_plan", "steps", "traits",
     )  # fmt: skip
+
+    name: str
+    opening: bytes
+    steps: tuple[Any, ...]
 
     def __init__(
         self,
@@ -62,11 +77,17 @@ class Statement:
         registry: Registry,
         record_class: type[Any],
         kind: StatementKind,
+        *,
+        is_fixed: bool = False,
     ) -> None:
+        """Make one.
+
+        Args:
+            is_fixed: without a name, and its columns are the same in every session.
+        """
         self.registry = registry
         self.generation = registry.generation
         self.query = query
-        self.name = name
         self.parameter_oids = parameter_oids
         self.parameter_count = len(parameter_oids)
         self.kind = kind
@@ -74,13 +95,29 @@ class Statement:
         self._record_class = record_class
         self._variants: dict[int, Statement] = {}
         self.records_as_text = False
+        self.described = fields
         self._plan_rows(with_formats(registry, fields))
+        self._take_name(name)
+        if is_fixed:
+            self.opening = self.opening.removesuffix(_DESCRIBE)
+            self.steps = _PARSE_AND_EXECUTE
+        self.traits = SYNC | (BARRIER if kind.barrier else 0) | (BEGINS if kind.begins_transaction else 0)
+
+    def _take_name(self, name: str) -> None:
+        self.name = name
         self._names = b"\0" + name.encode() + b"\0"
         # A statement without a name goes with its own Parse, in one Sync group, and names its parameter types: another
-        # task's statement, or a pooler's other backend, cannot come between.
-        self._parse = b"" if name else Parse("", query, parameter_oids).encode()
-        self.steps = _EXECUTE if name else _PARSE_AND_EXECUTE
-        self.traits = SYNC | (BARRIER if kind.barrier else 0) | (BEGINS if kind.begins_transaction else 0)
+        # task's statement, or a pooler's other backend, cannot come between. It is described in that group as well,
+        # since its columns may be others in another session.
+        self.opening = b"" if name else Parse("", self.query, self.parameter_oids).encode() + _DESCRIBE
+        self.steps = _EXECUTE if name else _DESCRIBE_AND_EXECUTE
+
+    def lose_name(self) -> None:
+        """From now on it goes with its own Parse."""
+        self.constant.clear()
+        self._take_name("")
+        for variant in self._variants.values():
+            variant.lose_name()
 
     def _plan_rows(self, fields: tuple[FieldDescription, ...]) -> None:
         self.fields = fields
@@ -122,7 +159,7 @@ class Statement:
             if len(self._variants) >= _MAX_VARIANTS:
                 self._variants.clear()
             variant = Statement(
-                self.query, self.name, self.parameter_oids, self.fields, registry, record_class, self.kind
+                self.query, self.name, self.parameter_oids, self.described, registry, record_class, self.kind
             )
             if self.records_as_text:
                 variant.take_records_as_text()
@@ -132,24 +169,19 @@ class Statement:
     def renewed(self) -> "Statement":
         """The same statement on the server, with the codecs that its registry has by now."""
         statement = Statement(
-            self.query, self.name, self.parameter_oids, self.fields, self.registry, self._record_class, self.kind
+            self.query, self.name, self.parameter_oids, self.described, self.registry, self._record_class, self.kind
         )
         if self.records_as_text:
             statement.take_records_as_text()
         return statement
 
     def bind(self, arguments: Arguments, max_rows: int) -> bytes:
-        """Bind and Execute with these arguments.
+        """Bind and Execute with these arguments, and Sync; without `opening`.
 
         Raises:
             InterfaceError: the number of arguments is wrong.
             DataError: an argument cannot be encoded.
         """
-        data = self.bind_alone(arguments, max_rows)
-        return self._parse + data if self._parse else data
-
-    def bind_alone(self, arguments: Arguments, max_rows: int) -> bytes:
-        """As `bind`, for one that is parsed in the same group anyway."""
         if self.parameter_count != len(arguments):
             raise _argument_count_error(self.parameter_count, len(arguments), self.query)
         trailer = _TRAILERS.get(max_rows) or Execute("", max_rows).encode() + _SYNC
@@ -164,21 +196,27 @@ class Statement:
         return as_asked(fields, self._result_formats)
 
     def open(self, portal: str, arguments: Arguments, trailer: bytes) -> bytes:
-        """Bind of a portal of this name with these arguments, and `trailer`. Raises as `bind`."""
+        """Bind of a portal of this name with these arguments, and `trailer`, behind `opening`. Raises as `bind`."""
         if self.parameter_count != len(arguments):
             raise _argument_count_error(self.parameter_count, len(arguments), self.query)
         names = portal.encode() + self._names
-        return self._parse + encode_bind(self.parameter_plan, names, arguments, self._result_formats, trailer)
+        return self.opening + encode_bind(self.parameter_plan, names, arguments, self._result_formats, trailer)
 
-    def bound(self, arguments: Arguments, max_rows: int, row_plan: RowPlan | None) -> Operation:
+    def bound(
+        self, arguments: Arguments, max_rows: int, row_plan: RowPlan | None, compare: Callable[..., Any]
+    ) -> Operation:
         """Bind and Execute for a group (`Frontend.group`).
 
         Args:
             row_plan: of the rows; None: they are not wanted.
+            compare: of one without a name, as of `DescribedAgain`.
         Raises: as `bind`.
         """
         data = self.open("", arguments, Execute("", max_rows).encode())
-        return Operation(data, self.steps[:-1], 0 if row_plan is not None else DISCARDS_ROWS, row_plan)
+        traits = 0 if row_plan is not None else DISCARDS_ROWS
+        if self.name:
+            return Operation(data, self.steps[:-1], traits, row_plan)
+        return DescribedAgain(data, self.steps[:-1], traits, row_plan, self, compare)
 
     def bound_many(self, elements: Iterator[object]) -> Operation | None:
         """Bind and Execute for each element, for a group; None: there are no elements.
@@ -205,7 +243,7 @@ class Statement:
         data, count, exhausted = encode_many(
             self.parameter_plan, self._names, elements, self._result_formats, _EXECUTE_ALL, BATCH_BYTES, index
         )
-        return (self._parse + data if first else data), count, exhausted
+        return (self.opening + data if first else data), count, exhausted
 
 
 def _argument_count_error(expected: int, given: int, query: str) -> InterfaceError:

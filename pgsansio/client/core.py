@@ -26,6 +26,7 @@ from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
 from pgsansio.policy.cancellation import Owed
 from pgsansio.policy.conninfo import Settings
 from pgsansio.policy.keywords import percent_placeholder_hint
+from pgsansio.policy.statement_names import own_name_in
 from pgsansio.policy.subscriptions import Subscriptions
 from pgsansio.policy.transactions import Levels
 from pgsansio.statement import Statement
@@ -45,6 +46,13 @@ __all__ = [
 CANCEL_SECONDS: Final = 10.0
 
 SEVERAL_STATEMENTS_HINT: Final = "Use execute() without arguments for a script, or one call for each statement."
+
+#: A prepared statement does not exist, or exists already.
+_OF_NAMES: Final = ("26000", "42P05")
+_NAMES_HINT: Final = (
+    "The server's session is another one than that which the statement was prepared in: a pooler gives each "
+    "transaction one of several. Run the transaction again, or use statement_mode='unnamed' from the start."
+)
 
 #: Noted on the cancellation that ended the wait for an operation of which the server may have seen something.
 WRITTEN: Final = "_pgsansio_written"
@@ -275,7 +283,7 @@ class ConnectionCore:
         Args:
             statement: None if it was forgotten meanwhile.
         """
-        return self._frontend.heed(operation.error, statement) and self._is_outside()
+        return self._frontend.heed(operation, statement) and self._is_outside()
 
     def _is_outside(self) -> bool:
         """Whether nothing of a transaction is at stake: what the server has refused has left nothing behind."""
@@ -293,6 +301,9 @@ class ConnectionCore:
                 # Told by the server's function, since its text is translated: a syntax error found after parsing.
                 several = error.sqlstate == "42601" and error.server_source_function == "exec_parse_message"
                 error.hint = SEVERAL_STATEMENTS_HINT if several else percent_placeholder_hint(query)
+            if error.sqlstate in _OF_NAMES and error.hint is None and own_name_in(error.message) is not None:
+                error.hint = _NAMES_HINT
+                error.safe_to_retry = True
         return error
 
     def _news(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from pgsansio.client.resource import Resource
 from pgsansio.engine.operations import Operation, RowsKept
 from pgsansio.errors import DataError, InterfaceError, NoActiveSQLTransactionError
+from pgsansio.kernel.contract import RowPlan
 from pgsansio.statement import Statement
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class BaseCursor(Resource):
         "_prepared",
         "_query",
         "_record_class",
+        "_row_plan",
         "_statement",
     )
 
@@ -105,6 +107,7 @@ class BaseCursor(Resource):
         #: The statement is this cursor's alone.
         self._is_own = False
         self._portal_name: str | None = None
+        self._row_plan: RowPlan | None = None
         self._exhausted = False
         #: Nobody knows where the portal stands.
         self._is_lost = False
@@ -167,7 +170,7 @@ class BaseCursor(Resource):
         ):
             connection._port.guard()
             connection._check_alone()
-            operation = connection._frontend.fetch_portal(statement, portal, min(n, _MAX_ROWS), self._plan_class)
+            operation = connection._frontend.fetch_portal(statement, portal, min(n, _MAX_ROWS), self._row_plan)
             rows = await self._finish(statement, operation)
         self._exhausted = not operation.suspended
         return rows
@@ -209,7 +212,7 @@ class BaseCursor(Resource):
                     continue
                 break
             rows = await self._finish(statement, operation)
-        self._portal_name = portal
+        self._portal_name, self._row_plan = portal, operation.row_plan
         self._exhausted = max_rows > 0 and not operation.suspended
         return rows
 

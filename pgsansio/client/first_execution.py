@@ -15,13 +15,14 @@ from pgsansio.codecs.descriptions import Description
 from pgsansio.engine.operations import FirstExecution, Operation, RowsKept
 from pgsansio.errors import (
     DataError,
+    DuplicatePreparedStatementError,
     InterfaceError,
     InvalidCachedStatementError,
     InvalidValueError,
     PostgresError,
     UnsupportedClientFeatureError,
 )
-from pgsansio.frontend import NO_BINARY_OUTPUT
+from pgsansio.frontend import NO_BINARY_OUTPUT, NOT_AS_KNOWN, contradicts
 from pgsansio.policy.keywords import classify
 
 __all__ = ["FirstExecutions"]
@@ -30,9 +31,6 @@ __all__ = ["FirstExecutions"]
 _READING: Final = ("SELECT", "TABLE", "VALUES")
 _PROTOCOL_VIOLATION: Final = "08P01"
 _UNDEFINED_FUNCTION: Final = "42883"
-#: Of a wrong number of parameters, a value that is none of its type in binary, and an unknown type.
-_NOT_AS_KNOWN: Final = (_PROTOCOL_VIOLATION, "22P03", "XX000")
-_SYNTAX_OR_ACCESS: Final = "42"
 
 
 class FirstExecutions(TypeMethods):
@@ -86,7 +84,7 @@ class FirstExecutions(TypeMethods):
         if failure is not None:
             error = self._failure(operation, query)
             is_told_of = description is not None and not operation.is_executing
-            if is_told_of and isinstance(failure, PostgresError) and failure.sqlstate in _NOT_AS_KNOWN:
+            if is_told_of and isinstance(failure, PostgresError) and failure.sqlstate in NOT_AS_KNOWN:
                 raise _misled(query) from error
             raise error
         return operation
@@ -106,6 +104,9 @@ class FirstExecutions(TypeMethods):
         frontend, error = self._frontend, operation.error
         if not isinstance(error, PostgresError) or isinstance(error, InvalidValueError):
             is_wrong = False
+        elif isinstance(error, DuplicatePreparedStatementError):
+            frontend.drop(operation)
+            return frontend.heed(operation, None) and self._is_outside()
         elif description is None:
             is_wrong = operation.is_described and _contradicts_the_unknown(error, operation)
         else:
@@ -119,16 +120,13 @@ class FirstExecutions(TypeMethods):
         else:
             frontend.executed_first(query, operation, description, self._port.clock())
             if is_wrong:
-                frontend.heed(error, operation.statement)  # what is asked for as text next time
+                frontend.heed(operation, operation.statement)  # what is asked for as text next time
         return is_wrong and self._is_outside() and frontend.is_open
 
 
 def _contradicts(error: PostgresError, operation: FirstExecution) -> bool:
     """Whether a statement was refused, before it was executed, perhaps for what another connection has learned."""
-    if operation.is_executing:
-        return _has_no_output(error)
-    code = error.sqlstate or ""
-    return code.startswith(_SYNTAX_OR_ACCESS) or code in _NOT_AS_KNOWN
+    return _has_no_output(error) if operation.is_executing else contradicts(error)
 
 
 def _contradicts_the_unknown(error: PostgresError, operation: FirstExecution) -> bool:

@@ -127,7 +127,7 @@ class PipelineResult(Generic[T]):
             plan = None
             if self._wants_rows:
                 plan = statement.row_plan if self._record_class is None else statement.rows_as(self._record_class)
-            self._operation = statement.bound(self._args, self._max_rows, plan)
+            self._operation = statement.bound(self._args, self._max_rows, plan, connection._frontend.compare)
         return self._operation
 
     @property
@@ -323,9 +323,11 @@ class Pipeline(Resource):
         await self._take(handles)
         return True
 
-    async def _statements(self, handles: list[PipelineResult[Any]]) -> dict[str, Statement]:
+    async def _statements(self, handles: list[PipelineResult[Any]], *, named: bool = True) -> dict[str, Statement]:
         """Those that are prepared, or have to be; the new ones are prepared together.
 
+        Args:
+            named: under names, if they are of use.
         Raises:
             PostgresError: the server refused one of them.
         """
@@ -345,13 +347,16 @@ class Pipeline(Resource):
         if not new:
             return statements
         connection._check_alone()
-        preparations: list[Preparation] = [frontend.preparation(query) for query in new]
+        preparations: list[Preparation] = [frontend.preparation(query, named=named) for query in new]
         sync = frontend.group(preparations)
         try:
             await _wait_for_group(connection, preparations, sync)
             if sync.error is not None:
                 for handle, preparation in zip(new.values(), preparations, strict=True):
                     if preparation.outcome is Outcome.FAILED:
+                        if named and connection._may_repeat(preparation, None):
+                            # A name was taken: by what another client has done, or a pooler.
+                            return await self._statements(handles, named=False)
                         error = connection._failure(preparation, handle._query)
                         handle._tell(error)
                         raise error

@@ -9,7 +9,7 @@ from typing import Any
 
 from pgsansio.client.core import WRITTEN, ConnectionCore, check_query, undecodable
 from pgsansio.codecs.registry import Registry
-from pgsansio.engine.operations import FirstExecution, Operation, Preparation, RowsKept
+from pgsansio.engine.operations import DescribedAgain, FirstExecution, Operation, Preparation, RowsKept
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import DataError, InterfaceError, InternalClientError, InvalidValueError, PostgresError
 from pgsansio.kernel import row_plan
@@ -91,6 +91,10 @@ class Preparations(ConnectionCore):
         if preparing is None:
             self._preparing[query] = own
         statement = await self._prepared(query, own)
+        if statement is None and self._may_repeat(own.operation, None):
+            # The name was taken: by what another client has done, or a pooler.
+            own = _Preparing(frontend.prepare(query, named=False))
+            statement = await self._prepared(query, own)
         if statement is None:
             raise self._failure(own.operation, query)
         return statement
@@ -113,6 +117,11 @@ class Preparations(ConnectionCore):
         own.is_shared = False
         own.record_class = record_class
         statement = await self._prepared(query, own)
+        if statement is None and self._may_repeat(own.operation, None):
+            own = _Preparing(self._frontend.prepare(query, named=False))
+            own.is_shared = False
+            own.record_class = record_class
+            statement = await self._prepared(query, own)
         if statement is None:
             raise self._failure(own.operation, query)
         return statement
@@ -258,7 +267,7 @@ class Preparations(ConnectionCore):
             raise
         return operation.error is None
 
-    async def _have_converted(self, operation: FirstExecution, kept: RowsKept) -> None:
+    async def _have_converted(self, operation: FirstExecution | DescribedAgain, kept: RowsKept) -> None:
         """Have the server turn columns into the formats that their types' codecs want, and that were not asked for.
 
         The statement cannot be executed again for that: it may have changed something.
@@ -321,6 +330,6 @@ class Preparations(ConnectionCore):
                 absent |= await self._learn_types(wanted)
                 wanted = catalog.missing(needed) - absent
             decoded = len(operation.rows)
-            if isinstance(operation, FirstExecution):
+            if isinstance(operation, FirstExecution | DescribedAgain):
                 await self._have_converted(operation, kept)
             frontend.decode_kept(operation, kept, registry, absent)

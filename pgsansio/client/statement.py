@@ -410,6 +410,11 @@ class PreparedStatement(Resource):
 
     async def _may_repeat(self, operation: Operation) -> bool:
         """Take note of what an error says about the statement; whether executing it again helps and does no harm."""
+        if isinstance(operation.error, InvalidSQLStatementNameError):
+            may_repeat = self._connection._may_repeat(operation, self._statement)
+            if not self._statement.name:
+                # A pooler has lost it. It has no name any more, and the same columns unless this session says others.
+                return may_repeat
         if isinstance(operation.error, InvalidCachedStatementError | InvalidSQLStatementNameError):
             # Who asked for it may have kept its columns: he is told, and finds others from now on.
             if not self._is_gone:

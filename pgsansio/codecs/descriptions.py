@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
+from pgsansio.enums import StatementMode
 from pgsansio.messages.backend import FieldDescription
 
 __all__ = ["Description", "Descriptions"]
@@ -29,11 +30,16 @@ class Description:
 
 
 class Descriptions:
-    """Descriptions by the text of the statement: the most recently used ones, at most 1000, and 4 Mi characters."""
+    """Descriptions by the text of the statement: the most recently used ones, at most 1000, and 4 Mi characters.
 
-    __slots__ = ("_characters", "_entries")
+    Attributes:
+        statement_mode: how statements are to be sent, where that was found out by what came of them.
+    """
+
+    __slots__ = ("_characters", "_entries", "statement_mode")
 
     def __init__(self) -> None:
+        self.statement_mode: StatementMode | None = None
         self._entries: OrderedDict[str, Description] = OrderedDict()
         self._characters = 0
 

@@ -17,6 +17,7 @@ __all__ = [
     "Batch",
     "Copy",
     "CopyDirection",
+    "DescribedAgain",
     "FirstExecution",
     "FunctionCallOperation",
     "Operation",
@@ -204,6 +205,44 @@ class FirstExecution(Preparation):
                 self.error = RowsKept(unknown, bytearray())
 
 
+class DescribedAgain(Operation):
+    """Something is done with `statement`, which goes with a Parse and a Describe of its own in the same group.
+
+    What was known of it may be wrong on this server session: `compare` sees to that before rows come, if any are
+    wanted. It returns why they are to be kept, if they are.
+
+    Attributes:
+        unsure: as of `FirstExecution`.
+    """
+
+    __slots__ = ("_compare", "statement", "unsure")
+
+    def __init__(
+        self,
+        data: bytes,
+        steps: Sequence[Any],
+        traits: int,
+        row_plan: RowPlan | None,
+        statement: Any = None,
+        compare: Callable[["DescribedAgain", tuple[FieldDescription, ...]], UnknownTypeError | None] | None = None,
+    ) -> None:
+        super().__init__(data, steps, traits, row_plan)
+        self.statement = statement
+        self._compare = compare
+        self.unsure: frozenset[int] = frozenset()
+
+    def described(self, fields: tuple[FieldDescription, ...]) -> None:
+        if self._compare is None or self.row_plan is None or self.traits & DISCARDS_ROWS:
+            return
+        try:
+            unknown = self._compare(self, fields)
+        except Exception as error:
+            self.error = error  # a declared codec says that it is for no such type
+        else:
+            if unknown is not None:
+                self.error = RowsKept(unknown, bytearray())
+
+
 class SimpleQuery(Operation):
     """A Query message; its rows, if wanted, come in text format and are decoded by `plan_rows`."""
 
@@ -256,7 +295,7 @@ class Script(SimpleQuery):
         self.statements.append(statement)
 
 
-class Batch(Operation):
+class Batch(DescribedAgain):
     """Bind and Execute, many times, under one Sync.
 
     `submitted` executions have been handed over, `completed` of them were answered. `finished` once Sync was handed
@@ -267,9 +306,16 @@ class Batch(Operation):
     __slots__ = ("completed", "finished", "owner", "refused", "submitted")
 
     def __init__(
-        self, data: bytes, steps: Sequence[Any], traits: int, count: int, row_plan: RowPlan | None, owner: object
+        self,
+        data: bytes,
+        steps: Sequence[Any],
+        traits: int,
+        count: int,
+        row_plan: RowPlan | None,
+        owner: object,
+        *described: Any,
     ) -> None:
-        super().__init__(data, steps, traits, row_plan)
+        super().__init__(data, steps, traits, row_plan, *described)
         self.owner = owner
         self.submitted = count
         self.completed = 0
@@ -277,7 +323,7 @@ class Batch(Operation):
         self.refused = False
 
 
-class RowStream(Operation):
+class RowStream(DescribedAgain):
     """Bind and Execute of one statement, so many rows at a time, under one Sync that comes when nobody wants more.
 
     `is_asked` while the server owes rows, or the end of them; else it waits for Execute or Sync. `is_complete` once it
@@ -286,8 +332,16 @@ class RowStream(Operation):
 
     __slots__ = ("finished", "is_asked", "is_complete", "owner")
 
-    def __init__(self, data: bytes, steps: Sequence[Any], traits: int, row_plan: RowPlan | None, owner: object) -> None:
-        super().__init__(data, steps, traits, row_plan)
+    def __init__(
+        self,
+        data: bytes,
+        steps: Sequence[Any],
+        traits: int,
+        row_plan: RowPlan | None,
+        owner: object,
+        *described: Any,
+    ) -> None:
+        super().__init__(data, steps, traits, row_plan, *described)
         self.owner = owner
         self.is_asked = True
         self.is_complete = False

@@ -15,6 +15,7 @@ import enum
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from pgsansio.engine.events import (
@@ -60,6 +61,7 @@ from pgsansio.kernel import decode_rows
 from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
 from pgsansio.messages.backend import (
     ErrorResponse,
+    FieldDescription,
     FunctionCallResponse,
     NoticeResponse,
     NotificationResponse,
@@ -73,7 +75,15 @@ from pgsansio.messages.tags import BACKEND_LIMITS
 from pgsansio.policy.cancellation import Owed, owed_for
 from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer, frame, last_frame
 
-__all__ = ["COPY_HIGH_WATER_BYTES", "STEPS", "WINDOW_BYTES", "WINDOW_OPERATIONS", "Condition", "Session"]
+__all__ = [
+    "COPY_HIGH_WATER_BYTES",
+    "STEPS",
+    "WINDOW_BYTES",
+    "WINDOW_OPERATIONS",
+    "Condition",
+    "Session",
+    "is_refused_before",
+]
 
 #: Design: what is written beyond this waits unsent, where it can still be dropped without a trace.
 WINDOW_OPERATIONS: Final = 32
@@ -86,6 +96,8 @@ MAX_EVENTS_BYTES: Final = 256 << 20
 #: About what an event takes beside its texts.
 _EVENT_BYTES: Final = 256
 _ALL_ROWS: Final = (1 << 63) - 1
+#: Longer ones are not worth the memory that keeping them takes.
+_SHORT_DESCRIPTION_BYTES: Final = 4096
 
 Row: TypeAlias = "dict[int, tuple[Callable[[Session, bytearray, int, int], Any] | None, Row | Next]]"
 
@@ -121,6 +133,19 @@ _OPEN: Final = Condition.OPEN
 _PENDING: Final = Outcome.PENDING
 _COMPLETED: Final = Outcome.COMPLETED
 _NO_TRANSACTION: Final = TransactionStatus.IDLE
+
+
+def _fields(body: bytes) -> tuple[FieldDescription, ...]:
+    return RowDescription.decode(body).fields
+
+
+#: A statement that is parsed each time is described each time, mostly as it was before.
+_known_fields: Final = lru_cache(maxsize=256)(_fields)
+
+
+def is_refused_before(operation: Operation) -> bool:
+    """Whether an operation with an error of the server's was refused before anything of it was executed."""
+    return operation.step >= 0 and any(operation.steps[operation.step] is row for row in _BEFORE_EXECUTION)
 
 
 class _Farewell(Exception):
@@ -808,7 +833,9 @@ class Session:
         self._in_flight[0].parameters_described(ParameterDescription.decode(bytes(data[start:after])).type_oids)
 
     def _row_description(self, data: bytearray, start: int, after: int) -> None:
-        self._in_flight[0].described(RowDescription.decode(bytes(data[start:after])).fields)
+        body = bytes(data[start:after])
+        decode = _known_fields if len(body) <= _SHORT_DESCRIPTION_BYTES else _fields
+        self._in_flight[0].described(decode(body))
 
     def _no_data(self, data: bytearray, start: int, after: int) -> None:
         if after != start:
@@ -1224,3 +1251,6 @@ def STEPS(*states: Awaiting) -> tuple[Row, ...]:
 
 _BEGIN: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.EXECUTION)
 _BEGIN_ALONE: Final = (*_BEGIN, ROWS[Awaiting.READY])
+_BEFORE_EXECUTION: Final = STEPS(
+    Awaiting.PARSE_COMPLETE, Awaiting.PARAMETER_DESCRIPTION, Awaiting.ROW_DESCRIPTION, Awaiting.BIND_COMPLETE
+)

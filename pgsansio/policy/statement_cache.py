@@ -83,6 +83,15 @@ class StatementCache(Generic[T]):
             evicted.append(victim)
         return evicted
 
+    def values(self) -> list[T]:
+        """All entries, least recently used first."""
+        return [entry for entry, _ in self._entries.values()]
+
+    def peek(self, key: Hashable) -> T | None:
+        """The entry, if it is there, however old; that it was looked at changes nothing."""
+        slot = self._entries.get(key)
+        return None if slot is None else slot[0]
+
     def discard(self, key: Hashable) -> T | None:
         """Forget one entry, if it is there, and return it."""
         slot = self._entries.pop(key, None)
@@ -93,7 +102,7 @@ class StatementCache(Generic[T]):
 
     def clear(self) -> list[T]:
         """Forget all of them, least recently used first. The counters go on."""
-        entries = [entry for entry, _ in self._entries.values()]
+        entries = self.values()
         self._entries.clear()
         self._ages.clear()
         return entries

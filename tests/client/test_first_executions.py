@@ -28,6 +28,7 @@ from pgsansio.messages.backend import (
 )
 from pgsansio.messages.frontend import Bind, Close, Parse, Sync
 from pgsansio.messages.tags import BackendMessage
+from pgsansio.policy.statement_names import StatementNames
 from tests.client.test_hostile_server import connect, executed, loop_with, prepared
 from tests.support.manual_port import ManualLoop
 from tests.support.scripted_backend import (
@@ -83,7 +84,7 @@ def test_the_columns_that_nobody_knows_come_in_binary(max_rows: int) -> None:
         (1,) if max_rows else [(1,)]
     )
     parse, _, bind, execute, _ = loop.ports[0].peer.messages[-5:]  # type: ignore[union-attr]
-    assert parse == Parse("__pgsansio_stmt_1__", "A")
+    assert parse == Parse(StatementNames().take("A", ()), "A")
     assert bind.result_formats == (Format.BINARY,)
     assert execute.max_rows == max_rows
 
@@ -179,7 +180,7 @@ def test_a_wrong_hint_outside_of_a_transaction(sqlstate: str) -> None:
         send(refused(sqlstate), ready()),
         # What was prepared under it is of no use.
         expect(Close),
-        expect(lambda message: message == Parse("__pgsansio_stmt_2__", "A")),
+        expect(lambda message: message == Parse(StatementNames().take("A", ()), "A")),
         *prepared("A")[1:-1],
         send(CloseComplete(), ParseComplete(), ParameterDescription((TEXT,)), row_description(("a", TEXT)), ready()),
         *expect_execution(b"7"),
@@ -301,7 +302,7 @@ def test_tasks_that_ask_for_the_same_text_at_once() -> None:
         *expect_execution() * 2,
         send(*[BindComplete(), row(SEVEN), selected(), ready()] * 2),
         # One of the two that were prepared is closed when there is an occasion.
-        expect(lambda message: isinstance(message, Close) and message.name == "__pgsansio_stmt_1__"),
+        expect(lambda message: isinstance(message, Close) and message.name == StatementNames().take("A", ())),
         *expect_first_execution("B"),
     )
     tasks = [loop.start(connection.fetchval("A")) for _ in range(3)]

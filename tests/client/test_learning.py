@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import gc
+import itertools
 import struct
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -103,9 +104,13 @@ def pool_world(*types: TypeInfo, size: int = 1, **keywords: Any) -> tuple[Manual
     return loop, cluster, connections
 
 
+#: For texts that nobody has prepared yet.
+_NUMBERS = itertools.count(1000)
+
+
 def check_no_statement_is_left(cluster: ToyCluster, connection: Connection) -> None:
     """The server has those that the cache has, and no others, as soon as there is an occasion to close them."""
-    prepared_now = f"SELECT {connection._frontend._names}"
+    prepared_now = f"SELECT {next(_NUMBERS)}"
     connection._port.loop.finish(connection.fetch(prepared_now))  # type: ignore[attr-defined]
     cached = {statement.name for statement, _ in connection._frontend.statements._entries.values()}
     assert {name for name in cluster.sessions[0]._statements if name} == cached

@@ -37,6 +37,7 @@ from pgsansio.messages.backend import (
 )
 from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Parse, Query, Sync
 from pgsansio.policy.conninfo import resolve_settings
+from pgsansio.policy.statement_names import StatementNames
 from pgsansio.types import Result
 from tests.client.test_cancel_everywhere import World, world
 from tests.client.test_hostile_server import connect, loop_with
@@ -542,7 +543,7 @@ def test_a_statement_that_is_refused_keeps_all_from_being_sent() -> None:
             expect(Sync),
             say(*described(), error("42P01", "there is no such table"), ready()),
             # The one that was prepared is of no use for anybody.
-            expect(lambda message: isinstance(message, Close) and message.name == "__pgsansio_stmt_1__"),
+            expect(lambda message: isinstance(message, Close) and message.name == StatementNames().take("A", ())),
             *expect_first_execution("D"),
         ]
     )
