@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pgsansio.policy.keywords import (
     BARRIER_KEYWORDS,
     classify,
+    parameters_of,
     percent_placeholder_hint,
     replace_parameters,
     split_statements,
@@ -292,8 +293,32 @@ def test_splitting_loses_nothing_but_semicolons_and_space(sql: str) -> None:
         ("SELECT '$1', $$ $1 $$, \"$1\", E'\\'$1' -- $1", "SELECT '$1', $$ $1 $$, \"$1\", E'\\'$1' -- $1"),
         ("/* $1 /* */ $1 */ $1", "/* $1 /* */ $1 */ <a>"),
         ("a$1, ($1)[$2]", "a$1, (<a>)[<b>]"),
+        ("$1a $1_2 a$1 1$1 $1$2 $1é é$1 $1$", "$1a $1_2 a$1 1$1 <a>$2 $1é é$1 <a>$"),
+        ("-$1--$1\n$1", "-<a>--$1\n<a>"),
+        ("'a'$1\"b\"$2/**/$1", "'a'<a>\"b\"<b>/**/<a>"),
+        ("U&'\\0061$1' e'\\\\' || $1", "U&'\\0061$1' e'\\\\' || <a>"),
+        ("E'a'\n'\\'$1' || $1 -- 'x\n, $2", "E'a'\n'\\'$1' || <a> -- 'x\n, <b>"),
+        ("$a$ $1 $b$ $a$ $1", "$a$ $1 $b$ $a$ <a>"),
+        ("$01, $1.5, $1::int", "<a>, <a>.5, <a>::int"),
         ("", ""),
     ],
 )
 def test_replace_parameters(sql: str, replaced: str) -> None:
     assert replace_parameters(sql, ["<a>", "<b>"]) == replaced
+
+
+def test_where_parameters_are() -> None:
+    assert parameters_of("SELECT $2, '$1', $1::int /* $3 */, $65535, $65536, $0, $00001, $000001") == [
+        (7, 9, 2), (17, 19, 1), (35, 41, 65535), (55, 61, 1)
+    ]  # fmt: skip
+
+
+@given(st.text(alphabet="a$12\"'\\-/*\ne é"))
+def test_parameters_are_where_they_are_said_to_be(sql: str) -> None:
+    position = 0
+    for start, end, number in parameters_of(sql):
+        assert position <= start < end
+        assert sql[start:end] == f"${sql[start + 1 : end]}"
+        assert int(sql[start + 1 : end]) == number
+        position = end
+    assert replace_parameters(sql, []) == sql
