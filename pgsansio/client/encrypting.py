@@ -123,12 +123,15 @@ async def encrypt(
         progress.stage = Stage.HANDSHAKE
         info = await port.start_tls(way.context, way.server_hostname)
         exchange.check()
-    except ConnectionError as error:
-        if attempt.way is not Way.DIRECT_TLS:
+    except OSError as error:
+        # An ErrorResponse begins with a letter where a record of TLS has its kind and version.
+        was_in_words = getattr(error, "reason", None) == "WRONG_VERSION_NUMBER"
+        if attempt.way is not Way.DIRECT_TLS or not (was_in_words or isinstance(error, ConnectionError)):
             raise
         raise ConnectionResetError(
-            f"PostgreSQL server at {_shown(address)} closed the connection during the handshake of direct TLS, "
-            "which servers before PostgreSQL 17 do not know"
+            f"PostgreSQL server at {_shown(address)} "
+            + ("answered in plain text" if was_in_words else "closed the connection")
+            + " during the handshake of direct TLS, which servers before PostgreSQL 17 and PgBouncer 1.25 do not know"
         ) from error
     if not protocol_is_chosen(attempt, info.alpn):
         raise ConnectionError(
