@@ -40,6 +40,7 @@ from pgsansio_asyncio.gss import gss_context
 from pgsansio_asyncio.origin import called_from
 from pgsansio_asyncio.tcp import numeric_host, tcp_socket
 from pgsansio_asyncio.tls import tls_context, tls_engine
+from pgsansio_asyncio.unix import peer_user
 
 __all__ = ["AsyncioPort"]
 
@@ -348,6 +349,10 @@ class AsyncioPort(asyncio.BufferedProtocol):
             error = raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             raise OSError(error, f"Connect call failed {target}")
+
+    def peer_user(self) -> str | None:
+        raw = None if self._transport is None else self._transport.get_extra_info("socket")
+        return peer_user(raw) if self._connected and raw is not None else None
 
     def drive(self, engine: Engine) -> None:
         if self._tls is not None:

@@ -48,6 +48,7 @@ from pgsansio_trio.nursery import OwnNursery
 from pgsansio_trio.origin import called_from
 from pgsansio_trio.tcp import numeric_host, tcp_socket
 from pgsansio_trio.tls import tls_context, tls_engine
+from pgsansio_trio.unix import peer_user
 
 __all__ = ["TrioPort"]
 
@@ -496,6 +497,9 @@ class TrioPort:
         self.drive(engine)
         self._raw = raw
         self._send()
+
+    def peer_user(self) -> str | None:
+        return None if self._raw is None else peer_user(self._raw)
 
     def drive(self, engine: Engine) -> None:
         # If the connection has ended meanwhile, whoever waits finds no socket.

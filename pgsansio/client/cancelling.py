@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pgsansio.client.encrypting import Channel, open_channel
 from pgsansio.client.port import Address, Port
-from pgsansio.errors import ProtocolError
+from pgsansio.errors import InterfaceError, ProtocolError
 from pgsansio.frontend import Frontend
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ async def send_cancel_request(port: Port, frontend: Frontend, address: Address, 
     Returns:
         Whether it could be sent. False: the server gave no key for it.
     Raises:
-        OSError, ProtocolError: no connection could be made for it. Anything else: cancelled; nothing tells whether the
-            server has seen it.
+        OSError, ProtocolError, InterfaceError: no connection could be made for it. Anything else: cancelled; nothing
+            tells whether the server has seen it.
     """
     exchange = frontend.cancel_exchange()
     if exchange is None:
@@ -65,7 +65,7 @@ async def cancel_abandoned(connection: "ConnectionCore") -> None:
                 continue
         session.cancel_ended()
         port.flush()
-    except (OSError, ProtocolError):
+    except (OSError, ProtocolError, InterfaceError):
         connection.terminate()
     except BaseException:
         connection.terminate()

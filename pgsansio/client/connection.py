@@ -153,7 +153,7 @@ class Connection(
         if runs:
 
             async def cancel() -> None:
-                with suppress(ProtocolError):
+                with suppress(ProtocolError, InterfaceError):
                     await cancelling.send_cancel_request(self._port, frontend, self._address, self._channel)
 
             await self._port.owe(cancel, CANCEL_SECONDS)

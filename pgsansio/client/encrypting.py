@@ -11,6 +11,7 @@ from pgsansio.client.port import Address, Port
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.encryption import EncryptionExchange
 from pgsansio.engine.states import Encryption
+from pgsansio.errors import InterfaceError
 from pgsansio.policy.conninfo import Settings, TcpAddress
 from pgsansio.policy.encryption_mode import (
     ALPN_PROTOCOL,
@@ -44,11 +45,13 @@ class Channel:
     #: For `Port.start_tls`; None where there is no TLS.
     context: object | None = None
     server_hostname: str | None = None
+    #: Who has to be at the other end of a Unix socket; "": anybody.
+    required_peer: str = ""
 
     def again(self, info: TlsInfo | None) -> "Channel":
         """For another stream to the same server (a CancelRequest's): no less encrypted than this one became."""
         if info is None:
-            return Channel(Attempt(Way.PLAIN), self.tcp)
+            return Channel(Attempt(Way.PLAIN), self.tcp, required_peer=self.required_peer)
         return Channel(Attempt(self.attempt.way), self.tcp, self.context, self.server_hostname)
 
 
@@ -73,7 +76,9 @@ async def channel(port: Port, attempt: Attempt, asked: Address, settings: Settin
     Raises:
         ClientConfigurationError: a file cannot be used.
     """
-    if attempt.way is Way.PLAIN or not isinstance(asked, TcpAddress):
+    if not isinstance(asked, TcpAddress):
+        return Channel(attempt, settings.tcp, required_peer=settings.authentication.required_peer)
+    if attempt.way is Way.PLAIN:
         return Channel(attempt, settings.tcp)
     tls = settings.tls
     context = await port.tls_context(tls) if tls.context is None else tls.context
@@ -91,7 +96,10 @@ async def open_stream(port: Port, address: Address, engine: Engine, way: Channel
         OSError, ClientConfigurationError: there is no connection.
     """
     attempt = way.attempt
-    first = engine if attempt.way is Way.PLAIN else EncryptionExchange(direct=attempt.way is Way.DIRECT_TLS)
+    first = engine
+    if attempt.way is not Way.PLAIN or way.required_peer:
+        # The exchange that asks for nothing says nothing either: the engine's first word may be a secret.
+        first = EncryptionExchange(direct=attempt.way is not Way.TLS)
     port.set_tcp_options(way.tcp)
     await port.open_stream(address, first)
     return first
@@ -105,12 +113,17 @@ async def encrypt(
     Returns:
         What TLS has come to; None: there is none.
     Raises:
-        OSError: no TLS, or no certificate to trust. ProtocolError: bytes that have no business there. The caller
-            aborts the port.
+        OSError: no TLS, or no certificate to trust. ProtocolError: bytes that have no business there. InterfaceError:
+            it is not who is required. The caller aborts the port.
     """
     if not isinstance(first, EncryptionExchange):
         return None
     exchange, attempt = first, way.attempt
+    if attempt.way is Way.PLAIN:
+        _check_peer(way.required_peer, port.peer_user())
+        exchange.check()
+        port.drive(engine)
+        return None
     try:
         await port.wait(exchange.operation)
         exchange.check()
@@ -148,6 +161,14 @@ async def open_channel(port: Port, address: Address, engine: Engine, way: Channe
     """Connect, encrypt, and drive `engine` from now on. Raises as the two do; the caller aborts the port."""
     first = await open_stream(port, address, engine, way)
     await encrypt(port, address, first, engine, way, Progress())
+
+
+def _check_peer(required: str, found: str | None) -> None:
+    if found != required:
+        raise InterfaceError(
+            f"requirepeer={required} is not met: "
+            + ("the system does not tell who the server is" if found is None else f"the server is {found}")
+        )
 
 
 _REFUSALS: Final = {

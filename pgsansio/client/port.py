@@ -144,6 +144,11 @@ class Port(Protocol):
         """
         ...
 
+    def peer_user(self) -> str | None:
+        """Whom the system calls the owner of the process at the other end of the open stream, which is a Unix socket;
+        None: it does not tell."""
+        ...
+
     def drive(self, engine: Engine) -> None:
         """Drive another engine over the open stream from now on, in the place of the one before, which has nothing to
         say any more. It is told at once if the connection has ended meanwhile."""

@@ -108,6 +108,10 @@ class SequentialPort(ABC):
     def set_tcp_options(self, options: TcpOptions) -> None:  # noqa: B027
         """Nothing, unless a subclass's `open_stream` looks after its socket."""
 
+    def peer_user(self) -> str | None:
+        """None: not known, unless a subclass can tell (see `Port.peer_user`)."""
+        return None
+
     # what follows from it
 
     def stopwatch(self) -> float:

@@ -404,9 +404,7 @@ class StartupMachine:
 
     def _gss(self, message: AuthenticationGSS | AuthenticationSSPI) -> None:
         self._gss_negotiates = isinstance(message, AuthenticationSSPI)
-        self._check_without_binding(
-            AuthenticationMethod.SSPI if self._gss_negotiates else AuthenticationMethod.GSS
-        )
+        self._check_without_binding(AuthenticationMethod.SSPI if self._gss_negotiates else AuthenticationMethod.GSS)
         self._ask_for_gss_step(None)
 
     def _gss_continue(self, message: AuthenticationGSSContinue) -> None:

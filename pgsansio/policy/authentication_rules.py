@@ -1,8 +1,8 @@
-"""require_auth and channel_binding -> `AuthenticationRules`: what a server may ask for, and what it has to prove.
+"""require_auth, channel_binding and requirepeer -> `AuthenticationRules`: what a server may ask for, and has to prove.
 
-Only the words are read here. Who obeys them is the start-up phase.
+Only the words are read here. Who obeys them is the start-up phase, and (requirepeer) who opens the stream.
 
-Source: manual, "Parameter Key Words" of libpq, require_auth and channel_binding.
+Source: manual, "Parameter Key Words" of libpq, require_auth, channel_binding and requirepeer.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Final
 
 from pgsansio.errors import ClientConfigurationError
-from pgsansio.policy.parameter_sources import Given, Sources, choice
+from pgsansio.policy.parameter_sources import Given, Sources, check_text, choice
 
 __all__ = [
     "ALL_METHODS",
@@ -58,6 +58,8 @@ class AuthenticationRules:
     channel_binding: ChannelBinding = ChannelBinding.PREFER
     #: What `methods` was made of, for errors; "" if nobody has asked for anything.
     require_auth: str = ""
+    #: Whom the system has to call the owner of the other end of a Unix socket; "": anybody.
+    required_peer: str = ""
 
 
 #: Where nobody has asked for anything.
@@ -72,12 +74,14 @@ def resolve_authentication(sources: Sources) -> AuthenticationRules:
     """
     binding = sources.find("channel_binding", variable="PGCHANNELBINDING")
     required = sources.find("require_auth", variable="PGREQUIREAUTH")
+    peer = sources.find("requirepeer", variable="PGREQUIREPEER")
     return AuthenticationRules(
         methods=ALL_METHODS if required is None else _methods(required),
         channel_binding=ChannelBinding.PREFER
         if binding is None
         else choice("channel_binding", binding, {word.value: word for word in ChannelBinding}),
         require_auth="" if required is None else required.value,
+        required_peer="" if peer is None else check_text("requirepeer", peer),
     )
 
 

@@ -51,6 +51,7 @@ class LibpqWords(TypedDict, total=False):
     max_protocol_version: str | None
     require_auth: str | None
     channel_binding: str | None
+    requirepeer: str | None
 
 
 LIBPQ_WORDS: Final = frozenset(LibpqWords.__annotations__)

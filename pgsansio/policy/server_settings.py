@@ -16,15 +16,14 @@ __all__ = ["resolve_server_settings"]
 #: Words that have a place in `Settings`.
 _OWN_WORDS: Final = TLS_WORDS | {
     *("user", "password", "dbname", "passfile", "target_session_attrs", "krbsrvname", "gsslib", "connect_timeout"),
-    *("fallback_application_name", "require_auth", "channel_binding", "service", "servicefile", "hostaddr"),
-    *("load_balance_hosts", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
+    *("fallback_application_name", "require_auth", "channel_binding", "requirepeer", "service", "servicefile"),
+    *("hostaddr", "load_balance_hosts", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count"),
     *("tcp_user_timeout", "min_protocol_version", "max_protocol_version", "gssdelegation"),
 }
 
 #: libpq's words that ask for what this version cannot do, and the values that ask for nothing. A server would refuse
 #: them as unknown settings; ignoring them could make a connection less safe than its string says.
 _UNSUPPORTED_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "requirepeer": (),
     "requiressl": ("0",),
     "sslcompression": ("0",),
     "scram_client_key": (),
@@ -61,8 +60,6 @@ def resolve_server_settings(keyword: object, sources: Sources) -> dict[str, str]
     found: dict[str, Given] = {}
     for layer in reversed(sources.layers):
         found.update(Secret(layer).use(_of_layer))  # its words have passwords and keys
-    if (peer := sources.variable("PGREQUIREPEER")) is not None:
-        raise _unsupported("requirepeer", peer.origin, ())
     for word in ("application_name", "options", "client_encoding"):
         if (given := sources.find(word)) is not None:
             found[word] = given

@@ -495,3 +495,54 @@ def test_nothing_remains_whenever_it_is_stopped(mode: str, how: str) -> None:
         assert world.is_over()
     assert steps > 8
     task.result().terminate()
+
+
+# Who is at the other end of a Unix socket
+
+
+def test_a_required_peer() -> None:
+    server = welcome()
+    world = World(server)
+    world.loop.peer_user = "postgres"
+    world.connect(host="/tmp", requirepeer="postgres")
+    assert [type(message) for message in server.inside.messages] == [StartupMessage]
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [("mallory", "the server is mallory"), (None, "the system does not tell who the server is")],
+)
+def test_a_peer_that_is_not_the_required_one_hears_nothing(found: str | None, message: str) -> None:
+    server = welcome()
+    world = World(server)
+    world.loop.peer_user = found
+    with pytest.raises(InterfaceError, match=f"^requirepeer=postgres is not met: {message}$"):
+        world.connect(host="/tmp", requirepeer="postgres")
+    assert server.inside.messages == []
+    assert world.is_over()
+
+
+def test_a_required_peer_is_not_asked_for_over_tcp() -> None:
+    assert World(welcome()).connect(requirepeer="postgres").tls is not None
+
+
+@pytest.mark.parametrize("by_leaving", [False, True])
+def test_a_cancel_request_is_for_the_required_peer_only(by_leaving: bool) -> None:
+    server, impostor = welcome(), Server(b"", [])
+    server.inside.then(*expect_first_execution("SELECT 1"))
+    world = World(server, impostor)
+    world.loop.peer_user = "postgres"
+    connection = world.connect(host="/tmp", requirepeer="postgres")
+    world.loop.start(connection.fetch("SELECT 1"))
+    world.loop.run()
+    world.loop.peer_user = "mallory"
+    if by_leaving:
+        world.loop.finish(connection._leave())
+    else:
+        with pytest.raises(InterfaceError, match="requirepeer"):
+            world.loop.finish(connection.close())
+    assert world.is_over()
+    assert len(world.met) == 2
+    assert impostor.inside.messages == []
+    assert connection.is_closed()
+    assert world.loop.failures == []

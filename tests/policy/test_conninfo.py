@@ -420,11 +420,7 @@ def test_server_settings_are_texts(wrong: object) -> None:
         ({"database": b"x"}, "database is expected to be a str, got bytes"),
         ({"dsn": 5}, "dsn is expected to be a str, got int"),
         ({"dsn": "foo=bar"}, "the DSN has an unknown keyword: 'foo'"),
-        ({"dsn": "requirepeer=root"}, "requirepeer from the DSN is not supported by this version: leave it out"),
-        (
-            {"env": {"PGREQUIREPEER": "root"}},
-            "requirepeer from the environment variable PGREQUIREPEER is not supported",
-        ),
+        ({"dsn": "scram_client_key=x"}, "scram_client_key from the DSN is not supported by this version: leave it out"),
         ({"dsn": "requiressl=1"}, "requiressl from the DSN is not .* version: the only values are '0'"),
         ({"dsn": "gssdelegation=2"}, "gssdelegation is expected to be one of '0', '1', got '2' from the DSN"),
         ({"service": 5}, "service is expected to be a str, got int"),

@@ -50,6 +50,7 @@ def look(settings: Settings, word: str) -> object:
         "max_protocol_version": settings.max_protocol_version,
         "require_auth": settings.authentication.require_auth,
         "channel_binding": settings.authentication.channel_binding,
+        "requirepeer": settings.authentication.required_peer,
     }[word]
 
 
@@ -88,6 +89,7 @@ WORDS: list[tuple[str, str, object, str]] = [
     ("max_protocol_version", "latest", PROTOCOL_3_2, "PGMAXPROTOCOLVERSION"),
     ("require_auth", "!none", "!none", "PGREQUIREAUTH"),
     ("channel_binding", "require", ChannelBinding.REQUIRE, "PGCHANNELBINDING"),
+    ("requirepeer", "postgres", "postgres", "PGREQUIREPEER"),
 ]
 
 

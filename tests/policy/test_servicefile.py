@@ -125,7 +125,7 @@ def test_the_system_file_is_looked_into_when_the_users_does_not_know_the_service
         ("[s]\nservice=t", r"line 2: a service cannot name another one \(service\)"),
         ("[s]\nservicefile=t", r"line 2: a service cannot name another one \(servicefile\)"),
         ("[s]\njit=off", "service 's' of '/home/me/.pg_service.conf' has an unknown keyword: 'jit'"),
-        ("[s]\nrequirepeer=me", "requirepeer from service 's' of '/home/me/.pg_service.conf' is not supported"),
+        ("[s]\noauth_scope=x", "oauth_scope from service 's' of '/home/me/.pg_service.conf' is not supported"),
         ("[s]\nport=x", "port in service 's' of '/home/me/.pg_service.conf' is expected to be .*, got 'x'"),
         ("[s]\nsslmode=x", "got 'x' from service 's' of '/home/me/.pg_service.conf'"),
         ("[s]\nuser=\udcff", "user in service 's' of '/home/me/.pg_service.conf' cannot be encoded as UTF-8"),

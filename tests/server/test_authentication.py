@@ -1,6 +1,8 @@
 """Authentication: what a server asks for, what it gets, and what it must not do."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,6 +164,30 @@ async def test_required_methods(lax: Client) -> None:
     for user in ("open", "clear", "hashed"):
         with pytest.raises(lax.InterfaceError, match="require_auth=scram-sha-256 is not met"):
             await whoami(lax, user=user, dsn="postgresql://?require_auth=scram-sha-256")
+
+
+def owner_of(server: Server) -> str:
+    import pwd
+
+    return pwd.getpwuid(Path(server.socket_dir, f".s.PGSQL.{server.port}").stat().st_uid).pw_name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others do not tell")
+@pytest.mark.differs(
+    asyncpg="does not know requirepeer, and sends it to the server as a setting.",
+    ours="`requirepeer` names the system's user who has to be at the other end of a Unix socket.",
+)
+async def test_a_required_peer(client: Client) -> None:
+    owner = owner_of(client.server)
+    assert await whoami(client, dsn=f"postgresql://?requirepeer={owner}") == "postgres"
+    with pytest.raises(client.InterfaceError, match=f"^requirepeer=somebody is not met: the server is {owner}$"):
+        await whoami(client, dsn="postgresql://?requirepeer=somebody")
+    # It is for Unix sockets.
+    assert await whoami(client, host=client.server.host, dsn="postgresql://?requirepeer=somebody") == "postgres"
+    async with client.connect(dsn=f"postgresql://?requirepeer={owner}") as connection:
+        with pytest.raises(TimeoutError):
+            await connection.execute("SELECT pg_sleep(60)", timeout=0.1)
+        assert await connection.fetchval("SELECT 1") == 1
 
 
 @pytest.mark.differs(

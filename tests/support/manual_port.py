@@ -155,6 +155,8 @@ class ManualLoop:
         self.gss_context: Callable[[GssTarget], GssContext] = _no_such_library
         #: Whether its ports have TLS. It changes nothing of the bytes: what is tested is who may say what, and when.
         self.tls: FakeTls | None = None
+        #: Whose process is at the other end of its ports' Unix sockets.
+        self.peer_user: str | None = None
         #: What tasks of the loop's own (owed, started, called back) raised, Cancelled apart.
         self.failures: list[BaseException] = []
         self.steps = 0
@@ -383,6 +385,9 @@ class ManualPort:
 
     def set_tcp_options(self, options: TcpOptions) -> None:
         self.tcp_options = options
+
+    def peer_user(self) -> str | None:
+        return self.loop.peer_user
 
     def drive(self, engine: Engine) -> None:
         assert self.engine is not None
