@@ -10,7 +10,7 @@ import pytest
 
 import pgsansio_asyncio
 from pgsansio.policy.cluster import ClusterError
-from tests.support.clients import Client
+from tests.support.clients import Client, until
 from tests.support.kerberos import HOST, REALM, Kerberos, make_importable, running_kerberos
 from tests.support.servers import Server, ServerError, running_server
 
@@ -72,6 +72,10 @@ def gss_postgres(server_programs: str, kerberos: Kerberos) -> Iterator[Server]:
 async def _create_users(server: Server) -> None:
     async with pgsansio_asyncio.connect(server.dsn) as connection:
         await connection.execute(f"CREATE ROLE {USER} LOGIN; CREATE ROLE {OTHER} LOGIN")
+        if server.version >= 16:
+            await connection.execute("ALTER SYSTEM SET gss_accept_delegation = on")
+            await connection.execute("SELECT pg_reload_conf()")
+            await until(connection, "current_setting('gss_accept_delegation')::bool")
 
 
 @pytest.fixture
@@ -96,6 +100,18 @@ async def test_a_ticket(client: Client, arguments: dict[str, Any], settings: dic
         assert await connection.fetchval("SELECT current_user::text") == USER
         row = await connection.fetchrow("SELECT * FROM pg_stat_gssapi WHERE pid = pg_backend_pid()")
         assert (row["gss_authenticated"], row["principal"], row["encrypted"]) == (True, f"{USER}@{REALM}", False)
+
+
+@pytest.mark.differs(
+    asyncpg="has no `gssdelegation`.",
+    ours="`gssdelegation=1` lets the server act in one's name, by Kerberos.",
+)
+async def test_a_ticket_for_the_server(client: Client, gss_postgres: Server, arguments: dict[str, Any]) -> None:
+    for word, delegated in (("0", False), ("1", True)):
+        async with client.connect(**arguments, gssdelegation=word) as connection:
+            if gss_postgres.version >= 16:
+                query = "SELECT credentials_delegated FROM pg_stat_gssapi WHERE pid = pg_backend_pid()"
+                assert await connection.fetchval(query) is delegated
 
 
 @pytest.mark.checklist("AUTH-2", "AUTH-4")

@@ -2,17 +2,15 @@
 
 `python -m tests.support.pgbouncer 1.18 1.26` fetches these and prints the commands that run them.
 
-Debian's releases each have one version. It is unpacked, not installed, together with the libraries that it needs down
-to libc, and started by their loader, so that any release runs all versions, without root and without its daemon. Needed
-are `apt-get` and `dpkg-deb` and the keys of Debian's archive (package `debian-archive-keyring`). An archive keeps only
-what is newest of each release, so exact versions are not fixed; that of a release to come may be newer than its name.
+Debian's releases each have one version, which is unpacked and not installed (see `tests.support.debian`), so that any
+release runs all versions, without root and without its daemon. An archive keeps only what is newest of each release, so
+exact versions are not fixed; that of a release to come may be newer than its name.
 """
 
 import contextlib
 import fcntl
 import os
 import pwd
-import random
 import re
 import shutil
 import signal
@@ -28,6 +26,8 @@ from typing import Final
 from urllib.parse import quote
 
 from pgsansio.policy import cluster as policy
+from tests.support.debian import loader, run, unpack
+from tests.support.guarded import free_port, start_guarded, stop_guarded
 from tests.support.servers import Server, ServerError, cache_folder
 
 __all__ = ["FETCHABLE", "Pooler", "fetch", "running_pgbouncer"]
@@ -36,34 +36,9 @@ __all__ = ["FETCHABLE", "Pooler", "fetch", "running_pgbouncer"]
 #: direct TLS besides.
 FETCHABLE: Final[Mapping[str, str]] = {"1.18": "bookworm", "1.24": "trixie", "1.26": "forky"}
 
-_MIRROR: Final = "http://deb.debian.org/debian"
-_KEYS: Final = (
-    "/usr/share/keyrings/debian-archive-keyring.gpg",
-    "/usr/share/keyrings/debian-archive-keyring.pgp",
-)
-#: Of what a package depends on, what a program needs that nobody installs.
-_LIBRARY: Final = re.compile(r"lib(?!c-bin)|zlib")
-
 #: Seconds until it takes connections.
 _START_TIMEOUT: Final = 30.0
 _PORT_ATTEMPTS: Final = 3
-
-# As the guard of `pgsansio.policy.cluster`: standard input is a pipe that only we hold, so neither the
-# pooler nor its folder outlive us.
-_GUARD: Final = """\
-exec 3<&0 </dev/null
-folder=$1
-shift
-"$@" 3<&- &
-pooler=$!
-(read -r _ <&3; rm -rf "$folder"; kill -KILL "$pooler") &
-reader=$!
-exec 3<&-
-wait "$pooler"
-status=$?
-kill "$reader"
-exit "$status"
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +96,7 @@ def running_pgbouncer(
     logins = {server.user: server.password, **(users or {})}
     passwords = "".join(f"{_quoted(name)} {_quoted(password)}\n" for name, password in logins.items())
     for attempts_left in reversed(range(_PORT_ATTEMPTS)):
-        folder, port = Path(tempfile.mkdtemp(prefix="pgsansio-pgbouncer-")), _free_port()
+        folder, port = Path(tempfile.mkdtemp(prefix="pgsansio-pgbouncer-")), free_port()
         ini = {
             "listen_addr": policy.HOST,
             "listen_port": str(port),
@@ -162,9 +137,7 @@ def running_pgbouncer(
             if not attempts_left or "in use" not in output:
                 raise ServerError(f"PgBouncer {version} did not start:\n{output}")
         finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait()
+            stop_guarded(process)
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -181,17 +154,7 @@ def _start(command: Sequence[str], folder: Path, files: Mapping[str, bytes]) -> 
             os.chown(path, account.uid, account.gid)
     # It is started by root and changes its user by itself: others may not be able to reach its program.
     user = () if account is None else ("-u", account.name)
-    with open(folder / "output", "wb") as output:
-        return subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "sh", str(folder), *command, *user, "ini"],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            cwd=folder,
-            # Out of reach of the terminal's Ctrl-C, which is for us.
-            start_new_session=True,
-        )
+    return start_guarded([*command, *user, "ini"], folder)
 
 
 def _wait_until_ready(process: "subprocess.Popen[bytes]", folder: Path, port: int) -> bool:
@@ -204,17 +167,6 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", folder: Path, port: in
                     return True
         time.sleep(0.01)
     return False
-
-
-def _free_port() -> int:
-    for port in random.sample(policy.PORTS, 100):
-        with socket.socket() as probe:
-            try:
-                probe.bind((policy.HOST, port))
-            except OSError:
-                continue
-            return port
-    raise ServerError(f"no free port found on {policy.HOST}")
 
 
 def _quoted(text: str) -> str:
@@ -241,11 +193,9 @@ def fetch(version: str) -> tuple[tuple[str, ...], tuple[int, int]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             if not folder.exists():
-                with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as work:
-                    _unpack(FETCHABLE[version], Path(work, "apt"), Path(work, "unpacked"))
-                    Path(work, "unpacked").rename(folder)
+                unpack(FETCHABLE[version], folder, ["pgbouncer"])
             command = _command(folder)
-            found = _run([*command, "--version"], folder)
+            found = run([*command, "--version"], folder)
         except (OSError, subprocess.SubprocessError, ServerError) as error:
             raise ServerError(f"PgBouncer {version} cannot be fetched: {error}") from error
     if _numbers(found) < _numbers(version):
@@ -255,66 +205,8 @@ def fetch(version: str) -> tuple[tuple[str, ...], tuple[int, int]]:
     return command, _numbers(found)
 
 
-def _unpack(release: str, apt: Path, unpacked: Path) -> None:
-    """Unpack the packages of this release into a folder, by an apt that knows nothing of this machine."""
-    for name in ("lists/partial", "cache/archives/partial"):
-        (apt / name).mkdir(parents=True)
-    key = next((key for key in _KEYS if os.path.exists(key)), None)
-    if key is None:
-        raise ServerError("there are no keys of Debian's archive here (package debian-archive-keyring)")
-    (apt / "sources.list").write_text(f"deb [signed-by={key}] {_MIRROR} {release} main\n")
-    (apt / "status").touch()
-    options = {
-        "Dir::Etc::SourceList": apt / "sources.list",
-        "Dir::Etc::SourceParts": "/dev/null",
-        "Dir::Etc::Preferences": "/dev/null",
-        "Dir::Etc::PreferencesParts": "/dev/null",
-        "Dir::State": apt,
-        "Dir::State::Status": apt / "status",
-        "Dir::Cache": apt / "cache",
-        "Acquire::Languages": "none",
-        # As root it would become another user, who may not write here.
-        "APT::Sandbox::User": "root",
-    }
-    flags = [f"-o{name}={value}" for name, value in options.items()]
-    _run(["apt-get", *flags, "-q", "update"], apt)
-    depends = _run(["apt-cache", *flags, "depends", "--recurse", "--important", "pgbouncer"], apt)
-    _run(["apt-get", *flags, "-q", "download", *_needed("pgbouncer", depends)], apt)
-    for package in apt.glob("*.deb"):
-        _run(["dpkg-deb", "-x", str(package), str(unpacked)], apt)
-
-
-def _needed(program: str, depends: str) -> list[str]:
-    """A program's package and all libraries below it, by what `apt-cache depends --recurse` says."""
-    graph: dict[str, list[str]] = {}
-    for line in depends.splitlines():
-        if not line.startswith((" ", "<")):
-            below = graph[line] = []
-        elif (match := re.fullmatch(r" [ |](?:Pre)?Depends: ([^<>]+)", line)) and _LIBRARY.match(match[1]):
-            below.append(match[1])
-    needed = [program]
-    for name in needed:
-        needed += (other for other in graph.get(name, ()) if other not in needed)
-    return needed
-
-
 def _command(folder: Path) -> tuple[str, ...]:
-    """The loader that was unpacked, with the folders of the libraries beside it, and the program."""
-    loaders = sorted(path for path in folder.rglob("ld-linux*.so.*") if path.exists())
-    if not loaders:
-        raise ServerError(f"there is no loader in {folder}")
-    libraries = sorted({str(path.parent) for path in folder.rglob("*-linux-gnu/*.so.*")})
-    return str(loaders[0]), "--library-path", ":".join(libraries), str(folder / "usr/sbin/pgbouncer")
-
-
-def _run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(
-        command, check=False, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600
-    )
-    if done.returncode:
-        output = (done.stderr or done.stdout).strip()[-1000:]
-        raise ServerError(f"{' '.join(command[:1])} ended with {done.returncode}: {output}")
-    return done.stdout
+    return *loader(folder), str(folder / "usr/sbin/pgbouncer")
 
 
 if __name__ == "__main__":
