@@ -123,6 +123,8 @@ def _stamp(path: str) -> _Stamp:
 
 def _new_context(settings: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Nobody has renegotiated since PostgreSQL 9.4: a server that begins and never ends would keep what is to be sent.
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.check_hostname = settings.mode is SSLMode.verify_full
     if settings.mode < SSLMode.require:
         context.verify_mode = ssl.CERT_NONE

@@ -107,10 +107,7 @@ def resolve_tls(
         )
     minimum, maximum = _resolve_versions(sources)
     send_server_name = _resolve_server_name(sources, mode)
-    certificate_mode = sources.find("sslcertmode", variable="PGSSLCERTMODE")
-    with_certificate = certificate_mode is None or choice(
-        "sslcertmode", certificate_mode, {"disable": False, "allow": True}
-    )
+    with_certificate = _resolve_certificate_mode(sources)
     password = sources.find("sslpassword")
     key_log = sources.find("sslkeylogfile", variable="SSLKEYLOGFILE")
     # Like asyncpg: True trusts the machine's authorities, unless others are named.
@@ -192,6 +189,21 @@ def _resolve_versions(sources: Sources) -> tuple[str, str | None]:
             f"ssl_min_protocol_version {minimum!r} is higher than ssl_max_protocol_version {maximum!r}"
         )
     return minimum, maximum
+
+
+def _resolve_certificate_mode(sources: Sources) -> bool:
+    """Whether the server may see the client's certificate."""
+    given = sources.find("sslcertmode", variable="PGSSLCERTMODE")
+    if given is None:
+        return True
+    mode = choice("sslcertmode", given, {"disable": False, "allow": True, "require": None})
+    if mode is None:
+        raise ClientConfigurationError(
+            f"sslcertmode 'require' from {given.origin} is not possible: "
+            "Python's ssl module does not tell whether the server has asked for a certificate",
+            hint="The method 'cert' of pg_hba.conf demands one.",
+        )
+    return mode
 
 
 def _resolve_server_name(sources: Sources, mode: SSLMode) -> bool:

@@ -73,6 +73,7 @@ def test_what_a_mode_verifies(
     assert context.verify_mode is verified
     assert context.check_hostname is checked
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.options & ssl.OP_NO_RENEGOTIATION
     assert not context.verify_flags & ssl.VERIFY_CRL_CHECK_CHAIN
 
 

@@ -44,6 +44,7 @@ EVERY_MODE = ("require", "verify-ca", "verify-full")
         ("plain", "127.0.0.1", "root.crt", {"verify-full": "IP address mismatch"}),
         ("address", "127.0.0.1", "root.crt", {}),
         ("address", HOST, "root.crt", {"verify-full": "Hostname mismatch"}),
+        ("common-name", HOST, "root.crt", {}),
         ("other-host", HOST, "root.crt", {"verify-full": "Hostname mismatch"}),
         ("expired", HOST, "root.crt", dict.fromkeys(EVERY_MODE, "certificate has expired")),
         ("self-signed", HOST, "root.crt", dict.fromkeys(EVERY_MODE, "self.signed certificate")),

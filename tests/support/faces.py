@@ -65,8 +65,9 @@ class _Issued:
 class ServerCertificates:
     """What a server may show, and what clients need to judge it.
 
-    The faces: `plain`; `address` (for 127.0.0.1 only), `other-host`, `expired`, `self-signed`; those of an intermediate
-    authority, `chain`, `revoked`, and `no-intermediate`, which does not show that; those of `SIGNATURES`.
+    The faces: `plain`; `address` (for 127.0.0.1 only), `common-name` (the host is the subject only), `other-host`,
+    `expired`, `self-signed`; those of an intermediate authority, `chain`, `revoked`, and `no-intermediate`, which does
+    not show that; those of `SIGNATURES`.
 
     Attributes:
         folder: root.crt, chain.crt (the intermediate authority, and the root), self-signed.crt; revocations.crl of both
@@ -81,6 +82,7 @@ class ServerCertificates:
         intermediate = _issue("intermediate", issuer=root, ca=True)
         self._add("plain", _issue("plain", HOST, issuer=root))
         self._add("address", _issue("address", "127.0.0.1", issuer=root))
+        self._add("common-name", _issue(HOST, issuer=root))
         self._add("other-host", _issue("other", "other.example", issuer=root))
         self._add("expired", _issue("expired", HOST, issuer=root, days=-1))
         itself = self._add("self-signed", _issue("itself", HOST))
