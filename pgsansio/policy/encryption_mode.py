@@ -23,11 +23,11 @@ from pgsansio.errors import (
     InvalidAuthorizationSpecificationError,
     InvalidPasswordError,
     PostgresError,
+    ProtocolViolationError,
 )
 
 __all__ = [
     "ALPN_PROTOCOL",
-    "OF_THE_SERVER",
     "Answer",
     "Attempt",
     "Decision",
@@ -37,6 +37,7 @@ __all__ = [
     "after_answer",
     "attempts",
     "error_to_raise",
+    "is_of_the_server",
     "may_try_the_next",
     "protocol_is_chosen",
 ]
@@ -44,13 +45,20 @@ __all__ = [
 #: What client and server call what they speak inside of TLS (since PostgreSQL 17).
 ALPN_PROTOCOL: Final = "postgresql"
 
-#: What a server says of itself, and not of who asks: that it starts up, shuts down or recovers, or that it has no room
-#: ("too many connections"). It is the same in both ways, and another server may do.
-OF_THE_SERVER: Final = (
+_OF_THE_SERVER: Final = (
     CannotConnectNowError,
     AdminShutdownError,
     CrashShutdownError,
     InsufficientResourcesError,
+)
+#: PgBouncer gives all its errors the SQLSTATE of a protocol violation, and never translates them. It has no room, or
+#: the server behind it has none or is not there.
+_OF_THE_POOLER: Final = (
+    "no more connections allowed",
+    "client connections exceeded",
+    "query_wait_timeout",
+    "server login has been failing",
+    "pooler is shutting down",
 )
 
 
@@ -161,6 +169,15 @@ def protocol_is_chosen(attempt: Attempt, chosen: str | None) -> bool:
     return chosen == ALPN_PROTOCOL or (chosen is None and attempt.way is not Way.DIRECT_TLS)
 
 
+def is_of_the_server(error: BaseException) -> bool:
+    """Whether a server says this of itself, and not of who asks: that it starts up, shuts down or recovers, or that it
+    has no room ("too many connections"). It is the same in both ways, and another server may do.
+    """
+    if isinstance(error, ProtocolViolationError):
+        return str(error).startswith(_OF_THE_POOLER)
+    return isinstance(error, _OF_THE_SERVER)
+
+
 def may_try_the_next(attempt: Attempt, stage: Stage, *, encrypted: bool, error: BaseException) -> bool:
     """Whether the other way may work where this attempt failed: pg_hba.conf tells them apart, and TLS may be broken.
 
@@ -172,7 +189,7 @@ def may_try_the_next(attempt: Attempt, stage: Stage, *, encrypted: bool, error: 
         return isinstance(error, OSError) and not isinstance(error, TimeoutError)
     if stage is not Stage.AUTHENTICATION or encrypted is (attempt.way is Way.PLAIN):
         return False
-    return isinstance(error, PostgresError) and not isinstance(error, OF_THE_SERVER)
+    return isinstance(error, PostgresError) and not is_of_the_server(error)
 
 
 def error_to_raise(first: BaseException, second: BaseException) -> BaseException:

@@ -6,14 +6,14 @@ from typing import Final, TypeVar
 
 from pgsansio.errors import ConnectionDoesNotExistError
 from pgsansio.policy.conninfo import SessionAttribute
-from pgsansio.policy.encryption_mode import OF_THE_SERVER
+from pgsansio.policy.encryption_mode import is_of_the_server
 
 __all__ = ["accepts", "another_host_may_do", "in_random_order", "needs_query"]
 
 T = TypeVar("T")
 
 #: No connection to it, or none that can be trusted; and nothing but the connection's end for an answer.
-_OF_THIS_HOST: Final = (OSError, ConnectionDoesNotExistError, *OF_THE_SERVER)
+_OF_THIS_HOST: Final = (OSError, ConnectionDoesNotExistError)
 
 
 def another_host_may_do(error: BaseException) -> bool:
@@ -22,7 +22,7 @@ def another_host_may_do(error: BaseException) -> bool:
     Every OSError is of this host alone, as for asyncpg: a time-out, and also a certificate that is not to be trusted.
     Another host's is verified just the same.
     """
-    return isinstance(error, _OF_THIS_HOST)
+    return isinstance(error, _OF_THIS_HOST) or is_of_the_server(error)
 
 
 def in_random_order(items: Sequence[T], chance: str) -> tuple[T, ...]:

@@ -174,7 +174,6 @@ async def test_tls(client: Client, tls_pooler: Pooler, certificates: Certificate
     checked = {"host": HOST, "ssl": "verify-full", "sslrootcert": certificates["ca.crt"]}
     async with session(client, tls_pooler, **checked) as connection:
         assert connection.tls.version == "TLSv1.3"
-        # A cancel request goes encrypted, too: no other is let in.
         with pytest.raises(TimeoutError):
             await connection.fetchval("SELECT pg_sleep(60)", timeout=0.05)
         assert await connection.fetchval("SELECT 1") == 1
@@ -279,6 +278,17 @@ async def test_the_servers_session_is_ended(client: Client, own_pooler: Pooler, 
             with pytest.raises(client.PostgresConnectionError, match="terminating connection due to administrator"):
                 await connection.fetchval("SELECT pg_sleep(60)")
     assert await answer(client, own_pooler) == 1
+
+
+async def test_the_next_pooler(client: Client, own_pooler: Pooler, pgbouncer_version: str) -> None:
+    """One that has no room is none that refuses us."""
+    with running_pgbouncer(pgbouncer_version, own_pooler.server, settings={"max_client_conn": "1"}) as full:
+        async with session(client, full):
+            with pytest.raises(client.ProtocolViolationError, match="no more connections allowed") as caught:
+                await answer(client, full)
+            assert len(caught.value.attempts) == 1
+            places = {"host": [full.host, own_pooler.host], "port": [full.port, own_pooler.port]}
+            assert await answer(client, own_pooler, **places) == 1
 
 
 @pytest.fixture

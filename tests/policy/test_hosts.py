@@ -1,11 +1,13 @@
-"""The order of hosts."""
+"""Hosts: their order, and when another one is worth trying."""
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pgsansio.policy.hosts import in_random_order
+from pgsansio.errors import error_from_fields
+from pgsansio.policy.hosts import another_host_may_do, in_random_order
 
 
 @given(st.lists(st.integers()), st.text())
@@ -19,3 +21,24 @@ def test_each_order_is_as_likely_as_any_other() -> None:
     assert len(counts) == 6
     # 1000 each are expected; one that is off by more than 6 standard deviations has no chance.
     assert all(820 < count < 1180 for count in counts.values()), counts
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "message", "may"),
+    [
+        ("57P03", "the database system is starting up", True),
+        ("57P01", "terminating connection due to administrator command", True),
+        ("53300", "sorry, too many clients already", True),
+        ("08P01", "no more connections allowed (max_client_conn)", True),
+        ("08P01", "client connections exceeded (max_user_client_connections)", True),
+        ("08P01", "query_wait_timeout", True),
+        ("08P01", "server login has been failing, try again later (server_login_retry)", True),
+        ("08P01", "SASL authentication failed", False),
+        ("08P01", "unsupported startup parameter: geqo", False),
+        ("28P01", "password authentication failed", False),
+        ("3D000", "no more connections allowed", False),
+    ],
+)
+def test_what_a_server_says_of_itself(sqlstate: str, message: str, may: bool) -> None:
+    error = error_from_fields({"V": "FATAL", "C": sqlstate, "M": message, "D": "a detail"})
+    assert another_host_may_do(error) is may
