@@ -65,6 +65,7 @@ class Net:
         tried: the addresses in the order in which opening began.
         looked_up: names, in order.
         peers: who was connected to at which address, in order.
+        made: connections, in order.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Net:
         self.looked_up: list[str] = []
         self.tried: list[str] = []
         self.peers: list[tuple[str, Any]] = []
+        self.made: list[Connection] = []
         self.nonces = iter(range(10_000))
         self.loop = ManualLoop(self._peer, inline=inline)
         self.loop.tls = FakeTls() if tls else None
@@ -149,7 +151,12 @@ class Net:
     def start(self, dsn: str, **keywords: Any) -> Task:
         around = keywords.pop("around", None)
         settings = self.settings(dsn, **keywords)
-        return self.loop.start(connecting.connect(self.port, settings, Connection, around=around))
+        return self.loop.start(connecting.connect(self.port, settings, self._make, around=around))
+
+    def _make(self, *arguments: Any) -> Connection:
+        # Kept, so that none is closed by having been forgotten.
+        self.made.append(Connection(*arguments))
+        return self.made[-1]
 
     def connect(self, dsn: str, **keywords: Any) -> Connection:
         task = self.start(dsn, **keywords)
