@@ -229,7 +229,7 @@ _POOLER_HINT: Final = """\
 NOTE: prepared statements get lost or mixed up when a pooler gives each transaction or statement a server
 connection of its own (pgbouncer with pool_mode "transaction" or "statement" and without max_prepared_statements).
 Let pgbouncer track them (version 1.21 or newer, max_prepared_statements above 0), use the pool of this library
-instead of pgbouncer, or connect with statement_cache_size=0."""
+instead of pgbouncer, or connect with statement_mode="unnamed" or statement_cache_size=0."""
 
 
 def _attributes(fields: Mapping[str, str], query: str | None) -> dict[str, str | None]:

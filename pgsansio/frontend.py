@@ -89,7 +89,7 @@ from pgsansio.types import TlsInfo, parse_server_version
 from pgsansio.types.secret import Secret, hide
 from pgsansio.wire.framing import ReceiveBuffer, last_frame
 
-__all__ = ["NOT_AS_KNOWN", "NO_BINARY_OUTPUT", "Frontend", "contradicts"]
+__all__ = ["NOT_AS_KNOWN", "Frontend", "contradicts", "has_no_output"]
 
 _logger: Final = logging.getLogger("pgsansio")
 
@@ -104,7 +104,7 @@ _INTERNAL_ERROR: Final = "XX000"
 #: Functions of the server; None: of one that does not say.
 _NO_TYPE: Final = ("getTypeInputInfo", "getTypeBinaryInputInfo")
 #: Those that find no binary output function: for a type, and for what an array or a range is made of.
-NO_BINARY_OUTPUT: Final = (
+_NO_BINARY_OUTPUT: Final = (
     "getTypeBinaryOutputInfo", "array_send", "get_range_io_data", "get_multirange_io_data", None
 )  # fmt: skip
 _OTHER_ATTRIBUTES: Final = ("record_recv", None)
@@ -172,6 +172,11 @@ def contradicts(error: PostgresError) -> bool:
     """Whether a statement that was refused before it was executed was perhaps refused for what was known of it."""
     code = error.sqlstate or ""
     return (code.startswith(_SYNTAX_OR_ACCESS) and code != _INSUFFICIENT_PRIVILEGE) or code in NOT_AS_KNOWN
+
+
+def has_no_output(error: PostgresError) -> bool:
+    """Whether a type has no binary output, or one that it is made of."""
+    return error.sqlstate == _UNDEFINED_FUNCTION and error.server_source_function in _NO_BINARY_OUTPUT
 
 
 def _plan(statement: Statement, record_class: type[Any] | None) -> RowPlan:
@@ -442,14 +447,17 @@ class Frontend(Session):
             self.statement_mode = found
             self.statements.clear()  # they have no names
         else:
-            self._do_without_names()
+            self.statement_mode = found
+            self._lose_names()
 
     def _names_are_lost(self) -> None:
         """Prepared statements are not there any more, or others' are, though nothing has been done about them here: a
         pooler gives each transaction to another session of the server."""
-        if self._finds_mode and self.statement_mode is StatementMode.CACHED:
-            self._tell_mode(StatementMode.UNNAMED)
-            self._do_without_names()
+        if self.statement_mode is StatementMode.CACHED:
+            if self._finds_mode:
+                self._tell_mode(StatementMode.UNNAMED)
+                self.statement_mode = StatementMode.UNNAMED
+            self._lose_names()
 
     def _tell_mode(self, mode: StatementMode) -> None:
         """Have all sessions of the kind use this mode, and the user know of it."""
@@ -460,8 +468,8 @@ class Frontend(Session):
             )
         self.descriptions.statement_mode = mode
 
-    def _do_without_names(self) -> None:
-        self.statement_mode = StatementMode.UNNAMED
+    def _lose_names(self) -> None:
+        """Statements that were prepared so far are of use only without their names."""
         for statement in [*self.statements.values(), *self._own]:
             if own_name_in(statement.name) == statement.name:
                 statement.lose_name()
@@ -530,6 +538,7 @@ class Frontend(Session):
         if fields == statement.described:
             return None
         # Another search path, or a table was changed. What is known of it is of no use any more.
+        operation.is_outdated = True
         self.descriptions.forget(statement.query)
         self.forget(statement)
         columns, plan = statement.as_asked(fields), operation.row_plan
@@ -900,12 +909,15 @@ class Frontend(Session):
             return is_ours
         if isinstance(error, InvalidSQLStatementNameError):
             self._note_names()
-            if self._names.is_held(own_name_in(error.message) or ""):
+            name = own_name_in(error.message)
+            if name is not None and self._names.is_held(name):
                 self._names_are_lost()
             if statement is not None and statement.name:
                 self.descriptions.forget(statement.query)
                 self.forget(statement)
             return True
+        if isinstance(operation, DescribedAgain) and operation.is_outdated:
+            return has_no_output(error) or (contradicts(error) and is_refused_before(operation))
         if statement is None:
             return False
         # Told by the server's function: the same errors are raised for other reasons, too.
@@ -914,7 +926,7 @@ class Frontend(Session):
             # "cache lookup failed for type ...": the type of a parameter was dropped, and may have been made anew.
             self.forget(statement)
             return True
-        if error.sqlstate == _UNDEFINED_FUNCTION and function in NO_BINARY_OUTPUT and statement.binary_records:
+        if has_no_output(error) and statement.binary_records:
             # "no binary output function available for type ...", of a member of an anonymous record.
             statement.take_records_as_text()
             return True

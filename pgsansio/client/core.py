@@ -17,10 +17,16 @@ from pgsansio.client.port import Address, Port
 from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.codecs.registry import Registry
 from pgsansio.engine.events import Event
-from pgsansio.engine.operations import Operation, RowsKept
+from pgsansio.engine.operations import DescribedAgain, Operation, RowsKept
 from pgsansio.enums import Outcome, TransactionStatus
-from pgsansio.errors import InterfaceError, InvalidValueError, OperationTimeoutError, PostgresError
-from pgsansio.frontend import Frontend
+from pgsansio.errors import (
+    InterfaceError,
+    InvalidCachedStatementError,
+    InvalidValueError,
+    OperationTimeoutError,
+    PostgresError,
+)
+from pgsansio.frontend import NOT_AS_KNOWN, Frontend
 from pgsansio.kernel import Record
 from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
 from pgsansio.policy.cancellation import Owed
@@ -39,6 +45,7 @@ __all__ = [
     "TimeLimit",
     "check_query",
     "check_record_class",
+    "misled",
     "undecodable",
 ]
 
@@ -49,10 +56,6 @@ SEVERAL_STATEMENTS_HINT: Final = "Use execute() without arguments for a script, 
 
 #: A prepared statement does not exist, or exists already.
 _OF_NAMES: Final = ("26000", "42P05")
-_NAMES_HINT: Final = (
-    "The server's session is another one than that which the statement was prepared in: a pooler gives each "
-    "transaction one of several. Run the transaction again, or use statement_mode='unnamed' from the start."
-)
 
 #: Noted on the cancellation that ended the wait for an operation of which the server may have seen something.
 WRITTEN: Final = "_pgsansio_written"
@@ -295,15 +298,26 @@ class ConnectionCore:
         assert error is not None
         if isinstance(error, RowsKept):  # of rows that are none of a statement's of the user
             return undecodable(error.reason)
+        if (
+            isinstance(operation, DescribedAgain)
+            and operation.is_outdated
+            and isinstance(error, PostgresError)
+            and error.sqlstate in NOT_AS_KNOWN
+        ):
+            outdated = misled(query)
+            outdated.__cause__ = error
+            return outdated
         if isinstance(error, PostgresError) and error.sqlstate is not None and error.query is None:
             error.query = query
             if error.sqlstate in ("42601", "42P18") and error.hint is None:
                 # Told by the server's function, since its text is translated: a syntax error found after parsing.
                 several = error.sqlstate == "42601" and error.server_source_function == "exec_parse_message"
                 error.hint = SEVERAL_STATEMENTS_HINT if several else percent_placeholder_hint(query)
-            if error.sqlstate in _OF_NAMES and error.hint is None and own_name_in(error.message) is not None:
-                error.hint = _NAMES_HINT
+            if error.sqlstate in _OF_NAMES and own_name_in(error.message) is not None:
+                # The user has not named it, and nothing of it was carried out.
                 error.safe_to_retry = True
+                if self._frontend.in_transaction:
+                    error.hint = f"Run the transaction again.\n{error.hint}"
         return error
 
     def _news(self) -> None:
@@ -357,6 +371,16 @@ def check_query(query: object) -> None:
     """Raises TypeError: not a str."""
     if not isinstance(query, str):
         raise TypeError(f"query is expected to be a str, got {type(query).__name__}")
+
+
+def misled(query: str) -> InvalidCachedStatementError:
+    """What the user is told of a statement that is not what it was known as, where it cannot be done again."""
+    error = InvalidCachedStatementError(
+        "the statement is not what another connection has known it as: a schema or a setting differs"
+    )
+    error.hint = "Run the transaction again: that is forgotten now."
+    error.query = query
+    return error
 
 
 def check_record_class(record_class: object) -> None:

@@ -9,7 +9,7 @@ contradicts it, nothing has happened, and outside of a transaction the statement
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pgsansio.client.core import check_query
+from pgsansio.client.core import check_query, misled
 from pgsansio.client.type_methods import TypeMethods
 from pgsansio.codecs.descriptions import Description
 from pgsansio.engine.operations import FirstExecution, Operation, RowsKept
@@ -17,12 +17,11 @@ from pgsansio.errors import (
     DataError,
     DuplicatePreparedStatementError,
     InterfaceError,
-    InvalidCachedStatementError,
     InvalidValueError,
     PostgresError,
     UnsupportedClientFeatureError,
 )
-from pgsansio.frontend import NO_BINARY_OUTPUT, NOT_AS_KNOWN, contradicts
+from pgsansio.frontend import NOT_AS_KNOWN, contradicts, has_no_output
 from pgsansio.policy.keywords import classify
 
 __all__ = ["FirstExecutions"]
@@ -30,7 +29,6 @@ __all__ = ["FirstExecutions"]
 #: First words of statements that change nothing.
 _READING: Final = ("SELECT", "TABLE", "VALUES")
 _PROTOCOL_VIOLATION: Final = "08P01"
-_UNDEFINED_FUNCTION: Final = "42883"
 
 
 class FirstExecutions(TypeMethods):
@@ -85,7 +83,7 @@ class FirstExecutions(TypeMethods):
             error = self._failure(operation, query)
             is_told_of = description is not None and not operation.is_executing
             if is_told_of and isinstance(failure, PostgresError) and failure.sqlstate in NOT_AS_KNOWN:
-                raise _misled(query) from error
+                raise misled(query) from error
             raise error
         return operation
 
@@ -126,22 +124,9 @@ class FirstExecutions(TypeMethods):
 
 def _contradicts(error: PostgresError, operation: FirstExecution) -> bool:
     """Whether a statement was refused, before it was executed, perhaps for what another connection has learned."""
-    return _has_no_output(error) if operation.is_executing else contradicts(error)
+    return has_no_output(error) if operation.is_executing else contradicts(error)
 
 
 def _contradicts_the_unknown(error: PostgresError, operation: FirstExecution) -> bool:
     """Whether a statement was refused since it has parameters, or a column that has no binary form."""
-    return _has_no_output(error) or (error.sqlstate == _PROTOCOL_VIOLATION and not operation.is_executing)
-
-
-def _has_no_output(error: PostgresError) -> bool:
-    return error.sqlstate == _UNDEFINED_FUNCTION and error.server_source_function in NO_BINARY_OUTPUT
-
-
-def _misled(query: str) -> InvalidCachedStatementError:
-    error = InvalidCachedStatementError(
-        "the statement is not what another connection has known it as: a schema or a setting differs"
-    )
-    error.hint = "Run the transaction again: that is forgotten now."
-    error.query = query
-    return error
+    return has_no_output(error) or (error.sqlstate == _PROTOCOL_VIOLATION and not operation.is_executing)

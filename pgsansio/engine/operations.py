@@ -212,10 +212,11 @@ class DescribedAgain(Operation):
     wanted. It returns why they are to be kept, if they are.
 
     Attributes:
+        is_outdated: what was known was wrong.
         unsure: as of `FirstExecution`.
     """
 
-    __slots__ = ("_compare", "statement", "unsure")
+    __slots__ = ("_compare", "is_outdated", "statement", "unsure")
 
     def __init__(
         self,
@@ -229,6 +230,7 @@ class DescribedAgain(Operation):
         super().__init__(data, steps, traits, row_plan)
         self.statement = statement
         self._compare = compare
+        self.is_outdated = False
         self.unsure: frozenset[int] = frozenset()
 
     def described(self, fields: tuple[FieldDescription, ...]) -> None:
