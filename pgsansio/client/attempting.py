@@ -15,7 +15,7 @@ from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.codecs.registry import Registry
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.startup import StartupMachine
-from pgsansio.enums import Outcome, StatementMode
+from pgsansio.enums import Outcome
 from pgsansio.errors import OperationTimeoutError
 from pgsansio.frontend import Frontend
 from pgsansio.policy import encryption_mode
@@ -50,7 +50,7 @@ class Recipe(Generic[ConnectionT]):
             descriptions=codecs.descriptions(
                 (address, settings.database, settings.user, tuple(sorted(settings.server_settings.items())))
             ),
-            statement_mode=settings.statement_mode or StatementMode.CACHED,
+            statement_mode=settings.statement_mode,
             statement_cache_size=settings.statement_cache_size,
             max_cached_statement_lifetime=settings.max_cached_statement_lifetime,
             max_cacheable_statement_size=settings.max_cacheable_statement_size,
