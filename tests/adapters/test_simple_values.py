@@ -116,6 +116,6 @@ async def test_any_place(both: tuple[Any, Any], parts: list[str], texts: tuple[s
             outcomes.append(error)
     if isinstance(outcomes[0], list):
         assert outcomes[0] == outcomes[1]
-        assert list(outcomes[0][0].keys()) == list(outcomes[1][0].keys())  # type: ignore[index,attr-defined]
+        assert list(outcomes[0][0].keys()) == list(outcomes[1][0].keys())
     else:
         assert not isinstance(outcomes[1], list)
