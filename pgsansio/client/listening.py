@@ -91,10 +91,10 @@ class ListenMethods(CallbackMethods):
             self._port.flush()
             self._subscriptions.confirmed(action, in_transaction=self._frontend.in_transaction)
 
-    async def _carry_out(self, action: Listen | Unlisten, *, internal: bool = False) -> None:
+    async def _carry_out(self, action: Listen | Unlisten) -> None:
         try:
             async with QueryTimer(self, action.sql, (), None), self._limit(self._deadline(None)):
-                await self._script(action.sql, internal=internal)
+                await self._script(action.sql)
         except BaseException as error:
             # A cancelled one may have been carried out all the same.
             self._subscriptions.failed(action, unknown=not isinstance(error, Exception))
@@ -107,9 +107,22 @@ class ListenMethods(CallbackMethods):
             due = self._subscriptions.transaction_ended(committed)
         else:
             due = [] if committed else self._subscriptions.rolled_back_to(mark)
-        for action in due:
-            # Nobody asked for this one: it may be beside another task's operation, in a transaction, too.
-            await self._carry_out(action, internal=True)
+        # Nobody asked for these: they may be beside another task's operations, in a transaction, too. Nor is one of them
+        # given up where this is cancelled: nobody else would ever send it.
+        sent = [(action, self._frontend.simple_query(action.sql, internal=True)) for action in due]
+        self._port.flush()
+        try:
+            for _, operation in sent:
+                await self._port.wait(operation)
+        finally:
+            for action, operation in sent:
+                if operation.error is None:
+                    self._subscriptions.confirmed(action, in_transaction=self._frontend.in_transaction)
+                else:
+                    self._subscriptions.failed(action)
+        for action, operation in sent:
+            if operation.error is not None:
+                raise self._failure(operation, action.sql)
 
     def _heard(self, event: Event) -> None:
         if isinstance(event, NotificationReceived):

@@ -207,6 +207,8 @@ class Transaction:
                 await connection._give_up(operation, error)
             if not outermost and not operation.written:
                 await self._owe_undoing(error)
+            elif not outermost and not commit and session.is_open:
+                await connection._owe_restoring(error, self._mark)
             raise
         # The server answers COMMIT of an aborted transaction with ROLLBACK.
         committed = commit and operation.error is None and operation.tag != b"ROLLBACK"

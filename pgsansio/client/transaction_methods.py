@@ -153,3 +153,20 @@ class TransactionMethods(QueryMethods, ListenMethods):
                 raise
 
         await self._port.owe(carry_out, CANCEL_SECONDS)
+
+    async def _owe_restoring(self, error: BaseException, mark: int) -> None:
+        """A savepoint was perhaps rolled back: LISTEN again for what that has undone."""
+        if isinstance(error, GeneratorExit):
+            return
+
+        async def carry_out() -> None:
+            try:
+                await cancelling.cancel_abandoned(self)
+                await self._restore_subscriptions(mark, ended=False, committed=False)
+            except PostgresError:  # it was cancelled, and with it the transaction
+                self.terminate()
+            except BaseException:
+                self.terminate()
+                raise
+
+        await self._port.owe(carry_out, CANCEL_SECONDS)

@@ -564,6 +564,40 @@ def test_who_was_cancelled_is_not_listened_for(conversation: Conversation, inlin
         there.loop.finish(notifications(there.connection))
 
 
+@pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])
+@pytest.mark.parametrize("in_savepoint", [False, True])
+def test_nobody_is_deaf_after_a_rollback_that_was_cancelled(inline: bool, in_savepoint: bool) -> None:
+    def heard(*_: object) -> None: ...
+
+    async def conversation(connection: Connection) -> None:
+        outer = connection.transaction()
+        await outer.start()
+        inner = connection.transaction() if in_savepoint else outer
+        if in_savepoint:
+            await inner.start()
+        for channel in "abc":
+            await connection.add_listener(channel, heard)
+        await inner.rollback()
+        if in_savepoint:
+            await outer.commit()
+
+    for there, task, _ in moments(conversation, inline=inline):
+        task.cancel()
+        there.loop.run(task)
+        there.loop.run()
+        connection = there.connection
+        if connection.is_closed():
+            continue
+        if connection.is_in_transaction():
+            there.loop.finish(connection.execute("COMMIT"))
+            there.loop.run()
+        wanted = {channel for channel in "abc" if connection._subscriptions.dispatch(channel, None) is not None}  # type: ignore[arg-type]
+        assert wanted <= there.server.state.channels
+        for channel in "abc":
+            there.loop.finish(connection.remove_listener(channel, heard))
+        assert not there.server.state.channels
+
+
 def test_what_is_thrown_away_is_not_logged() -> None:
     """The collector may do it, in any thread."""
     there = world()

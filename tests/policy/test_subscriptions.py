@@ -277,6 +277,8 @@ class SubscriptionsBesideAServer(RuleBasedStateMachine):
         self.subs = Subs()
         self.wanted: set[tuple[str, int]] = set()
         self.wire: list[Listen | Unlisten] = []
+        #: Of these, what is due after a rollback: nobody gives it up.
+        self.owed: list[Listen | Unlisten] = []
         #: Channels that the server may listen to although nobody wants that: an UNLISTEN was cancelled.
         self.stale: set[str] = set()
         #: One set of channels per open level; the first is what is committed.
@@ -318,7 +320,7 @@ class SubscriptionsBesideAServer(RuleBasedStateMachine):
         if isinstance(action, Unlisten) and action.channel in self.server[-1]:
             self.send(self.subs.listen(action.channel, 9), self.subs.unlisten(action.channel, 9))
 
-    @precondition(lambda self: self.wire)
+    @precondition(lambda self: self.wire and all(self.wire[0] is not action for action in self.owed))
     @rule(happened=st.booleans())
     def lose_sight(self, happened: bool) -> None:
         # Whoever waited for it was cancelled, and takes back what was asked for.
@@ -349,10 +351,10 @@ class SubscriptionsBesideAServer(RuleBasedStateMachine):
             self.server[-1] = top
             if len(self.server) == 1:
                 assert self.subs.transaction_ended(committed=True) == []
-        elif len(self.server) == 1:
-            self.send(*self.subs.transaction_ended(committed=False))
         else:
-            self.send(*self.subs.rolled_back_to(mark))
+            ended = len(self.server) == 1
+            self.owed = self.subs.transaction_ended(committed=False) if ended else self.subs.rolled_back_to(mark)
+            self.send(*self.owed)
 
     @rule()
     def clear(self) -> None:
