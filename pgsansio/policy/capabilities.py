@@ -1,14 +1,15 @@
 """What a server that speaks PostgreSQL's protocol can do, told by the parameters that it reports.
 
 Amazon Redshift, CockroachDB and CrateDB each report a parameter of their own, and understand only a part of the SQL
-with which a session is brought back to where it started. PgBouncer's console, which reports a version like
-"1.26.0/bouncer", understands none, and has nothing to be brought back.
+with which a session is brought back to where it started. PgBouncer's console understands none, and has nothing
+to be brought back.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pgsansio.policy.pooling import is_console
 from pgsansio.types import parse_server_version
 
 __all__ = ["Capabilities", "detect"]
@@ -54,8 +55,6 @@ _BARE: Final = Capabilities(
 
 #: Parameters that only these servers report: Redshift, CockroachDB, CrateDB.
 _REPORTED_BY: Final = {"padb_revision": _REDSHIFT, "crdb_version": _BARE, "crate_version": _BARE}
-#: How the version ends that PgBouncer's console reports.
-_CONSOLE_VERSION: Final = "/bouncer"
 
 
 def detect(parameters: Mapping[str, str]) -> Capabilities:
@@ -63,7 +62,7 @@ def detect(parameters: Mapping[str, str]) -> Capabilities:
     for parameter, capabilities in _REPORTED_BY.items():
         if parameter in parameters:
             return capabilities
-    if parameters.get("server_version", "").endswith(_CONSOLE_VERSION):
+    if is_console(parameters):
         return _BARE
     try:
         major = parse_server_version(parameters["server_version"]).major

@@ -251,7 +251,7 @@ def resolve_settings(
         max_protocol_version=max_version,
         min_protocol_version=min_version,
         command_timeout=_checked_command_timeout(command_timeout),
-        statement_mode=_resolve_statement_mode(statement_mode),
+        statement_mode=_resolve_statement_mode(statement_mode, settings.get("replication")),
         statement_cache_size=_checked_limit("statement_cache_size", statement_cache_size),
         max_cached_statement_lifetime=_checked_limit("max_cached_statement_lifetime", max_cached_statement_lifetime),
         max_cacheable_statement_size=_checked_limit("max_cacheable_statement_size", max_cacheable_statement_size),
@@ -323,7 +323,13 @@ def _resolve_session_attribute(keyword: object, sources: Sources) -> SessionAttr
     return choice("target_session_attrs", given, {attribute.value: attribute for attribute in SessionAttribute})
 
 
-def _resolve_statement_mode(keyword: object) -> StatementMode | None:
+#: What the server takes for false; it takes beginnings of these, too.
+_FALSE: Final = ("false", "no", "off", "0")
+
+
+def _resolve_statement_mode(keyword: object, replication: str | None) -> StatementMode | None:
+    if keyword is None and replication and not any(word.startswith(replication.lower()) for word in _FALSE):
+        return StatementMode.SIMPLE  # a walsender has no other protocol
     if keyword is None or isinstance(keyword, StatementMode):
         return keyword
     check_type("statement_mode", keyword, str, "a str")

@@ -11,7 +11,7 @@ from typing import Final
 
 from pgsansio.enums import StatementMode
 
-__all__ = ["PROBE", "PROBE_NAME", "is_process_id", "mode_found", "mode_told"]
+__all__ = ["PROBE", "PROBE_NAME", "is_console", "is_process_id", "mode_found", "mode_told"]
 
 #: The highest that Linux gives (PID_MAX_LIMIT); other systems stay far below.
 _MAX_PROCESS_ID: Final = 1 << 22
@@ -21,8 +21,15 @@ PROBE_NAME: Final = "__pgsansio_probe"
 PROBE: Final = f"SELECT FROM pg_catalog.pg_prepared_statements WHERE name = '{PROBE_NAME}'"
 
 
+def is_console(parameters: Mapping[str, str]) -> bool:
+    """Whether this is PgBouncer's own console, which reports a version like "1.26.0/bouncer"."""
+    return parameters.get("server_version", "").endswith("/bouncer")
+
+
 def mode_told(parameters: Mapping[str, str]) -> StatementMode | None:
     """How statements are to be sent by what a pooler reports of itself; None: nothing is reported."""
+    if is_console(parameters):
+        return StatementMode.SIMPLE
     pool_mode = parameters.get("pgbouncer.pool_mode")
     if pool_mode is None:
         return None

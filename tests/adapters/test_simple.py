@@ -234,12 +234,12 @@ async def test_a_role_can_be_asked_for(client: Client) -> None:
         assert await connection.fetchval("SELECT 1") == 1
 
 
-# Where there is no other protocol
+# Where there is no other protocol: nobody has to say so
 
 
 @pytest.mark.parametrize("kind", ["database", "true"])
 async def test_a_replication_connection(client: Client, kind: str) -> None:
-    async with client.connect(**SIMPLE, server_settings={"replication": kind}) as connection:
+    async with client.connect(server_settings={"replication": kind}) as connection:
         found = await connection.fetchrow("IDENTIFY_SYSTEM")
         assert found["timeline"] == 1
         assert found["dbname"] == (client.server.database if kind == "database" else None)
@@ -262,7 +262,7 @@ def pooler(pgbouncer_version: str, postgres: Server) -> Iterator[Pooler]:
 
 
 async def test_the_console_of_pgbouncer(client: Client, pooler: Pooler) -> None:
-    async with client.module.connect(pooler.admin_dsn, **SIMPLE) as console:
+    async with client.module.connect(pooler.admin_dsn) as console:
         assert "bouncer" in console.get_settings().server_version
         (pool,) = [row for row in await console.fetch("SHOW POOLS") if row["database"] == "pgbouncer"]
         assert pool["cl_active"] >= 1
@@ -272,7 +272,7 @@ async def test_the_console_of_pgbouncer(client: Client, pooler: Pooler) -> None:
             await console.fetch("SELECT 1")
         await console.ping()
         await console.reset()
-    async with client.module.create_pool(pooler.admin_dsn, min_size=1, max_size=1, **SIMPLE) as pool:
+    async with client.module.create_pool(pooler.admin_dsn, min_size=1, max_size=1) as pool:
         async with pool.acquire() as console:
             clients = await console.fetch("SHOW CLIENTS")
         async with pool.acquire() as console:

@@ -466,6 +466,7 @@ def test_target_session_attrs() -> None:
 
 
 def test_statement_mode() -> None:
+    cached = StatementMode.CACHED
     assert resolve().statement_mode is None
     for mode in StatementMode:
         assert resolve(statement_mode=mode).statement_mode is resolve(statement_mode=mode.value).statement_mode is mode
@@ -479,6 +480,13 @@ def test_statement_mode() -> None:
         resolve(statement_mode="")
     with pytest.raises(ClientConfigurationError, match="statement_mode is expected to be a str, got int"):
         resolve(statement_mode=1)
+    # Connections for replication have no other protocol.
+    for word in ("database", "true", "on", "1", "yes"):
+        assert resolve("postgresql://?replication=" + word).statement_mode is StatementMode.SIMPLE
+        assert resolve(server_settings={"replication": word}).statement_mode is StatementMode.SIMPLE
+        assert resolve(statement_mode="cached", server_settings={"replication": word}).statement_mode is cached
+    for word in ("false", "OFF", "no", "0", "f"):
+        assert resolve("postgresql://?replication=" + word).statement_mode is None
     # A keyword only: in a URI it is a setting of the server, as every other word that nobody knows.
     assert resolve("postgresql://?statement_mode=simple").statement_mode is None
 

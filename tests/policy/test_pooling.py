@@ -26,6 +26,11 @@ def test_what_pgbouncer_tells(pool_mode: str, kept: str | None, expected: Statem
     assert mode_told(parameters) is expected
 
 
+@pytest.mark.parametrize("more", [{}, {"pgbouncer.version": "1.26.1", "pgbouncer.pool_mode": "transaction"}])
+def test_the_console_of_pgbouncer_has_no_extended_protocol(more: dict[str, str]) -> None:
+    assert mode_told({"server_version": "1.26.1/bouncer", **more}) is StatementMode.SIMPLE
+
+
 def test_a_server_tells_nothing() -> None:
     assert mode_told({"server_version": "16.4"}) is None
 
