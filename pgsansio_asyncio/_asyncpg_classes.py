@@ -422,12 +422,9 @@ class Connection(our_connection.Connection):
         rows = await self._protocol.bind_execute_many(_State(query, work), args, "", timeout, return_rows)
         return cast(list[Any] | None, rows)
 
-    async def _carry_out(self, action: Listen | Unlisten, *, internal: bool = False) -> None:
-        if internal:
-            await super()._carry_out(action, internal=True)
-        else:
-            sql = action.sql.removesuffix(";")
-            await Connection.fetch(self, _Conversation(sql, functools.partial(super()._carry_out, action)))
+    async def _carry_out(self, action: Listen | Unlisten) -> None:
+        sql = action.sql.removesuffix(";")
+        await Connection.fetch(self, _Conversation(sql, functools.partial(super()._carry_out, action)))
 
     async def _reset(self, query: str) -> None:
         if query:

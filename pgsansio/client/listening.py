@@ -107,8 +107,8 @@ class ListenMethods(CallbackMethods):
             due = self._subscriptions.transaction_ended(committed)
         else:
             due = [] if committed else self._subscriptions.rolled_back_to(mark)
-        # Nobody asked for these: they may be beside another task's operations, in a transaction, too. Nor is one of them
-        # given up where this is cancelled: nobody else would ever send it.
+        # Nobody asked for these: they may be beside another task's operations, in a transaction, too. Nor is one given
+        # up where this is cancelled: nobody else would ever send it.
         sent = [(action, self._frontend.simple_query(action.sql, internal=True)) for action in due]
         self._port.flush()
         try:

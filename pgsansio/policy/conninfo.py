@@ -10,6 +10,7 @@ What concerns TLS is decided in `tls_settings`, and other things in modules of t
 Source: manual, "Parameter Key Words" and "Environment Variables" of libpq's "Database Connection Control Functions".
 """
 
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from pgsansio.policy.parameter_sources import (
     check_type,
     choice,
     path_text,
+    shown_value,
 )
 from pgsansio.policy.server_settings import resolve_server_settings
 from pgsansio.policy.servicefile import ServiceFilesNeeded, find_service, wanted_service
@@ -255,7 +257,7 @@ def resolve_settings(
         statement_cache_size=_checked_limit("statement_cache_size", statement_cache_size),
         max_cached_statement_lifetime=_checked_limit("max_cached_statement_lifetime", max_cached_statement_lifetime),
         max_cacheable_statement_size=_checked_limit("max_cacheable_statement_size", max_cacheable_statement_size),
-        krbsrvname="postgres" if krbsrvname_given is None else krbsrvname_given.value,
+        krbsrvname="postgres" if krbsrvname_given is None else check_text("krbsrvname", krbsrvname_given),
         gsslib=_resolve_gsslib(gsslib, sources, platform),
         gssdelegation=_resolve_gssdelegation(sources),
     )
@@ -342,9 +344,19 @@ def _resolve_timeout(keyword: object, default: float | None) -> float | None:
         return default
     if keyword is None:
         return None
-    if isinstance(keyword, bool) or not isinstance(keyword, int | float) or keyword != keyword:
-        raise ClientConfigurationError(f"timeout is expected to be a number of seconds or None, got {keyword!r}")
-    return float(keyword)
+    if isinstance(keyword, int | float) and not isinstance(keyword, bool):
+        seconds = _number(keyword)
+        if seconds == seconds:
+            return seconds
+    raise ClientConfigurationError(f"timeout is expected to be a number of seconds or None, got {shown_value(keyword)}")
+
+
+def _number(value: float | str) -> float:
+    """NaN: it is none, or too large for any use."""
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 _SECONDS: Final = re.compile(r"\s*[+-]?[0-9]{1,9}(?:\.[0-9]{1,9})?\s*")
@@ -401,17 +413,16 @@ def _checked_command_timeout(value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, int | float | str) and not isinstance(value, bool):
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = 0.0
+        seconds = _number(value)
         if seconds > 0:
             return seconds
-    raise ClientConfigurationError(f"invalid command_timeout value: expected greater than 0 float (got {value!r})")
+    raise ClientConfigurationError(
+        f"invalid command_timeout value: expected greater than 0 float (got {shown_value(value)})"
+    )
 
 
 def _checked_limit(name: str, value: N) -> N:
     given = cast("object", value)
-    if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0:
-        raise ClientConfigurationError(f"{name} is expected to be greater or equal to 0, got {value!r}")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not _number(given) >= 0:
+        raise ClientConfigurationError(f"{name} is expected to be greater or equal to 0, got {shown_value(value)}")
     return value
