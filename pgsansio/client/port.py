@@ -269,7 +269,7 @@ class TaskHandle(Protocol):
 
 
 class ConcurrentPort(Port, Protocol):
-    """A port of a loop with tasks. Without one, a host's addresses are tried in order."""
+    """A port of a loop with tasks. Without one, addresses are tried in order and a pool opens connections inline."""
 
     def tasks(self) -> AbstractAsyncContextManager[Callable[[Callable[[], Awaitable[None]]], object]]:
         """A block with tasks of its own: what it gives is called with the work of each.

@@ -5,7 +5,7 @@ import contextlib
 import gc
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -21,6 +21,7 @@ from pgsansio.policy import happy_eyeballs
 from pgsansio.policy.conninfo import TcpAddress
 from pgsansio.policy.tcp_options import TcpOptions
 from tests.support.clients import PATIENCE_SECONDS, Client
+from tests.support.wire import full
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -30,21 +31,6 @@ on_linux = pytest.mark.skipif(
 )
 FULL = ("127.0.0.9", "127.0.0.10")
 NOBODY = "127.0.0.11"
-
-
-@contextlib.contextmanager
-def full(host: str, port: int) -> Iterator[None]:
-    """Nobody who connects there gets an answer, since the queue of the listener is full."""
-    with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(socket.socket())
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(0)
-        for _ in range(4):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex((host, port))
-        yield
 
 
 @pytest.fixture

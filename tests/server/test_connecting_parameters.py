@@ -6,6 +6,7 @@ import getpass
 import itertools
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.clients import Client
-from tests.support.scripted_backend import ScriptedBackend, error, expect, send
+from tests.support.clients import PATIENCE_SECONDS, Client
+from tests.support.scripted_backend import ScriptedBackend, error, expect, hang_up, send
 from tests.support.servers import Server
-from tests.support.wire import Deaf, serving
+from tests.support.wire import Deaf, full, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 
@@ -304,6 +305,21 @@ async def test_a_host_that_is_not_ready_yet(client: Client) -> None:
 
 
 @pytest.mark.checklist("HOST-4")
+@pytest.mark.differs(
+    asyncpg="gives up at a host that hangs up, or shuts down.",
+    ours="The next host is tried then, too.",
+)
+@pytest.mark.parametrize("last_words", [[], [error("57P01", "terminating connection", "FATAL")]], ids=["none", "57P01"])
+async def test_a_host_that_leaves(client: Client, last_words: list[Any]) -> None:
+    leaving = lambda: ScriptedBackend([expect(lambda message: True), send(*last_words), hang_up()])  # noqa: E731
+    server = client.server
+    async with serving(client, leaving) as first:
+        hosts, ports = [first.server.socket_dir, server.host], [first.server.port, server.port]
+        found = await whereabouts(client, host=hosts, port=ports, **login_of(client))
+    assert found == (server.user, server.database, server.port)
+
+
+@pytest.mark.checklist("HOST-4")
 async def test_what_is_said_of_us_and_not_of_the_host_is_the_end(client: Client) -> None:
     server = client.server
     wrong = login_of(client) | {"password": "wrong"}
@@ -336,6 +352,30 @@ async def test_a_name_with_several_addresses(
     client: Client, anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = client.server
+    _name(monkeypatch, anyio_backend_name, "127.0.0.9", server.host)
+    expected = (server.user, server.database, server.port)
+    assert await whereabouts(client, host="several.invalid", port=server.port, **login_of(client)) == expected
+
+
+@pytest.mark.checklist("HOST-5")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux listens at 127.0.0.9, and drops what waits")
+@pytest.mark.differs(
+    asyncpg="waits for an address that does not answer before it tries the next one of the same name.",
+    ours="A name's addresses are tried beside each other, a quarter of a second apart (RFC 8305).",
+)
+async def test_an_address_that_does_not_answer(
+    client: Client, anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = client.server
+    _name(monkeypatch, anyio_backend_name, "127.0.0.9", server.host)
+    timeout = PATIENCE_SECONDS if client.is_ours else 1
+    with full("127.0.0.9", server.port):
+        found = await whereabouts(client, host="several.invalid", port=server.port, timeout=timeout, **login_of(client))
+    assert found == (server.user, server.database, server.port)
+
+
+def _name(monkeypatch: pytest.MonkeyPatch, loop: str, *addresses: str) -> None:
+    """Let several.invalid stand for these."""
     original = socket.getaddrinfo
 
     def found(host: Any, *arguments: Any, **keywords: Any) -> list[Any]:
@@ -343,13 +383,11 @@ async def test_a_name_with_several_addresses(
             return original(host, *arguments, **keywords)
         port = keywords.get("port", arguments[0] if arguments else None)
         kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
-        return [(*kind, ("127.0.0.9", port)), (*kind, (server.host, port))]
+        return [(*kind, (address, port)) for address in addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
-    if anyio_backend_name == "asyncio" and type(asyncio.get_running_loop()).__module__.startswith("uvloop"):
+    if loop == "asyncio" and type(asyncio.get_running_loop()).__module__.startswith("uvloop"):
         pytest.skip("uvloop looks names up by itself")
-    expected = (server.user, server.database, server.port)
-    assert await whereabouts(client, host="several.invalid", port=server.port, **login_of(client)) == expected
 
 
 @pytest.mark.checklist("HOST-6")

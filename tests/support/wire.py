@@ -10,6 +10,7 @@ async with serving(client, lambda: ScriptedBackend(...)) as client, client.conne
 """
 
 import contextlib
+import socket
 import struct
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,7 +23,7 @@ import anyio.abc
 from pgsansio.messages.tags import FrontendMessage, decode_frontend
 from tests.support.clients import Client, eventually
 
-__all__ = ["Deaf", "Said", "Speaker", "Wire", "serving", "tapped"]
+__all__ = ["Deaf", "Said", "Speaker", "Wire", "full", "serving", "tapped"]
 
 _CHUNK_BYTES = 1 << 20
 
@@ -149,6 +150,21 @@ class Speaker(Protocol):
     def receive_data(self, data: bytes) -> None: ...
 
     def data_to_send(self) -> bytes: ...
+
+
+@contextlib.contextmanager
+def full(host: str, port: int) -> Iterator[None]:
+    """Nobody who connects there gets an answer, since the queue of the listener is full (on Linux)."""
+    with contextlib.ExitStack() as stack:
+        listening = stack.enter_context(socket.socket())
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((host, port))
+        yield
 
 
 @contextlib.asynccontextmanager
