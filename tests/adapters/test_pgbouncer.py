@@ -264,6 +264,27 @@ async def test_the_pooler_dies(client: Client, own_pooler: Pooler, observer: Any
         await answer(client, own_pooler)
 
 
+async def test_the_pooler_hangs(client: Client, pgbouncer_1_26: Pooler) -> None:
+    """Nothing waits for it much longer than it was told to."""
+    pooler = pgbouncer_1_26
+    async with session(client, pooler) as connection, session(client, pooler) as closing:
+        pooler.tell(signal.SIGSTOP)
+        try:
+            with anyio.fail_after(PATIENCE_SECONDS):
+                # On trio this takes a second longer, in which it should be cancelled, and the connection is given up.
+                with pytest.raises(client.OperationTimeoutError):
+                    await connection.fetchval("SELECT 1", timeout=0.05)
+                with pytest.raises(TimeoutError):
+                    await closing.close(timeout=0.05)
+                with pytest.raises(client.OperationTimeoutError):
+                    await answer(client, pooler, timeout=0.05)
+        finally:
+            pooler.tell(signal.SIGCONT)
+        assert connection.is_closed() or await connection.fetchval("SELECT 2") == 2
+        assert closing.is_closed()
+    assert await answer(client, pooler) == 1
+
+
 async def test_the_servers_session_is_ended(client: Client, own_pooler: Pooler, observer: Any) -> None:
     async with session(client, own_pooler) as connection:
         await connection.transaction().start()
