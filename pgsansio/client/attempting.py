@@ -1,10 +1,12 @@
 """One attempt to connect to a host: a stream to one of its addresses, encryption, start-up, authentication."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
+from pgsansio.authentication.salted_passwords import SaltedPasswords
+from pgsansio.authentication.scram import PasswordWork
 from pgsansio.client.connection import Connection
 from pgsansio.client.credentials import find_password, find_token
 from pgsansio.client.encrypting import Channel, Progress, channel, encrypt, open_stream
@@ -29,6 +31,10 @@ __all__ = ["Attempt", "ConnectionT", "MakeConnection", "Recipe", "shown", "time_
 
 ConnectionT = TypeVar("ConnectionT", bound=Connection)
 MakeConnection = Callable[[Port, Frontend, Address, Settings], ConnectionT]
+
+#: Of all connections of this process.
+_ACCEPTED: Final = SaltedPasswords()
+_NO_LIMIT: Final = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +217,7 @@ async def _start_up(
     gss: GssExchange,
 ) -> None:
     operation = startup.operation
+    salted: tuple[PasswordWork, Secret[bytes]] | None = None
     while True:
         await port.progress(operation)
         if operation.settled:
@@ -218,7 +225,9 @@ async def _start_up(
         operation.attention = False
         if startup.work is not None:
             # Thousands of hashes: some milliseconds with the usual count, and seconds with the highest one allowed.
-            frontend.start_up_work_done(await port.run_elsewhere(startup.work))
+            work = startup.work
+            salted = work, _ACCEPTED.find(work) or await port.run_elsewhere(work)
+            frontend.start_up_work_done(salted[1])
         if startup.token_due:
             assert oauth_token is not None
             frontend.start_up_token(await find_token(port, oauth_token))
@@ -227,18 +236,21 @@ async def _start_up(
             frontend.start_up_gss_stepped(answer, is_established=is_established)
     if operation.error is not None:
         raise operation.error
+    if salted is not None:
+        _ACCEPTED.keep(*salted)
 
 
-@asynccontextmanager
-async def time_limit(port: Port, at: float | None, what: str) -> AsyncGenerator[None]:
+def time_limit(port: Port, at: float | None, what: str) -> AbstractAsyncContextManager[None]:
     """A block that ends at this time, by the port's clock; None: when it likes.
 
     Raises:
         OperationTimeoutError: it was not over by then; `what` says what.
     """
-    if at is None:
-        yield
-        return
+    return _NO_LIMIT if at is None else _time_limit(port, at, what)
+
+
+@asynccontextmanager
+async def _time_limit(port: Port, at: float, what: str) -> AsyncGenerator[None]:
     try:
         async with port.deadline(at):
             yield
