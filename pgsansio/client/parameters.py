@@ -9,7 +9,7 @@ from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.conninfo import Settings, resolve_settings
 from pgsansio.policy.libpq_words import LIBPQ_WORDS
 from pgsansio.policy.servicefile import ServiceFilesNeeded
-from pgsansio.types.secret import Secret, hide, hide_arguments, hide_source
+from pgsansio.types.secret import Secret, SecretFunction, hide, hide_arguments, hide_source
 
 __all__ = ["Process", "find_settings"]
 
@@ -45,6 +45,8 @@ async def find_settings(
     arguments, connect_parameters = hide_arguments(arguments), hide_source(connect_parameters)
     found = dict(arguments)
     if connect_parameters is not None:
+        if not isinstance(connect_parameters, SecretFunction):
+            raise ClientConfigurationError("connect_parameters is expected to be a function or None")
         found.update(await _of_user(port, connect_parameters, arguments))
     dsn = found.pop("dsn", None)
     environment = hide(process.environment)

@@ -21,6 +21,7 @@ from pgsansio.kernel import Record
 from pgsansio.policy.pool_actions import PoolState, Reset
 from pgsansio.policy.pool_limits import PoolLimits
 from pgsansio.types.pool import PoolStatistics
+from pgsansio.types.secret import hide_arguments, hide_source
 
 __all__ = ["Pool", "PoolAcquireContext", "PoolConnectionProxy"]
 
@@ -84,6 +85,9 @@ class Pool(PoolQueries):
             check_after=0.0 if callable(check) else check,
             multiplex=multiplex,
         )
+        for name, hook in (("connect", connect), ("setup", setup), ("init", init), ("reset", reset)):
+            if hook is not None and not callable(hook):
+                raise TypeError(f"{name} is expected to be a function or None, got {hook!r}")
         for name, hook in (("setup", setup), ("reset", reset)):
             if multiplex and hook is not None:
                 raise ClientConfigurationError(
@@ -102,8 +106,8 @@ class Pool(PoolQueries):
         if not _is_subclass(record_class, Record):
             raise TypeError(f"record_class is expected to be a subclass of asyncpg.Record, got {record_class!r}")
         super().__init__(limits, is_lazy=lazy)
-        self._dsn = dsn
-        self._connect_kwargs = connect_kwargs
+        self._dsn = hide_source(dsn)
+        self._connect_kwargs = hide_arguments(connect_kwargs)
         self._connect_parameters = connect_parameters
         self._connect = connect
         self._setup = setup
@@ -276,8 +280,8 @@ class Pool(PoolQueries):
 
         `expire_connections()` and `drain()` replace those that are open.
         """
-        self._dsn = dsn
-        self._connect_kwargs = connect_kwargs
+        self._dsn = hide_source(dsn)
+        self._connect_kwargs = hide_arguments(connect_kwargs)
 
     # what is
 

@@ -113,7 +113,7 @@ class PoolWork:
         self._limits = limits
         self._is_lazy = is_lazy
         self._policy: PoolPolicy[Waiter, Connection] = PoolPolicy(limits, is_lazy=is_lazy)
-        self._dsn: str | None = None
+        self._dsn: Secret[str] | None = None
         self._connect_kwargs: dict[str, Any] = {}
         self._connect_parameters: Callable[[], Any] | None = None
         self._connect: Callable[..., Any] | None = None
@@ -287,7 +287,7 @@ class PoolWork:
 
     async def _connected(self, home: ConcurrentPort) -> Connection:
         """A new connection, ready for its first user."""
-        arguments = Secret({"dsn": self._dsn, **self._connect_arguments()})
+        arguments = {"dsn": self._dsn, **self._connect_arguments()}
         if self._connect_parameters is not None:
             found = Secret(await home.call_user(SecretFunction(self._connect_parameters)))
             if not isinstance(found.reveal(), Mapping):
@@ -295,15 +295,11 @@ class PoolWork:
                     "expected the pool's connect_parameters to return a dict of connect()'s arguments, "
                     f"got {_full_name(found.reveal())!r}"
                 )
-            arguments = Secret({**arguments.reveal(), **found.reveal()})
+            arguments |= hide_arguments(found.reveal())
         if self._connect is None:
-            connect: Callable[[], Any] = functools.partial(
-                type(self)._connect_here, **hide_arguments(arguments.reveal())
-            )
+            connect: Callable[[], Any] = functools.partial(type(self)._connect_here, **arguments)
         else:
-            plain = dict(arguments.reveal())
-            connect = SecretFunction(functools.partial(self._connect, plain.pop("dsn"), **plain))
-            del plain
+            connect = _with_plain(self._connect, **arguments)
         connection = await home.call_user(connect)
         if not isinstance(connection, self._connection_class):
             wanted = self._connection_class
@@ -446,6 +442,15 @@ def as_ours(error: BaseException, text: str) -> BaseException:
 
 def _is_as_new(connection: Connection) -> bool:
     return connection._frontend.transaction_status is TransactionStatus.IDLE and not connection.is_closed()
+
+
+def _with_plain(connect: Callable[..., Any], dsn: object, **arguments: Any) -> SecretFunction:
+    """The user's function with what we have hidden from everybody else."""
+    plain = {
+        name: cast(object, value.reveal()) if isinstance(value, Secret) else value
+        for name, value in {"dsn": dsn, **arguments}.items()
+    }
+    return SecretFunction(functools.partial(connect, plain.pop("dsn"), **plain))
 
 
 def _full_name(instance: object) -> str:

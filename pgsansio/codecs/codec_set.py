@@ -1,6 +1,7 @@
 """CodecSet: declared codecs, and what was learned of the databases that they are used in."""
 
 from collections.abc import Hashable, Iterable, Mapping
+from typing import cast
 
 from pgsansio.codecs.custom import json_codecs
 from pgsansio.codecs.declaration import CodecDeclaration, last_of_each
@@ -80,10 +81,17 @@ def codec_set(codecs: CodecSet | Iterable[CodecDeclaration], json: object) -> Co
 
     Raises:
         InterfaceError: both a set, which may be shared, and `json`.
-        TypeError, ValueError: `json` are no JSON functions.
+        TypeError, ValueError: `json` are no JSON functions, or `codecs` no codecs.
     """
     if not isinstance(codecs, CodecSet):
-        return CodecSet((*(() if json is None else json_codecs(json)), *codecs))
+        declared = list(codecs) if isinstance(cast(object, codecs), Iterable) else [codecs]
+        for one in declared:
+            if not hasattr(one, "typename"):
+                raise TypeError(
+                    "codecs is expected to be a list of codecs (TypeCodec, EnumCodec, ...) or a CodecSet, "
+                    f"got {type(codecs if one is codecs else one).__name__}"
+                )
+        return CodecSet((*(() if json is None else json_codecs(json)), *cast("list[CodecDeclaration]", declared)))
     if json is not None:
         raise InterfaceError(
             "the `json` argument cannot be combined with a CodecSet",

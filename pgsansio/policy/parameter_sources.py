@@ -13,13 +13,25 @@ from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.connection_string import ConnectionString, mentions_secret
 from pgsansio.types.secret import Secret, hide
 
-__all__ = ["Given", "Layer", "PathLike", "Sources", "check_text", "check_type", "choice", "integer", "path_text"]
+__all__ = [
+    "Given",
+    "Layer",
+    "PathLike",
+    "Sources",
+    "check_text",
+    "check_type",
+    "choice",
+    "integer",
+    "path_text",
+    "shown_value",
+]
 
 T = TypeVar("T")
 
 #: Those that say something of a connection and do not begin with PG.
 _OTHER_VARIABLES: Final = frozenset({"APPDATA", "SSLKEYLOGFILE"})
 _INTEGER_DIGITS_MAX: Final = 10
+_SHOWN_MAX: Final = 200
 _INTEGER_MAX: Final = 2**31 - 1
 
 
@@ -117,7 +129,16 @@ def _text(word: str, value: object) -> str:
         return str(int(value))
     value = path_text(value)
     check_type(word, value, str | int | float, "a str")
-    return str(value)
+    return str(value) if isinstance(value, str) else shown_value(value)
+
+
+def shown_value(value: object) -> str:
+    """The repr of anything at all, shortened, for an error text."""
+    try:
+        text = repr(value)
+    except Exception:  # a number of thousands of digits has none, nor has what somebody's own class does not like
+        return f"a value of {type(value).__name__}"
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
 
 
 def path_text(value: object) -> object:

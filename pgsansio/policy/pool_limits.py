@@ -45,6 +45,10 @@ class PoolLimits:
     multiplex: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("max_size", "min_size", "init_size", "max_queries", "max_inactive_connection_lifetime"):
+            value: object = getattr(self, name)
+            if not isinstance(value, int | float) and not (name == "init_size" and value is None):
+                raise TypeError(f"{name} is expected to be a number, got {value!r}")
         if self.max_size <= 0:
             raise ValueError("max_size is expected to be greater than zero")
         if self.min_size < 0:

@@ -92,6 +92,7 @@ def resolve_tls(
     mode, origin = _resolve_mode(ssl, sources, SSLMode.prefer if over_tcp else SSLMode.disable)
     if is_system and origin is None and over_tcp:
         mode = SSLMode.verify_full  # as libpq
+    check_type("direct_tls", direct_tls, int | None, "a bool")  # as asyncpg, which also takes 0 and 1
     direct = bool(direct_tls)
     negotiation = sources.find("sslnegotiation", variable="PGSSLNEGOTIATION")
     if direct_tls is None and negotiation is not None:

@@ -1,13 +1,16 @@
 """What an error shows of secrets when its traceback is printed with the variables of its frames.
 
-Of frames of this library only: what a caller has in his own is his.
+Of frames of this library, and of the loops under it: what a caller has in his own is his.
 """
 
+import asyncio
 import pprint
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+
+import trio
 
 import pgsansio
 import pgsansio_asyncio
@@ -18,7 +21,9 @@ __all__ = ["SECRET", "errors_of", "shown_by"]
 #: Long enough for a key's password and for a token, and found nowhere else.
 SECRET = "h7Q-sw0rdf1sh"
 
-_FOLDERS = tuple(f"{Path(package.__file__).parent}/" for package in (pgsansio, pgsansio_asyncio, pgsansio_trio))
+_FOLDERS = tuple(
+    f"{Path(str(package.__file__)).parent}/" for package in (pgsansio, pgsansio_asyncio, pgsansio_trio, asyncio, trio)
+)
 
 
 def errors_of(error: BaseException) -> list[BaseException]:

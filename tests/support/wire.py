@@ -145,7 +145,8 @@ class Deaf:
 class Speaker(Protocol):
     """A server's end: a `ScriptedBackend`, a `ToyServer`."""
 
-    hung_up: bool
+    @property
+    def hung_up(self) -> bool: ...
 
     def receive_data(self, data: bytes) -> None: ...
 
