@@ -139,7 +139,13 @@ async def test_a_host_that_is_full(client: Client, full: Server, pair: Pair, tmp
 
 @pytest.mark.checklist("HOST-4", "HOST-6")
 async def test_a_pool_of_several_hosts(client: Client, pair: Pair, closed: tuple[str, int]) -> None:
-    arguments = at(closed, pair.standby, pair.primary, target_session_attrs="primary", min_size=2, max_size=2)
-    async with client.module.create_pool(**arguments) as pool, pool.acquire() as one, pool.acquire() as other:
+    host, user, password = pair.primary.host, pair.primary.user, pair.primary.password
+    hosts = ",".join(f"{host}:{port}" for port in (closed[1], pair.standby.port, pair.primary.port))
+    dsn = f"postgresql://{user}:{password}@{hosts}/{pair.primary.database}?target_session_attrs=primary"
+    async with (
+        client.module.create_pool(dsn, min_size=2, max_size=2) as pool,
+        pool.acquire() as one,
+        pool.acquire() as other,
+    ):
         for connection in (one, other):
             assert await connection.fetchval("SELECT inet_server_port()") == pair.primary.port
