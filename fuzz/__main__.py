@@ -20,6 +20,7 @@ from fuzz import (
     fuzz_introspection,
     fuzz_literals,
     fuzz_rows,
+    fuzz_simple,
     fuzz_startup_bytes,
 )
 from fuzz.limits import execute, no_hangs
@@ -29,7 +30,7 @@ TARGETS: dict[str, ModuleType] = {
     module.__name__.removeprefix("fuzz.fuzz_"): module
     for module in (
         fuzz_backend_bytes, fuzz_startup_bytes, fuzz_frontend_bytes, fuzz_rows, fuzz_codecs, fuzz_literals,
-        fuzz_introspection, fuzz_conninfo,
+        fuzz_introspection, fuzz_conninfo, fuzz_simple,
     )
 }  # fmt: skip
 #: So many different findings of one target, and the rest of its time is better spent on mending them.

@@ -266,7 +266,7 @@ def percent_placeholder_hint(sql: str) -> str | None:
 
 
 #: What a word, a number or another parameter runs into, on either side, is none: PostgreSQL 15 and later refuse that.
-_PARAMETER: Final = re.compile(rf"(?<![{_IDENTIFIER_START}0-9$])\$([0-9]++)(?![{_IDENTIFIER_START}])")
+_PARAMETER: Final = re.compile(rf"(?<![{_IDENTIFIER_START}0-9$])\$([0-9]++)(?![{_IDENTIFIER_START}$])")
 #: What Bind can count. Longer numbers are none of anybody's, and int() would take its time.
 _PARAMETER_MAX: Final = 65535
 _PARAMETER_DIGITS_MAX: Final = 5
@@ -280,11 +280,12 @@ def parameters_of(sql: str) -> list[tuple[int, int, int]]:
     found: list[tuple[int, int, int]] = []
     for part, start, end in _segments(sql):
         if part is _Part.CODE:
-            for parameter in _PARAMETER.finditer(sql, start, end):
+            # A piece of its own, since what is quoted in front of it does not run into it.
+            for parameter in _PARAMETER.finditer(sql[start:end]):
                 digits = parameter[1]
                 number = int(digits) if len(digits) <= _PARAMETER_DIGITS_MAX else 0
                 if 0 < number <= _PARAMETER_MAX:
-                    found.append((parameter.start(), parameter.end(), number))
+                    found.append((start + parameter.start(), start + parameter.end(), number))
     return found
 
 

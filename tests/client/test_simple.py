@@ -59,7 +59,7 @@ def statement(query: str, reported: dict[str, str] = ON) -> SimpleStatement:
         ("SELECT -$1", (-5,), "SELECT -('-5')"),
         ("SELECT $2, $1, $2 -- $1", (None, "'"), "SELECT (''''), (NULL), ('''') -- $1"),
         ("SELECT 'a'\n$1", ("b",), "SELECT 'a'\n('b')"),
-        ("SELECT $1$2", ("a",), "SELECT ('a')$2"),
+        ("SELECT $1 $2$3", ("a",), "SELECT ('a') $2$3"),
         ("SELECT $1", ("$1 $2 ' \\",), "SELECT ( E'$1 $2 '' \\\\')"),
         ("SELECT $1::int;", (1,), "SELECT ('1')::int;"),
         ("", (), ""),
