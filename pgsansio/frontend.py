@@ -585,7 +585,7 @@ class Frontend(Session):
         Raises:
             InterfaceError: the text or the name holds a zero byte.
         """
-        is_named = name is None and self._may_name()
+        is_named = name is None and self._may_name() and query not in self.descriptions.nameless
         self._note_names()
         # At once, since the collector may release another one meanwhile.
         released, self._to_close = self._to_close, []

@@ -17,6 +17,7 @@ from pgsansio.errors import (
     DataError,
     DuplicatePreparedStatementError,
     InterfaceError,
+    InvalidCachedStatementError,
     InvalidValueError,
     PostgresError,
     UnsupportedClientFeatureError,
@@ -102,9 +103,9 @@ class FirstExecutions(TypeMethods):
         frontend, error = self._frontend, operation.error
         if not isinstance(error, PostgresError) or isinstance(error, InvalidValueError):
             is_wrong = False
-        elif isinstance(error, DuplicatePreparedStatementError):
+        elif isinstance(error, DuplicatePreparedStatementError | InvalidCachedStatementError):
             frontend.drop(operation)
-            return frontend.heed(operation, None) and self._is_outside()
+            return self._may_prepare_unnamed(query, operation)
         elif description is None:
             is_wrong = operation.is_described and _contradicts_the_unknown(error, operation)
         else:

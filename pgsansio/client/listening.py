@@ -7,6 +7,7 @@ from pgsansio.client.callbacks import CallbackMethods, QueryTimer, check_callbac
 from pgsansio.client.listener import Notifications, ReaderQueue
 from pgsansio.engine.events import Event, NotificationReceived
 from pgsansio.errors import InterfaceError
+from pgsansio.policy.pooling import lends_sessions
 from pgsansio.policy.subscriptions import Listen, Unlisten
 from pgsansio.types import Notification
 
@@ -26,7 +27,8 @@ class ListenMethods(CallbackMethods):
         Callbacks are kept by equality: the same one counts once.
 
         Raises:
-            InterfaceError: `callback` is not callable, or nothing reads this connection while it is idle.
+            InterfaceError: `callback` is not callable, nothing reads this connection while it is idle, or a pooler is
+                known to give each transaction another session of the server.
         """
         self._check_open()
         check_callback(callback)
@@ -60,6 +62,12 @@ class ListenMethods(CallbackMethods):
         return Notifications(self, channels, max_queued)
 
     async def _listen(self, channel: str, subscriber: Hashable) -> None:
+        if lends_sessions(self._frontend.parameters):
+            raise InterfaceError(
+                "cannot listen through a pooler that gives each transaction another session of the server: "
+                "notifications would come to nobody, or to others",
+                hint="Listen on a connection to the server itself, or through a pool with pool_mode=session.",
+            )
         await self._port.checkpoint()  # before anything is done: undoing it is not for who was subscribed before
         action = self._subscriptions.listen(channel, subscriber)
         if action is not None:

@@ -354,8 +354,7 @@ class Pipeline(Resource):
             if sync.error is not None:
                 for handle, preparation in zip(new.values(), preparations, strict=True):
                     if preparation.outcome is Outcome.FAILED:
-                        if named and connection._may_repeat(preparation, None):
-                            # A name was taken: by what another client has done, or a pooler.
+                        if named and connection._may_prepare_unnamed(handle._query, preparation):
                             return await self._statements(handles, named=False)
                         error = connection._failure(preparation, handle._query)
                         handle._tell(error)

@@ -11,7 +11,14 @@ from pgsansio.client.core import WRITTEN, ConnectionCore, check_query, undecodab
 from pgsansio.codecs.registry import Registry
 from pgsansio.engine.operations import DescribedAgain, FirstExecution, Operation, Preparation, RowsKept
 from pgsansio.enums import TransactionStatus
-from pgsansio.errors import DataError, InterfaceError, InternalClientError, InvalidValueError, PostgresError
+from pgsansio.errors import (
+    DataError,
+    InterfaceError,
+    InternalClientError,
+    InvalidCachedStatementError,
+    InvalidValueError,
+    PostgresError,
+)
 from pgsansio.kernel import row_plan
 from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
 from pgsansio.messages.data_row import column_values, with_column
@@ -91,8 +98,7 @@ class Preparations(ConnectionCore):
         if preparing is None:
             self._preparing[query] = own
         statement = await self._prepared(query, own)
-        if statement is None and self._may_repeat(own.operation, None):
-            # The name was taken: by what another client has done, or a pooler.
+        if statement is None and self._may_prepare_unnamed(query, own.operation):
             own = _Preparing(frontend.prepare(query, named=False))
             statement = await self._prepared(query, own)
         if statement is None:
@@ -117,7 +123,7 @@ class Preparations(ConnectionCore):
         own.is_shared = False
         own.record_class = record_class
         statement = await self._prepared(query, own)
-        if statement is None and self._may_repeat(own.operation, None):
+        if statement is None and name is None and self._may_prepare_unnamed(query, own.operation):
             own = _Preparing(self._frontend.prepare(query, named=False))
             own.is_shared = False
             own.record_class = record_class
@@ -125,6 +131,13 @@ class Preparations(ConnectionCore):
         if statement is None:
             raise self._failure(own.operation, query)
         return statement
+
+    def _may_prepare_unnamed(self, query: str, operation: Preparation) -> bool:
+        """Whether a statement was only refused for the name that it was to have, and nothing has happened."""
+        if isinstance(operation.error, InvalidCachedStatementError):
+            # It was new here: a pooler that tracks statements has one of the same text, whose table was changed.
+            self._frontend.descriptions.do_without_name(query)
+        return self._may_repeat(operation, None)
 
     async def _prepared(self, query: str, preparing: "_Preparing") -> Statement | None:
         """Wait for a preparation, perhaps with other tasks; None if the server refused it.

@@ -33,13 +33,15 @@ class Descriptions:
     """Descriptions by the text of the statement: the most recently used ones, at most 1000, and 4 Mi characters.
 
     Attributes:
+        nameless: texts of statements that are not to be prepared under a name.
         statement_mode: how statements are to be sent, where that was found out by what came of them.
     """
 
-    __slots__ = ("_characters", "_entries", "statement_mode")
+    __slots__ = ("_characters", "_entries", "nameless", "statement_mode")
 
     def __init__(self) -> None:
         self.statement_mode: StatementMode | None = None
+        self.nameless: set[str] = set()
         self._entries: OrderedDict[str, Description] = OrderedDict()
         self._characters = 0
 
@@ -74,6 +76,12 @@ class Descriptions:
         """It has turned out to be wrong, if it was known at all."""
         if self._entries.pop(query, None) is not None:
             self._characters -= len(query)
+
+    def do_without_name(self, query: str) -> None:
+        """A pooler answers for this text with a statement that the server can execute no more."""
+        if len(self.nameless) >= _MAX_STATEMENTS:
+            self.nameless.clear()
+        self.nameless.add(query)
 
     def clear(self) -> None:
         """The database's schema has changed."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from pgsansio.enums import StatementMode
 
-__all__ = ["PROBE", "PROBE_NAME", "is_console", "is_process_id", "mode_found", "mode_told"]
+__all__ = ["PROBE", "PROBE_NAME", "is_console", "is_process_id", "lends_sessions", "mode_found", "mode_told"]
 
 #: The highest that Linux gives (PID_MAX_LIMIT); other systems stay far below.
 _MAX_PROCESS_ID: Final = 1 << 22
@@ -37,6 +37,11 @@ def mode_told(parameters: Mapping[str, str]) -> StatementMode | None:
     if pool_mode == "session" or kept.strip("0"):
         return StatementMode.CACHED
     return StatementMode.UNNAMED
+
+
+def lends_sessions(parameters: Mapping[str, str]) -> bool:
+    """Whether a pooler has told that it lends a session of the server for a transaction, or for a statement."""
+    return parameters.get("pgbouncer.pool_mode", "session") != "session"
 
 
 def is_process_id(number: int | None) -> bool:

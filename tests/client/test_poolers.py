@@ -20,6 +20,7 @@ from pgsansio.errors import (
 )
 from pgsansio.messages.backend import (
     BindComplete,
+    CloseComplete,
     ErrorResponse,
     NoData,
     ParameterDescription,
@@ -571,3 +572,29 @@ def test_another_number_of_columns_than_was_asked_for(in_transaction: bool) -> N
     else:
         assert loop.finish(connection.fetch("A", 1)) == [(1,)]
     assert loop.ports[0].peer.done  # type: ignore[union-attr]
+
+
+def test_a_pooler_that_has_an_outdated_statement_of_this_text() -> None:
+    """PgBouncer 1.26 answers a new Parse with what it has prepared for another client."""
+    stale = ErrorResponse({**error("0A000", "changed").fields, "R": "RevalidateCachedQuery"})
+    unnamed = [*EXECUTION, send(*described(("a", INT4)), BindComplete(), row(ONE), selected(), ready())]
+    loop = loop_with(
+        [
+            *EXECUTION,
+            send(ParseComplete(), ParameterDescription(()), stale, ready()),
+            # What was prepared is closed, and the text has no name from now on.
+            expect(Close),
+            *PREPARATION,
+            send(CloseComplete(), *described(("a", INT4)), ready()),
+            *unnamed,
+            *unnamed,
+            *PREPARATION,
+            send(*described(("a", INT4)), ready()),
+        ]
+    )
+    connection = loop.finish(connecting.connect(loop.port, settings(), Connection))  # type: ignore[arg-type]
+    for _ in range(2):
+        assert loop.finish(connection.fetch("A")) == [(1,)]
+    assert loop.finish(connection.prepare("A")).get_name() == ""
+    assert loop.ports[0].peer.done  # type: ignore[union-attr]
+    assert connection._frontend.statement_mode is CACHED

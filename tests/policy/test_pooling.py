@@ -3,7 +3,7 @@
 import pytest
 
 from pgsansio.enums import StatementMode
-from pgsansio.policy.pooling import PROBE, PROBE_NAME, is_process_id, mode_found, mode_told
+from pgsansio.policy.pooling import PROBE, PROBE_NAME, is_process_id, lends_sessions, mode_found, mode_told
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,7 @@ def test_what_pgbouncer_tells(pool_mode: str, kept: str | None, expected: Statem
     if kept is not None:
         parameters["pgbouncer.max_prepared_statements"] = kept
     assert mode_told(parameters) is expected
+    assert lends_sessions(parameters) is (pool_mode != "session")
 
 
 @pytest.mark.parametrize("more", [{}, {"pgbouncer.version": "1.26.1", "pgbouncer.pool_mode": "transaction"}])
@@ -33,6 +34,7 @@ def test_the_console_of_pgbouncer_has_no_extended_protocol(more: dict[str, str])
 
 def test_a_server_tells_nothing() -> None:
     assert mode_told({"server_version": "16.4"}) is None
+    assert not lends_sessions({"server_version": "16.4"})
 
 
 @pytest.mark.parametrize("number", [1, 4321, 99_999, 4_194_304, None])
