@@ -10,9 +10,9 @@ one that asks for too little.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from pgsansio.authentication import oauth
 from pgsansio.authentication.channel_binding import certificate_hash
@@ -70,8 +70,8 @@ __all__ = ["MAX_GSS_STEPS", "MAX_NOTICES", "MAX_PARAMETERS", "GssStep", "Startup
 MAX_NOTICES: Final = 100
 #: PostgreSQL reports some 15 parameters, and extensions may add theirs.
 MAX_PARAMETERS: Final = 1000
-#: All of a start-up takes less than a kilobyte, notices apart. Who sends more, be it ever the same parameter, never comes
-#: to an end.
+#: All of a start-up takes less than a kilobyte, notices apart. Who sends more, be it ever the same parameter, never
+#: comes to an end.
 MAX_START_UP_BYTES: Final = 1 << 20
 #: Kerberos takes two, NTLM two, and negotiating which of them some more. A server that is never content keeps us busy.
 MAX_GSS_STEPS: Final = 16
@@ -290,7 +290,7 @@ class StartupMachine:
             raise ProtocolError(f"unexpected {type(message).__name__} in the state: {self.state.value}")
         self.heard = self.heard or not isinstance(message, ErrorResponse)
         state, action = transition
-        elsewhere: Startup | None = getattr(self, f"_{action}")(message)
+        elsewhere: Startup | None = _ACTIONS[action](self, message)
         if not self.operation.settled or state is Startup.READY:
             self.state = elsewhere or state
 
@@ -475,3 +475,11 @@ class StartupMachine:
         self.state = Startup.READY
         self.operation.outcome = Outcome.COMPLETED
         self.woken.append(self.operation)
+
+
+#: By its name in the table, what a message leads to.
+_ACTIONS: Final[Mapping[str, Callable[[StartupMachine, Any], Startup | None]]] = {
+    action: getattr(StartupMachine, f"_{action}")
+    for transitions in STARTUP.values()
+    for _, action in transitions.values()
+}
