@@ -217,7 +217,7 @@ async def _start_up(
     gss: GssExchange,
 ) -> None:
     operation = startup.operation
-    salted: tuple[PasswordWork, Secret[bytes]] | None = None
+    done: tuple[PasswordWork, Secret[bytes]] | None = None
     while True:
         await port.progress(operation)
         if operation.settled:
@@ -226,8 +226,11 @@ async def _start_up(
         if startup.work is not None:
             # Thousands of hashes: some milliseconds with the usual count, and seconds with the highest one allowed.
             work = startup.work
-            salted = work, _ACCEPTED.find(work) or await port.run_elsewhere(work)
-            frontend.start_up_work_done(salted[1])
+            result = _ACCEPTED.find(work)
+            if result is None:
+                result = await port.run_elsewhere(work)
+            frontend.start_up_work_done(result)
+            done = work, result
         if startup.token_due:
             assert oauth_token is not None
             frontend.start_up_token(await find_token(port, oauth_token))
@@ -236,8 +239,8 @@ async def _start_up(
             frontend.start_up_gss_stepped(answer, is_established=is_established)
     if operation.error is not None:
         raise operation.error
-    if salted is not None:
-        _ACCEPTED.keep(*salted)
+    if done is not None:
+        _ACCEPTED.keep(*done)
 
 
 def time_limit(port: Port, at: float | None, what: str) -> AbstractAsyncContextManager[None]:
