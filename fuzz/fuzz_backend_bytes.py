@@ -117,7 +117,7 @@ class _Run:
                     _, operation = frontend.open_portal(self.statement(more), (), more // 8, None)
                 case _ if more % 2:
                     statement = self.statement(more)
-                    bound = statement.bound((), more // 8, statement.row_plan)
+                    bound = statement.bound((), more // 8, statement.row_plan, frontend.compare)
                     group = [unprepared("create"), bound, frontend.preparation("select 2")]
                     operation = frontend.group(group)
                     self.operations += group
