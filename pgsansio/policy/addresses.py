@@ -10,7 +10,7 @@ from itertools import repeat
 from typing import Final, TypeAlias, cast
 
 from pgsansio.errors import ClientConfigurationError
-from pgsansio.policy.parameter_sources import Given, Sources, check_text, check_type
+from pgsansio.policy.parameter_sources import Given, Sources, check_text, check_type, shown_value
 
 __all__ = ["DEFAULT_PORT", "Address", "TcpAddress", "UnixAddress", "resolve_addresses"]
 
@@ -161,6 +161,6 @@ def _port(value: object, origin: str) -> int:
         number = value if isinstance(value, int) and not isinstance(value, bool) else 0
     if not 1 <= number <= 65535:
         # Out of a DSN the value is not shown: it may be a part of a password with a slash in it.
-        shown = "" if origin == "the DSN" else f", got {value!r}"
+        shown = "" if origin == "the DSN" else f", got {shown_value(value)}"
         raise ClientConfigurationError(f"port in {origin} is expected to be an integer from 1 to 65535{shown}")
     return number

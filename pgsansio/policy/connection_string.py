@@ -42,9 +42,9 @@ class ConnectionString:
     #: By libpq's names, `database` turned into `dbname`; without host and port; none is empty.
     words: dict[str, str] = field(default_factory=dict, repr=False)
     #: In order; may be empty.
-    hosts: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = field(default=(), repr=False)
     #: As written, "" where a host has none; empty if there is none at all.
-    ports: tuple[str, ...] = ()
+    ports: tuple[str, ...] = field(default=(), repr=False)
     #: In a URI, words that nobody knows are settings for the server.
     is_uri: bool = False
 
@@ -162,7 +162,9 @@ def _host_of_uri(hostspec: str) -> tuple[str, str]:
         return name, port
     address, bracket, rest = hostspec[1:].partition("]")
     if not bracket or not address or (rest and not rest.startswith(":")):
-        raise ClientConfigurationError(f"invalid IPv6 address in the connection URI: {hostspec!r}")
+        # With another @ in it, it is the end of a password.
+        shown = "'***'" if "@" in hostspec else repr(hostspec)
+        raise ClientConfigurationError(f"invalid IPv6 address in the connection URI: {shown}")
     return address, rest[1:]
 
 

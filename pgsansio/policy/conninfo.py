@@ -209,7 +209,8 @@ def resolve_settings(
         found = find_service(request, texts)
         sources = Sources((*sources.layers, found), environment, words)
     settings = resolve_server_settings(server_settings, sources)
-    addresses = resolve_addresses(host, port, hostaddr, sources, platform)
+    # A port in a DSN may be a part of a password with a slash in it.
+    addresses = Secret(sources).use(lambda sources: resolve_addresses(host, port, hostaddr, sources, platform))
     balancing = sources.find("load_balance_hosts", variable="PGLOADBALANCEHOSTS")
     attempt_timeout, is_limited = _resolve_attempt_timeout(sources)
     min_version, max_version = _resolve_protocol_versions(sources)

@@ -16,10 +16,12 @@ from typing import Final
 
 from pgsansio.policy.addresses import Address, TcpAddress
 
-__all__ = ["DELAY", "HappyEyeballs"]
+__all__ = ["DELAY", "MAX_ADDRESSES", "HappyEyeballs"]
 
 #: Seconds from one start to the next: the "Connection Attempt Delay" that the RFC recommends.
 DELAY: Final = 0.25
+#: A name can have thousands, and each that does not answer holds a socket.
+MAX_ADDRESSES: Final = 100
 
 
 class HappyEyeballs:
@@ -32,9 +34,9 @@ class HappyEyeballs:
     def __init__(self, addresses: Sequence[Address]) -> None:
         """
         Args:
-            addresses: in the order of the resolver, or in random order; each once.
+            addresses: in the order of the resolver, or in random order; each once. `MAX_ADDRESSES` are tried.
         """
-        self._waiting = _families_in_turn(addresses)
+        self._waiting = _families_in_turn(addresses)[:MAX_ADDRESSES]
         self._opening: list[Address] = []
         self._winner: Address | None = None
         self.next_at = math.inf
