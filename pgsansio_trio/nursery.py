@@ -33,8 +33,8 @@ class OwnNursery:
                 return None
             return await self._manager.__aexit__(type(exc), exc, exc.__traceback__)
         except BaseExceptionGroup as group:
-            if group is exc:
-                return False
+            if group is exc or (isinstance(exc, trio.Cancelled) and group.split(trio.Cancelled)[1] is None):
+                return False  # one of several cancellations will do
             inner, *others = group.exceptions
             if others:
                 raise

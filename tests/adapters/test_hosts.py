@@ -149,12 +149,18 @@ async def test_tasks_end_with_their_block(port_class: Any) -> None:
             start(lambda: work("c"))
             await anyio.lowlevel.checkpoint()
             raise ZeroDivisionError
-    with anyio.move_on_after(PATIENCE_SECONDS) as scope:
+
+    async def block() -> None:
         async with port.tasks() as start:
             start(lambda: work("d"))
             await anyio.lowlevel.checkpoint()
             scope.cancel()
             await anyio.sleep_forever()
+
+    with anyio.move_on_after(PATIENCE_SECONDS) as scope:
+        with pytest.raises(anyio.get_cancelled_exc_class()):  # itself, and in no group
+            await block()
+        await anyio.lowlevel.checkpoint()
     assert scope.cancelled_caught
     assert ended[3:] == ["c", "d"]
 
