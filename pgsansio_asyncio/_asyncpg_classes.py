@@ -26,6 +26,7 @@ from pgsansio.frontend import Frontend
 from pgsansio.kernel import Record
 from pgsansio.policy.conninfo import Settings, UnixAddress
 from pgsansio.policy.subscriptions import Listen, Unlisten
+from pgsansio.types.secret import Secret
 from pgsansio_asyncio import connection as our_connection
 from pgsansio_asyncio import pool as our_pool
 from pgsansio_asyncio.connection import ConnectRequest
@@ -265,6 +266,22 @@ async def _around_attempt(asked: Address, settings: Settings, attempt: Callable[
     return connection
 
 
+class _Parameters:
+    """Settings, with the password in plain text for who asks for it by name, as asyncpg has it."""
+
+    __slots__ = ("_settings",)
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(object.__getattribute__(self, "_settings"), name)
+        return cast(object, value.reveal()) if isinstance(value, Secret) else value
+
+    def __repr__(self) -> str:
+        return repr(self._settings)
+
+
 class Connection(our_connection.Connection):
     """A connection to a PostgreSQL server. Use `connect()` to make one."""
 
@@ -284,8 +301,8 @@ class Connection(our_connection.Connection):
         self._protocol = Protocol(self)
 
     @property
-    def _params(self) -> Settings:
-        return self._settings
+    def _params(self) -> "_Parameters":
+        return _Parameters(self._settings)
 
     async def execute(
         self, query: str, *args: object, timeout: float | None = None, codecs: Iterable[CodecDeclaration] = ()

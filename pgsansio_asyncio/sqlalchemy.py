@@ -161,6 +161,7 @@ class AsyncAdapt_pgsansio_dbapi(base.AsyncAdapt_asyncpg_dbapi):
         make = parameters.pop("async_creator_fn", pgsansio_asyncio.connect)
         own = {name: parameters.pop(name) for name in _OWN_OPTIONS if name in parameters}
         connecting = make(*args, **parameters)
+        del args, parameters  # so that no error has the password in this frame
         adapted: Any = AsyncAdapt_pgsansio_connection
         if hasattr(adapted, "create"):
             return await_(adapted.create(self, connecting, **own))

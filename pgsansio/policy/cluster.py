@@ -13,7 +13,7 @@ import hashlib
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = [
@@ -132,12 +132,12 @@ class ClusterPlan:
     data_dir: str
     port: int
     user: str
-    password: str
+    password: str = field(repr=False)
     #: Path and content; to be written with mode 0600, the account's.
-    files: tuple[tuple[str, bytes], ...]
+    files: tuple[tuple[str, bytes], ...] = field(repr=False)
     #: The guard. Its standard input must be a pipe; it is run in a new session, as the account, from folder "/".
     command: tuple[str, ...]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
 
     @property
     def pid_file(self) -> str:

@@ -114,7 +114,7 @@ def connect(place: str, **limits: Any) -> tuple[ManualLoop, Callable[[], Connect
     class Here(Port):
         stuck = place
 
-    given = {"password": "other than before", "ssl": False} | keywords | limits
+    given: dict[str, Any] = {"password": "other than before", "ssl": False} | keywords | limits
     settings = resolve_settings(
         "postgresql://u@h/d", environment={}, os_user="u", home="/home/u", platform="linux", **given
     )

@@ -58,6 +58,9 @@ async def test_execute_many(connection: Any) -> None:
 async def test_what_tracers_read(connection: Any, settings: dict[str, Any], postgres: Server) -> None:
     assert connection._addr == f"{postgres.socket_dir}/.s.PGSQL.{postgres.port}"
     assert (connection._params.user, connection._params.database) == (postgres.user, postgres.database)
+    assert connection._params.password == postgres.password
+    if not isinstance(connection._params, tuple):  # asyncpg's, whose repr has it
+        assert postgres.password not in repr(connection._params)
     statement = await connection.prepare("SELECT 1")
     assert (statement._query, statement._connection) == ("SELECT 1", connection)
     async with connection.transaction():
