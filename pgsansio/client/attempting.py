@@ -161,18 +161,19 @@ class Attempt(Generic[ConnectionT]):
                     version, settings.min_protocol_version, progress.stage, heard=progress.heard, error=error
                 )
                 if older is not None:
+                    self._failures.append(error)
                     version = older
                 elif remaining and encryption_mode.may_try_the_next(
                     way.attempt, progress.stage, encrypted=progress.encrypted, error=error
                 ):
+                    self._failures.append(error)
                     earlier = error
                     way = await channel(self._home, remaining.pop(0), self._asked, settings)
+                elif earlier is not None and encryption_mode.error_to_raise(earlier, error) is earlier:
+                    self._failures.append(error)
+                    raise earlier from None
                 else:
-                    if earlier is not None and encryption_mode.error_to_raise(earlier, error) is earlier:
-                        self._failures.append(error)
-                        raise earlier from None
                     raise
-                self._failures.append(error)
             stream = await self._open(self._recipe.make_port(), stream.address, way)
 
     async def _start_session(

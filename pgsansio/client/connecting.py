@@ -10,6 +10,7 @@ from pgsansio.client.port import Address, Port
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
+    ClientConfigurationError,
     OperationTimeoutError,
     PostgresError,
     ProtocolError,
@@ -57,8 +58,8 @@ async def connect(
         async with port.deadline(None if seconds is None else port.clock() + seconds):
             return await search.run()
     except TimeoutError as error:
-        if error.errno is not None or isinstance(error, OperationTimeoutError):
-            raise  # the last attempt's: the network's, or `attempt_timeout`
+        if hasattr(error, "attempts"):
+            raise  # the last attempt's: the network's, `attempt_timeout`, or one of the user's functions
         usable = search.take_usable()
         if usable is not None:
             return usable
@@ -175,6 +176,8 @@ class _Search(Generic[ConnectionT]):
             self._note(error)
             self._failure = error
             return []
+        except UnicodeError as error:
+            raise ClientConfigurationError(f"host {asked.host!r} is no name that can be looked up: {error}") from error
         return self._in_order(found)
 
     def _in_order(self, addresses: Sequence[Address]) -> Sequence[Address]:

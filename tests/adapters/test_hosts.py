@@ -81,6 +81,12 @@ async def test_a_name_of_the_systems(client: Client) -> None:
     assert (await address_of(client, "localhost"))[0] in ("127.0.0.1", "::1")
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 70, "\u2028"])
+async def test_what_is_no_name(client: Client, host: str) -> None:
+    with pytest.raises(ClientConfigurationError, match="is no name that can be looked up"):
+        await address_of(client, host)
+
+
 @on_linux
 @pytest.mark.parametrize("how", ["cancelled", "too late", "wrong"])
 async def test_nothing_is_left_of_a_race_that_has_no_winner(

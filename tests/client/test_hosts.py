@@ -8,6 +8,7 @@ import pytest
 
 from pgsansio.client import Connection
 from pgsansio.errors import (
+    ClientConfigurationError,
     ConnectionDoesNotExistError,
     OperationTimeoutError,
     PostgresError,
@@ -17,8 +18,9 @@ from pgsansio.errors import (
 )
 from pgsansio.messages.backend import BindComplete, ParameterDescription, ParseComplete
 from pgsansio.messages.startup import StartupMessage
+from pgsansio.policy.tls_settings import TlsSettings
 from tests.support.manual_net import Net, Server, rejecting, standby
-from tests.support.manual_port import Cancelled, Peer, Stop
+from tests.support.manual_port import Cancelled, ManualPort, Peer, Stop
 from tests.support.scripted_backend import (
     Step,
     error,
@@ -161,6 +163,34 @@ def test_asking_for_the_password_has_its_time() -> None:
     with pytest.raises(OperationTimeoutError, match="finding what connecting to 'a', port 5432 needs has passed"):
         net.connect("host=a connect_timeout=5", password=never)
     assert (net.seconds, net.tried) == (5, [])
+
+
+def test_a_function_with_a_time_limit_of_its_own() -> None:
+    late = TimeoutError("the vault does not answer")
+
+    def password() -> str:
+        raise late
+
+    net = Net()
+    with pytest.raises(TimeoutError) as caught:
+        net.connect("host=a,b", password=password)
+    assert caught.value is late
+    assert caught.value.attempts == (late,)  # type: ignore[attr-defined]
+
+
+def test_what_the_other_way_needs_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tls_context(self: ManualPort, settings: TlsSettings) -> object:
+        raise ClientConfigurationError("no such file")
+
+    monkeypatch.setattr(ManualPort, "tls_context", tls_context)
+    net = Net(servers={"a": rejecting("28000")}, tls=True)
+    with pytest.raises(ClientConfigurationError) as caught:
+        net.connect("host=a,b sslmode=allow")
+    assert [type(one).__name__ for one in caught.value.attempts] == [
+        "InvalidAuthorizationSpecificationError",
+        "ClientConfigurationError",
+    ]
+    assert net.is_over
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "fd00::1", "fe80::1%eth0"])
