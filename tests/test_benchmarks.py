@@ -61,6 +61,20 @@ def test_every_case_has_a_floor_or_a_memory(dsn: str) -> None:
     assert "peak MiB" in printed
 
 
+@pytest.mark.server
+def test_connecting_needs_a_server_of_its_own(dsn: str) -> None:
+    command = [sys.executable, "-m", "benchmarks", "--cases", "connect-trust,connect-scram,connect-tls"]
+    command += ["--rounds", "1", "--seconds", "0.001", "--runners", "asyncpg,pgsansio,pgsansio-trio"]
+    given = subprocess.run([*command, "--dsn", dsn], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert given.stderr.count(" is left out: it needs a server of our own") == 3
+
+    own = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    measured = [line.partition(":")[0] for line in own.stdout.splitlines() if line.startswith("connect-")]
+    left_out = [line.split()[0] for line in own.stderr.splitlines() if "the server has no TLS" in line]
+    assert [*measured, *left_out] == ["connect-trust", "connect-scram", "connect-tls"]
+    assert own.stdout.count("\n  pgsansio-trio ") == len(measured)
+
+
 def test_an_unknown_case_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["--cases", "one,nothing"])

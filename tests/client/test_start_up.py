@@ -94,6 +94,33 @@ class World:
         return not self.loop.tasks and not any(port.connected for port in self.loop.ports)
 
 
+# SCRAM
+
+
+def stops_of_connecting(world: World, password: str) -> set[str]:
+    """Where a connection that is made waits."""
+    process: dict[str, Any] = {"environment": {}, "os_user": "u", "home": None, "platform": "linux"}
+    settings = resolve_settings(f"postgresql://u:{password}@db.example/d", **process, ssl=False, timeout=None)
+    task = world.loop.start(connecting.connect(world.loop.port, settings, Connection))
+    stops: set[str] = set()
+    while not task.done:
+        stops.add(task.stop.name if task.stop else "")
+        world.loop.step()
+    return stops
+
+
+def test_the_slow_step_is_done_once_for_a_password_and_a_salt() -> None:
+    first, second = (
+        ScramSecret.from_password("pass word", salt, 2) for salt in (b"salt of this test", b"another salt")
+    )
+    wrong = ScramSecret.from_password("right", b"a third one", 2)
+    sessions = [first, first, second, wrong, wrong, first]
+    world = World(*[login(ScramPassword(secret, "n")) for secret in sessions])
+    slow = ["run_elsewhere" in stops_of_connecting(world, "pass word") for _ in sessions]
+    # What no server has accepted is not kept.
+    assert slow == [True, False, True, True, True, False]
+
+
 # Versions of the protocol
 
 
