@@ -164,11 +164,12 @@ class Subscriptions(Generic[N]):
         known.in_flight += 1
         return Listen(channel, self._generation)
 
-    def unlisten(self, channel: str, subscriber: Hashable) -> Unlisten | None:
+    def unlisten(self, channel: str, subscriber: Hashable) -> Listen | Unlisten | None:
         """Remove `subscriber`; one that is not there is ignored.
 
         Returns:
-            The UNLISTEN that is due behind the last subscriber of a channel.
+            The UNLISTEN that is due behind the last subscriber of a channel; or the LISTEN that is due for those who
+            stay, if the one that got lost, and for which this subscriber is removed, was for all of them.
         """
         known = self._channels.get(channel)
         if known is None or subscriber not in known.subscribers:
@@ -176,11 +177,14 @@ class Subscriptions(Generic[N]):
         del known.subscribers[subscriber]
         known.delivery = None
         if known.subscribers:
-            return None
+            if known.on_server or known.in_flight:
+                return None
+            known.in_flight += 1
+            return Listen(channel, self._generation)
         if known.on_server is not False or known.in_flight:
             known.in_flight += 1
             return Unlisten(channel, self._generation)
-        del self._channels[channel]
+        self._forget_unused(channel, known)
         return None
 
     def dispatch(self, channel: str, notification: N) -> Delivery[N] | None:

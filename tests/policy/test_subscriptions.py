@@ -267,6 +267,34 @@ def test_a_queue_loses_nothing_silently(size: int, puts: list[bool]) -> None:
     assert seen == sent
 
 
+def confirm(subs: Subs, action: Listen | Unlisten | None, *, in_transaction: bool = False) -> None:
+    assert action is not None
+    subs.confirmed(action, in_transaction=in_transaction)
+
+
+def test_a_refused_listen_does_not_hide_what_a_rollback_undoes() -> None:
+    subs = Subs()
+    confirm(subs, subs.listen("a", 1))
+    confirm(subs, subs.unlisten("a", 1), in_transaction=True)
+    action = subs.listen("a", 2)
+    assert action is not None
+    subs.failed(action)
+    assert subs.unlisten("a", 2) is None
+    (action,) = subs.transaction_ended(committed=False)
+    assert action == Unlisten("a")
+    confirm(subs, action)
+    assert not subs._channels
+
+
+def test_a_listen_for_several_that_got_lost() -> None:
+    subs = Subs()
+    confirm(subs, subs.listen("a", 1), in_transaction=True)
+    assert subs.listen("a", 2) is None
+    (action,) = subs.transaction_ended(committed=False)
+    subs.failed(action, unknown=True)
+    assert subs.unlisten("a", 2) == Listen("a")
+
+
 class SubscriptionsBesideAServer(RuleBasedStateMachine):
     """The model: a server that carries statements out in order, with savepoints; everybody who listens is heard."""
 

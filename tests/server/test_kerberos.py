@@ -66,7 +66,7 @@ def gss_postgres(server_programs: str, kerberos: Kerberos) -> Iterator[Server]:
             raise
         # Nobody has a PostgreSQL 14 with GSSAPI to be fetched.
         wanted = os.environ.get("PGSANSIO_TEST_POSTGRES")
-        missing("no PostgreSQL server with GSSAPI", is_wanted=wanted in ("16", "18"))
+        missing("this PostgreSQL has no GSSAPI", is_wanted=wanted in ("16", "18"))
 
 
 async def _create_users(server: Server) -> None:
