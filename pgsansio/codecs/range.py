@@ -22,7 +22,7 @@ from pgsansio.enums import Format
 from pgsansio.kernel.contract import Opcode, ValueCodec
 from pgsansio.types.range import Range
 
-__all__ = ["SOURCE", "multirange_codec", "range_codec"]
+__all__ = ["SOURCE", "is_range", "multirange_codec", "range_codec"]
 
 SOURCE: Final = "Range Types"
 
@@ -128,7 +128,7 @@ def _as_range(value: object) -> Range[Any]:
     Raises:
         TypeError: something else. ValueError: more than two bounds.
     """
-    if _is_range(value):
+    if is_range(value):
         return value
     if not isinstance(value, list | tuple):
         raise TypeError(f"list, tuple or Range object expected (got type {type(value)})")
@@ -138,7 +138,8 @@ def _as_range(value: object) -> Range[Any]:
     return Range(*bounds, upper_inc=True, empty=not bounds)
 
 
-def _is_range(value: object) -> TypeGuard[Range[Any]]:
+def is_range(value: object) -> TypeGuard[Range[Any]]:
+    """For type checkers, to whom `isinstance` leaves the type of the bounds unknown."""
     return isinstance(value, Range)
 
 

@@ -25,7 +25,7 @@ from pgsansio.codecs.codec import items_of, type_name
 from pgsansio.codecs.composite import write_items
 from pgsansio.codecs.contrib import CUBE, SPARSEVEC
 from pgsansio.codecs.custom import CompositeCodec, EnumCodec
-from pgsansio.codecs.range import range_codec
+from pgsansio.codecs.range import is_range, range_codec
 from pgsansio.codecs.registry import Registry
 from pgsansio.enums import Format
 from pgsansio.kernel import Record
@@ -46,11 +46,11 @@ def _encoder(name: str) -> Callable[[Any], bytes]:
     return BUILTIN[BY_NAME[name].oid, Format.TEXT].encode
 
 
-def _spell_bool(value: bool) -> bytes:
+def _spell_bool(value: Any) -> bytes:
     return b"true" if value else b"false"  # which JSON reads, too
 
 
-def _spell_int(value: int) -> bytes:
+def _spell_int(value: Any) -> bytes:
     return int.__repr__(value).encode()
 
 
@@ -142,7 +142,7 @@ class UntypedArguments:
             encode = _ENCODERS.get(kind)
             if encode is not None:
                 return _Text(encode(value))
-        if isinstance(value, Range):
+        if is_range(value):
             return self._range(value)
         for declared in self._registry.declarations():
             if isinstance(declared, CompositeCodec) and isinstance(value, declared.cls):
