@@ -53,6 +53,13 @@ def target(data: bytes) -> None:
             expected.append(token)
     text = "".join(pieces)
     assert _read(text) == expected, "an argument has changed the statement"
+    try:
+        batch, count, _ = statement.many(iter([arguments, arguments]), 0, first=True)
+    except InterfaceError:
+        pass
+    else:
+        assert count == 2
+        assert _read(batch.decode()) == [*expected, ";"] * 2, "an element has changed the other one's statement"
     for position in range(1, len(text) + 2, len(text) // 20 + 1):
         assert 1 <= statement.position_of(position, pieces) <= len(query) + 1
 

@@ -14,7 +14,7 @@ from pgsansio.errors import InterfaceError
 from pgsansio.kernel import encode_bind, encode_many, parameter_plan
 from pgsansio.kernel.contract import Arguments, argument_count_error
 from pgsansio.messages.frontend import Bind
-from pgsansio.policy.keywords import classify, parameters_of, percent_placeholder_hint, split_statements
+from pgsansio.policy.keywords import classify, is_closed, parameters_of, percent_placeholder_hint, split_statements
 from pgsansio.policy.quoting import quote_literal
 from pgsansio.statement import BATCH_BYTES
 from pgsansio.wire.framing import HEADER_BYTES
@@ -102,8 +102,11 @@ class SimpleStatement:
 
         Raises:
             DataError: an element is no sequence, or an argument cannot be written as SQL.
-            InterfaceError: an element has the wrong number of arguments.
+            InterfaceError: an element has the wrong number of arguments; or a quote or a comment in the query has no
+                end, and would go on to the next element's.
         """
+        if first and not is_closed(self.query):
+            raise InterfaceError("a quote or a comment in the query has no end")
         # The statement itself goes along with each.
         max_bytes = BATCH_BYTES * _FRAME_BYTES // (_FRAME_BYTES + len(self.query)) + 1
         data, count, exhausted = encode_many(self._plan, _NAMES, elements, _NO_FORMATS, b"", max_bytes, index)

@@ -16,6 +16,7 @@ __all__ = [
     "BARRIER_KEYWORDS",
     "StatementKind",
     "classify",
+    "is_closed",
     "parameters_of",
     "percent_placeholder_hint",
     "replace_parameters",
@@ -263,6 +264,12 @@ def percent_placeholder_hint(sql: str) -> str | None:
         if part is _Part.CODE and (found := _PERCENT.search(sql, start, end)) is not None:
             return f"parameters are written $1, $2, ... here, not {found.group()}"
     return None
+
+
+def is_closed(sql: str) -> bool:
+    """Whether every quote and every comment ends, so that what is written on the next line is none of them."""
+    *_, (part, _, _) = _segments(sql + "\n")
+    return part is _Part.CODE
 
 
 #: What a word, a number or another parameter runs into, on either side, is none: PostgreSQL 15 and later refuse that.

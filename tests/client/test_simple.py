@@ -129,6 +129,15 @@ def test_a_batch() -> None:
     assert (data, count, exhausted) == (b"SELECT 1\n;\nSELECT 1\n;\n", 2, True)
 
 
+@pytest.mark.parametrize(
+    "query", ["SELECT $1 /* x", "SELECT $1, 'x", "SELECT $1, $$x", 'SELECT $1 "x', "SELECT $1, E'\\'"]
+)
+def test_a_batch_of_what_has_no_end(query: str) -> None:
+    """The next statement would begin in what is quoted, and its argument could end that."""
+    with pytest.raises(InterfaceError, match="a quote or a comment in the query has no end"):
+        statement(query).many(iter([("*/ 'x",), ("*/ 'x",)]), 0, first=True)
+
+
 @pytest.mark.parametrize("padding", [0, 1000, 200_000])
 def test_a_batch_has_an_end(padding: int) -> None:
     query = f"SELECT $1 /* {'x' * padding} */"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pgsansio.policy.keywords import (
     BARRIER_KEYWORDS,
     classify,
+    is_closed,
     parameters_of,
     percent_placeholder_hint,
     replace_parameters,
@@ -323,3 +324,16 @@ def test_parameters_are_where_they_are_said_to_be(sql: str) -> None:
         assert int(sql[start + 1 : end]) == number
         position = end
     assert replace_parameters(sql, []) == sql
+
+
+@pytest.mark.parametrize(
+    ("sql", "closed"),
+    [
+        ("", True), ("SELECT 1", True), ("SELECT 1 -- '", True), ("SELECT 'a'", True), ("/* /* */ */", True),
+        ("E'a\\''", True), ("$a$ $a$", True), ('"a"', True), ("E'a'", True), ("a$", True),
+        ("'", False), ("E'\\'", False), ("/*", False), ("/* /* */", False), ("/*/", False), ('"', False), ("$$", False),
+        ("$a$ $b$", False), ("'a''", False), ("E'a'\n'b", False),
+    ],
+)  # fmt: skip
+def test_is_closed(sql: str, closed: bool) -> None:
+    assert is_closed(sql) is closed
