@@ -38,7 +38,7 @@ from pgsansio.tls import TlsEngine
 from pgsansio.types.tls import TlsInfo
 from pgsansio_asyncio.gss import gss_context
 from pgsansio_asyncio.origin import called_from
-from pgsansio_asyncio.tcp import numeric_host, tcp_socket
+from pgsansio_asyncio.tcp import numeric_host, tcp_socket, tcp_target
 from pgsansio_asyncio.tls import tls_context, tls_engine
 from pgsansio_asyncio.unix import peer_user
 
@@ -326,14 +326,14 @@ class AsyncioPort(asyncio.BufferedProtocol):
         else:
             raw = tcp_socket(address.host, self._tcp_options)
             try:
-                await self._connect(raw, (address.host, address.port))
+                await self._connect(raw, tcp_target(address.host, address.port))
                 await self._loop.create_connection(lambda: self, sock=raw)
             except BaseException:
                 raw.close()
                 raise
         self._flush()
 
-    async def _connect(self, raw: socket.socket, target: tuple[str, int]) -> None:
+    async def _connect(self, raw: socket.socket, target: tuple[Any, ...]) -> None:
         if sys.platform == "win32":  # where the loop has no writers
             await self._loop.sock_connect(raw, target)
             return

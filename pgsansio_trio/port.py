@@ -46,7 +46,7 @@ from pgsansio.types.tls import TlsInfo
 from pgsansio_trio.gss import gss_context
 from pgsansio_trio.nursery import OwnNursery
 from pgsansio_trio.origin import called_from
-from pgsansio_trio.tcp import numeric_host, tcp_socket
+from pgsansio_trio.tcp import numeric_host, tcp_socket, tcp_target
 from pgsansio_trio.tls import tls_context, tls_engine
 from pgsansio_trio.unix import peer_user
 
@@ -486,9 +486,9 @@ class TrioPort:
     async def open_stream(self, address: Address, engine: Engine) -> None:
         target: Any
         if isinstance(address, UnixAddress):
-            raw, target = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address.path
+            target, raw = address.path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         else:
-            raw, target = tcp_socket(address.host, self._tcp_options), (address.host, address.port)
+            target, raw = tcp_target(address.host, address.port), tcp_socket(address.host, self._tcp_options)
         try:
             await trio.socket.from_stdlib_socket(raw).connect(target)
         except BaseException:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.tcp_options import TcpOptions, socket_options
 
-__all__ = ["numeric_host", "tcp_socket"]
+__all__ = ["numeric_host", "tcp_socket", "tcp_target"]
 
 #: Where it stands in the address of a socket of IPv6.
 _SCOPE: Final = 3
@@ -38,6 +38,18 @@ def tcp_socket(host: str, options: TcpOptions) -> socket.socket:
         raw.close()
         raise
     return raw
+
+
+def tcp_target(host: str, port: int) -> tuple[Any, ...]:
+    """What such a socket connects to. Looks nothing up.
+
+    Raises:
+        OSError: there is no such zone.
+    """
+    if "%" not in host:
+        return host, port
+    # Of a host and a port alone the zone would be forgotten.
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
 
 
 def numeric_host(address: tuple[Any, ...]) -> str:

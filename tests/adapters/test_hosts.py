@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import socket
 import sys
 from collections.abc import Callable
@@ -249,7 +250,31 @@ async def test_a_socket_has_its_options_before_it_connects(tcp: Any) -> None:
         assert raw.family is socket.AF_INET6
 
 
+def link_local() -> str | None:
+    """An address of this machine's with a zone, if it has one."""
+    with contextlib.suppress(FileNotFoundError), open("/proc/net/if_inet6", encoding="ascii") as file:
+        for digits, *_, interface in map(str.split, file):
+            if digits.startswith("fe80"):
+                return f"{ipaddress.IPv6Address(bytes.fromhex(digits))}%{interface}"
+    return None
+
+
+async def test_an_address_with_a_zone(client: Client) -> None:
+    address = link_local()
+    if address is None:
+        pytest.skip("this machine has no link-local address")
+    # The server does not listen there; without its zone there would be no such address.
+    with pytest.raises(ConnectionRefusedError):
+        await address_of(client, address, port=1)
+    with pytest.raises(OSError):
+        await address_of(client, f"{address}x", port=1)
+    gc.collect()
+
+
 async def test_zones(tcp: Any) -> None:
+    assert tcp.tcp_target("fe80::1%1", 7) == ("fe80::1", 7, 0, 1)
+    assert tcp.tcp_target("fd00::1", 7) == ("fd00::1", 7)
+    assert tcp.tcp_target("10.0.0.1", 7) == ("10.0.0.1", 7)
     assert tcp.numeric_host(("10.0.0.1", 5432)) == "10.0.0.1"
     assert tcp.numeric_host(("fd00::1", 5432, 0, 0)) == "fd00::1"
     assert tcp.numeric_host(("fe80::1", 5432, 0, 2)) == "fe80::1%2"
