@@ -20,6 +20,7 @@ from fuzz import (
     fuzz_introspection,
     fuzz_literals,
     fuzz_rows,
+    fuzz_sasl,
     fuzz_simple,
     fuzz_startup_bytes,
 )
@@ -29,7 +30,7 @@ CORPUS = Path(__file__).parent / "corpus"
 TARGETS: dict[str, ModuleType] = {
     module.__name__.removeprefix("fuzz.fuzz_"): module
     for module in (
-        fuzz_backend_bytes, fuzz_startup_bytes, fuzz_frontend_bytes, fuzz_rows, fuzz_codecs, fuzz_literals,
+        fuzz_backend_bytes, fuzz_startup_bytes, fuzz_sasl, fuzz_frontend_bytes, fuzz_rows, fuzz_codecs, fuzz_literals,
         fuzz_introspection, fuzz_conninfo, fuzz_simple,
     )
 }  # fmt: skip

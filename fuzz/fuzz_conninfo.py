@@ -14,6 +14,7 @@ from pgsansio.policy.conninfo import parse_dsn, redact_dsn, resolve_settings, st
 from pgsansio.policy.keywords import classify, percent_placeholder_hint, split_statements
 from pgsansio.policy.libpq_words import LIBPQ_WORDS
 from pgsansio.policy.passfile import lookup
+from tests.support.leaks import shown_by
 
 __all__ = ["PREFIX_BYTES", "mutate", "target"]
 
@@ -80,12 +81,21 @@ def _secret_dsn(text: str) -> None:
         settings = resolve_settings(text, environment={}, os_user="user", home="/home/user", platform="linux")
     except ClientConfigurationError as error:
         # Behind a quote that is not closed, the password is part of another word's value.
-        shown = "" if set(text) & set("'\\") else f"{error} {error!r} {error.__cause__}"
+        shown = "" if set(text) & set("'\\") else shown_by(error) if _is_password_alone(text) else str(error)
     else:
         # A password that was taken for something else is shown: nothing can be done about that.
         shown = repr(settings) if settings.password is not None and _SECRET in settings.password.reveal() else ""
         shown = shown.replace(str(settings.addresses), "")
     assert _SECRET not in shown, shown
+
+
+def _is_password_alone(text: str) -> bool:
+    """Whether nothing else has been taken for a part of the password, or the whole text is none."""
+    try:
+        words = parse_dsn(text)
+    except ClientConfigurationError:
+        return True
+    return not any(_SECRET in name or (_SECRET in value and name != "password") for name, value in words.items())
 
 
 def _service(before: str, after: str) -> None:
@@ -101,7 +111,7 @@ def _service(before: str, after: str) -> None:
             platform="linux",
         )
     except ClientConfigurationError as error:
-        shown = f"{error} {error!r} {error.__cause__}"
+        shown = shown_by(error)
     else:
         shown = repr(settings)
     assert _SECRET not in shown, shown

@@ -187,12 +187,11 @@ def choice(name: str, given: Given, choices: Mapping[str, T]) -> T:
     Raises:
         ClientConfigurationError: it is none of the choices.
     """
-    try:
-        return choices[given.value]
-    except KeyError:
+    if given.value not in choices:  # a KeyError would have the value, and stay behind this error
         raise ClientConfigurationError(
             f"{name} is expected to be one of {', '.join(map(repr, choices))}, got {given.shown} from {given.origin}"
-        ) from None
+        )
+    return choices[given.value]
 
 
 def integer(name: str, given: Given, unit: str = "") -> int:

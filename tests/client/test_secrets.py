@@ -253,6 +253,7 @@ def test_another_parameter_is_wrong(more: dict[str, Any], match: str) -> None:
         ({"dsn": f"password={SECRET} unknown=x"}, {}),
         ({"dsn": f"scram_client_key={SECRET}"}, {}),
         ({"dsn": f"oauth_client_secret={SECRET}"}, {}),
+        ({"dsn": f"postgresql://h/?target_session_attrs=anyuser%20password={SECRET}"}, {}),
         ({"dsn": SECRET}, {}),
         ({"dsn": SECRET.encode()}, {}),
         ({"dsn": [SECRET]}, {}),
