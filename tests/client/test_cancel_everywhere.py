@@ -5,16 +5,17 @@ bytes going one way. So each await is hit, and each of them with the server at e
 """
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from pgsansio import statement
+from pgsansio import simple_statement, statement
 from pgsansio.client import Connection, connecting
 from pgsansio.codecs.descriptions import Description
-from pgsansio.enums import Format, TransactionStatus
+from pgsansio.enums import Format, StatementMode, TransactionStatus
 from pgsansio.errors import ALL_ERRORS, ConnectionDoesNotExistError, DivisionByZeroError, InterfaceError, ProtocolError
 from pgsansio.messages.backend import FieldDescription
 from pgsansio.policy.conninfo import Settings, resolve_settings
@@ -456,6 +457,7 @@ BY_HAND = [execute_begin, transaction_by_hand, reset_in_a_transaction]
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few elements make a batch of executemany(), which is all the same to it."""
     monkeypatch.setattr(statement, "BATCH_BYTES", 300)
+    monkeypatch.setattr(simple_statement, "BATCH_BYTES", 300)
 
 
 Conversation = Callable[[Connection], Awaitable[None]]
@@ -481,6 +483,31 @@ ROWS = {
     pipeline_that_sleeps: [],
     pipeline_in_a_transaction: [1, 3],
 }
+
+
+def simply(conversation: Conversation) -> Conversation:
+    """The same without the extended protocol."""
+
+    @functools.wraps(conversation)
+    async def run(connection: Connection) -> None:
+        connection._frontend.statements.clear()
+        connection._frontend.statement_mode = StatementMode.SIMPLE
+        await conversation(connection)
+
+    run.__name__ += "_simply"
+    if conversation in ROWS:
+        ROWS[run] = ROWS[conversation]
+    return run
+
+
+CONVERSATIONS += [
+    simply(conversation)
+    for conversation in (
+        fetch_uncached, insert_new, fetch_what_sleeps, fetch_what_fails, executemany, executemany_lazy,
+        executemany_awaited, executemany_that_fails, transaction_committed, transaction_begun_by_a_savepoint,
+        transaction_nested, fetchmany_lazy, ping, listen_in_a_transaction, query_logger,
+    )
+]  # fmt: skip
 
 
 def moments(

@@ -345,8 +345,8 @@ class ToyServer:
         if self.status is TransactionStatus.FAILED and word not in ("ROLLBACK", "COMMIT"):
             raise Refused("25P02", "current transaction is aborted, commands ignored until end of transaction block")
         value = parameters[0] if parameters else None
-        if value is None and (number := re.search(r"\d+$", sql)):
-            value = struct.pack("!i", int(number[0]))
+        if value is None and (number := re.search(r"(\d+)[')]*$", sql)):
+            value = struct.pack("!i", int(number[1]))
         match word:
             case "SELECT":
                 return "SELECT 1", value
