@@ -14,6 +14,7 @@ from pgsansio.client import Connection, connecting
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.enums import StatementMode
 from pgsansio.errors import (
+    DataError,
     DuplicatePreparedStatementError,
     InvalidCachedStatementError,
     InvalidSQLStatementNameError,
@@ -195,18 +196,12 @@ def test_statements_that_are_lost_in_other_ways(
     world = World(mode=mode)
     (connection,) = world.connections
     world.pooler.give(0)
-    if way is not prepare:
-        world.do(way(connection))
-    else:
-        statement = world.do(connection.prepare("SELECT 1"))
-        assert statement.get_name() == name_of("SELECT 1")
-
-        async def way(connection: Connection) -> Any:
-            return await statement.fetch()
-
+    statement = world.do(connection.prepare("SELECT 1"))
+    assert statement.get_name() == name_of("SELECT 1")
+    world.do(way(connection))
     assert world.modes == [CACHED]
     world.pooler.give(1)
-    assert world.do(way(connection)) == [(1,)]
+    assert world.do(statement.fetch() if way is prepare else way(connection)) == [(1,)]
     assert world.modes == [CACHED if mode == "cached" else UNNAMED]
 
 
@@ -598,3 +593,34 @@ def test_a_pooler_that_has_an_outdated_statement_of_this_text() -> None:
     assert loop.finish(connection.prepare("A")).get_name() == ""
     assert loop.ports[0].peer.done  # type: ignore[union-attr]
     assert connection._frontend.statement_mode is CACHED
+
+
+@pytest.mark.parametrize("mode", ["cached", "unnamed"])
+def test_arguments_of_another_type(mode: str) -> None:
+    """The table of a statement that is known was changed: it is refused before it is executed, and prepared again."""
+    named = [expect(Bind), expect(Execute), expect(Sync)]
+    answer = [BindComplete(), row(ONE), selected(), ready()]
+    loop = loop_with(
+        [
+            *PREPARATION,
+            send(*described(("a", INT4), parameters=(INT4,)), ready()),
+            *(named if mode == "cached" else EXECUTION),
+            send(*([] if mode == "cached" else described(("a", INT4), parameters=(INT4,))), *answer),
+            *(named if mode == "cached" else EXECUTION),
+            send(error("42883", "operator does not exist: text = integer"), ready()),
+            *([expect(Close)] if mode == "cached" else []),
+            *PREPARATION,
+            send(
+                *([CloseComplete()] if mode == "cached" else []),
+                *described(("a", INT4), parameters=(TEXT,)),
+                ready(),
+            ),
+        ]
+    )
+    connection = loop.finish(
+        connecting.connect(loop.port, settings(statement_mode=mode), Connection)  # type: ignore[arg-type]
+    )
+    assert loop.finish(connection.fetch("A", 1)) == [(1,)]
+    with pytest.raises(DataError, match="expected str"):
+        loop.finish(connection.fetch("A", 1))
+    assert loop.ports[0].peer.done  # type: ignore[union-attr]

@@ -222,8 +222,8 @@ def prepared(frontend: Frontend, query: str, *, named: bool = True, keep: bool =
 def test_the_messages_of_a_stream(named: bool) -> None:
     frontend, server = pair()
     name, statement = prepared(frontend, "select 1", named=named)
-    parse = [] if named else [expect(Parse("", "select 1"))]
-    complete = [] if named else [ParseComplete()]
+    parse = [] if named else [expect(Parse("", "select 1")), expect(Describe(Target.STATEMENT, ""))]
+    complete = [] if named else [ParseComplete(), ParameterDescription(()), row_description(("a", 25))]
     server.then(
         *parse,
         expect(Bind("", name, (), (), (Format.BINARY,))),
@@ -255,9 +255,9 @@ class Special(Record):
 def test_the_messages_of_a_portal(named: bool) -> None:
     frontend, server = pair()
     name, statement = prepared(frontend, "select 1", named=named)
-    parse = [] if named else [expect(Parse("", "select 1"))]
-    complete = [] if named else [ParseComplete()]
-    portals = [f"__pgsansio_portal_{number + named:x}__" for number in (1, 2)]
+    parse = [] if named else [expect(Parse("", "select 1")), expect(Describe(Target.STATEMENT, ""))]
+    complete = [] if named else [ParseComplete(), ParameterDescription(()), row_description(("a", 25))]
+    portals = [f"__pgsansio_portal_{number:x}__" for number in (1, 2)]
     server.then(
         *parse,
         expect(Bind(portals[0], name, (), (), (Format.BINARY,))),
@@ -278,7 +278,7 @@ def test_the_messages_of_a_portal(named: bool) -> None:
     assert portal == portals[0]
     converse(frontend, server)
     assert operation.outcome is Outcome.COMPLETED
-    operation = frontend.fetch_portal(statement, portal, 2, Special)  # type: ignore[arg-type]
+    operation = frontend.fetch_portal(statement, portal, 2, statement.rows_as(Special))  # type: ignore[arg-type,attr-defined]
     converse(frontend, server)
     assert operation.suspended
     assert [type(record) for record in operation.rows] == [Special] * 2
