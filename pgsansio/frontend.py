@@ -43,7 +43,8 @@ from pgsansio.engine.operations import (
     Script,
     SimpleQuery,
 )
-from pgsansio.engine.session import STEPS, Session, is_refused_before
+from pgsansio.engine.routes import STEPS
+from pgsansio.engine.session import Session, is_refused_before
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Format, Outcome, StatementMode

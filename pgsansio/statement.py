@@ -8,7 +8,7 @@ from pgsansio.codecs.parameter_plan import plan_parameters
 from pgsansio.codecs.registry import RECORD_OIDS, Registry
 from pgsansio.codecs.row_plan import ALL_BINARY, as_asked, plan_rows, result_formats, with_formats
 from pgsansio.engine.operations import BARRIER, BEGINS, DISCARDS_ROWS, SYNC, DescribedAgain, Operation
-from pgsansio.engine.session import STEPS
+from pgsansio.engine.routes import STEPS
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Format
 from pgsansio.errors import InterfaceError

@@ -1,22 +1,14 @@
-"""Phase 3: operations in flight and the messages that answer them.
+"""Phase 3: the messages that answer the operations in flight.
 
-How this works. `submit` queues an operation; it is written as soon as the rules allow (`_pump`), and stands in
-`_in_flight` until its ReadyForQuery. `process` cuts the received bytes into messages and looks each up in the row of
-the table for the state in which the session is; a state is the answer that the operation at the head awaits. The table
-is `states.SESSION`, compiled once to plain dictionaries, so that the steady state costs a lookup per message.
-
-The rules for writing:
-* at most `WINDOW_OPERATIONS` operations or `WINDOW_BYTES` beyond what is answered;
-* nothing behind a barrier or an exclusive operation until it is answered;
-* nothing while an abandoned operation is in flight, or a CancelRequest under way (it would hit whatever runs).
+How this works. `bytes_received` cuts the received bytes into messages and looks each up in the row of the table for the
+state in which the session is; a state is the answer that the operation at the head of the queue awaits. The table is
+`states.SESSION`, compiled once to plain dictionaries, so that the steady state costs a lookup per message.
 """
 
-import enum
 import struct
 from collections import deque
-from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from pgsansio.engine.events import (
     BackendErrorReceived,
@@ -27,14 +19,8 @@ from pgsansio.engine.events import (
     StatementsDiscarded,
 )
 from pgsansio.engine.operations import (
-    BARRIER,
-    BEGINS,
     DISCARDS_ROWS,
-    ENDS,
     EXCLUSIVE,
-    FOLLOWS,
-    GROUPED,
-    INTERNAL,
     SYNC,
     Batch,
     Copy,
@@ -45,18 +31,12 @@ from pgsansio.engine.operations import (
     RowStream,
     SimpleQuery,
 )
+from pgsansio.engine.queue import COPY_HIGH_WATER_BYTES, Condition, Queue, outcome_of
+from pgsansio.engine.routes import IDLE, ROWS, STEPS, Row
 from pgsansio.engine.startup import keep_parameter
 from pgsansio.engine.states import ANY_TIME, SESSION, Awaiting, Next
 from pgsansio.enums import Outcome, TransactionStatus
-from pgsansio.errors import (
-    ConnectionDoesNotExistError,
-    InterfaceError,
-    InvalidValueError,
-    PostgresError,
-    ProtocolError,
-    error_from_fields,
-    notice_from_fields,
-)
+from pgsansio.errors import InterfaceError, PostgresError, ProtocolError, error_from_fields, notice_from_fields
 from pgsansio.kernel import decode_rows
 from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
 from pgsansio.messages.backend import (
@@ -69,27 +49,13 @@ from pgsansio.messages.backend import (
     ParameterStatus,
     RowDescription,
 )
-from pgsansio.messages.copy import CopyBothResponse, CopyDone, CopyFail, CopyInResponse, CopyOutResponse
-from pgsansio.messages.frontend import Bind, Execute, Parse, Sync
+from pgsansio.messages.copy import CopyBothResponse, CopyFail, CopyInResponse, CopyOutResponse
+from pgsansio.messages.frontend import Sync
 from pgsansio.messages.tags import BACKEND_LIMITS
-from pgsansio.policy.cancellation import Owed, owed_for
-from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer, frame, last_frame
+from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer, last_frame
 
-__all__ = [
-    "COPY_HIGH_WATER_BYTES",
-    "STEPS",
-    "WINDOW_BYTES",
-    "WINDOW_OPERATIONS",
-    "Condition",
-    "Session",
-    "is_refused_before",
-]
+__all__ = ["Session", "is_refused_before"]
 
-#: Design: what is written beyond this waits unsent, where it can still be dropped without a trace.
-WINDOW_OPERATIONS: Final = 32
-WINDOW_BYTES: Final = 65536
-#: COPY data that nobody has taken: above this the transport should stop reading.
-COPY_HIGH_WATER_BYTES: Final = 1 << 20
 #: Events that nobody has taken: above this what comes is dropped. A transport that asks for them after each feed never
 #: has so many; one that never asks must not fill the memory.
 MAX_EVENTS_BYTES: Final = 256 << 20
@@ -99,8 +65,6 @@ _ALL_ROWS: Final = (1 << 63) - 1
 #: Longer ones are not worth the memory that keeping them takes.
 _SHORT_DESCRIPTION_BYTES: Final = 4096
 
-Row: TypeAlias = "dict[int, tuple[Callable[[Session, bytearray, int, int], Any] | None, Row | Next]]"
-
 _header: Final = struct.Struct("!BI").unpack_from
 _STATUSES: Final = {ord(status.value): status for status in TransactionStatus}
 _FATAL: Final = ("FATAL", "PANIC")
@@ -108,25 +72,10 @@ _FATAL: Final = ("FATAL", "PANIC")
 _SKIPPED: Final = -1
 _DATA_ROW: Final = ord("D")
 _COPY_DATA: Final = ord("d")
-_D: Final = ord("D")
+_FIRST_OF_DISCARDS: Final = ord("D")
+_SYNC: Final = Sync().encode()
 #: Every message may be this long; above it the limit of its type is looked up.
 _LEGAL_LENGTH: Final = min(BACKEND_LIMITS.values()) + 4
-_SYNC: Final = Sync().encode()
-_ROLLBACK: Final = Parse("", "ROLLBACK").encode() + Bind("", "").encode() + Execute("").encode()
-_COPY_DONE: Final = CopyDone().encode()
-
-
-class Condition(enum.Enum):
-    """Whether a session can be used."""
-
-    OPEN = "open"
-    #: Terminate was asked for.
-    CLOSED = "closed"
-    #: The server ended the connection, or it was cut.
-    LOST = "lost"
-    #: The server broke the protocol, or a result could not be kept: nothing more can be understood.
-    BROKEN = "broken"
-
 
 # Looking up a member of an Enum costs a tenth of a microsecond in Python 3.11.
 _OPEN: Final = Condition.OPEN
@@ -155,507 +104,22 @@ class _Farewell(Exception):
         self.error = error
 
 
-def _loss(cause: BaseException | None, *, safe_to_retry: bool) -> BaseException:
-    """What an operation is told that the connection's end left unanswered."""
-    if isinstance(cause, ProtocolError):
-        error: ProtocolError | ConnectionDoesNotExistError = ProtocolError(str(cause))
-        error.__cause__ = cause.__cause__
-    else:
-        text = "connection was closed in the middle of operation"
-        error = ConnectionDoesNotExistError(f"{text}: {cause}" if isinstance(cause, PostgresError) else text)
-        error.__cause__ = cause
-    error.connection_usable = False
-    error.safe_to_retry = safe_to_retry
-    return error
-
-
-def _outcome(operation: Operation) -> Outcome:
-    """Of an operation with an error, at its ReadyForQuery."""
-    return Outcome.SKIPPED if operation.step < 0 else Outcome.FAILED
-
-
-class _Beginning:
-    """A BEGIN that goes out with the first statement of its transaction.
-
-    Attributes:
-        data: its messages, without Sync.
-        operation: it, on its way; None while it waits for a statement.
-        error: why the server has refused it.
-    """
-
-    __slots__ = ("data", "error", "operation")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.operation: Operation | None = None
-        self.error: BaseException | None = None
-
-
-class Session:
+class Session(Queue):
     """The client's end of one connection after start-up: bytes in, operations settled, bytes out.
 
     Attributes:
-        transaction_status: of the last ReadyForQuery.
         parameters: what the server reported by ParameterStatus.
-        woken: operations settled, or with news for their owner, since somebody took this list.
         events: rare events since somebody took them; `events_dropped` of them were more than are kept.
-        condition, failure: whether the session is usable, and what ended it.
-        pipelining: False lets only one operation at a time in, as asyncpg does.
-        shared_transaction: concurrent operations are allowed in the present transaction.
     """
 
     def __init__(self, buffer: ReceiveBuffer) -> None:
+        super().__init__()
         self.buffer = buffer
-        self.transaction_status = _NO_TRANSACTION
         self.parameters: dict[str, str] = {}
-        self.woken: list[Operation] = []
         self.events: deque[Event] = deque()
         self.events_dropped = 0
         #: What `events` take, counted since it was empty.
         self._events_bytes = 0
-        self.condition = _OPEN
-        self.failure: BaseException | None = None
-        #: Events wait, the connection has ended, or a cancellation is due.
-        self.news = False
-        self.pipelining = True
-        self.shared_transaction = False
-        #: Bytes to be written. (Adding to empty bytes copies nothing, and the window bounds what piles up.)
-        self.outbox = b""
-        self._in_flight: deque[Operation] = deque()
-        self._in_flight_bytes = 0
-        self._unsent: deque[Operation] = deque()
-        #: How many of those were dropped; the first one never is.
-        self._dropped = 0
-        #: Operations that somebody waits for.
-        self._active = 0
-        #: How many that are not settled begin a transaction.
-        self._begins = 0
-        #: How many are a rollback that nobody waits for, of a transaction that was left by a cancellation.
-        self._ends = 0
-        #: Why nothing may be written at present: a barrier or an exclusive operation in flight.
-        self._barrier: Operation | None = None
-        #: A BEGIN that waits for the first statement of its transaction, or was refused.
-        self._deferred: _Beginning | None = None
-        #: One that is on its way.
-        self._beginning: _Beginning | None = None
-        self._abandoned = 0
-        self._cancel_under_way = False
-        #: Settled when the server has hung up after it was told goodbye.
-        self._farewell: Operation | None = None
-        self._row: Row = _IDLE
-        self._processing = False
-
-    # what the user's side asks
-
-    @property
-    def is_open(self) -> bool:
-        return self.condition is _OPEN
-
-    @property
-    def in_transaction(self) -> bool:
-        """In a transaction block for whoever submits now: by the last ReadyForQuery and what is queued."""
-        return self._begins > 0 or (self.transaction_status is not _NO_TRANSACTION and not self._ends)
-
-    @property
-    def predicted_status(self) -> TransactionStatus:
-        """`transaction_status` as it will be when a rollback that is owed has been carried out."""
-        return _NO_TRANSACTION if self._ends else self.transaction_status
-
-    @property
-    def idle(self) -> bool:
-        """Nothing is in flight and nothing waits."""
-        return not self._in_flight and not self._unsent
-
-    @property
-    def busy(self) -> bool:
-        """More than one operation is in flight."""
-        return len(self._in_flight) > 1
-
-    @property
-    def exclusive(self) -> Batch | Copy | RowStream | None:
-        """The operation whose group is open while user code runs."""
-        barrier = self._barrier
-        return barrier if isinstance(barrier, Batch | Copy | RowStream) and barrier.traits & EXCLUSIVE else None
-
-    @property
-    def in_flight(self) -> tuple[Operation, ...]:
-        return tuple(self._in_flight)
-
-    @property
-    def cancel_due(self) -> bool:
-        """Only abandoned operations are in flight, and no CancelRequest is under way."""
-        return (
-            self._abandoned > 0
-            and self._abandoned == len(self._in_flight)
-            and not self._cancel_under_way
-            and self.condition is _OPEN
-        )
-
-    @property
-    def cancel_under_way(self) -> bool:
-        """A CancelRequest was sent, and its connection's end not seen yet."""
-        return self._cancel_under_way
-
-    @property
-    def draining(self) -> bool:
-        """Something abandoned, or its cancellation, is under way: what is submitted now waits unsent."""
-        return self._abandoned > 0 or self._cancel_under_way
-
-    def submit(self, operation: Operation) -> None:
-        """Queue an operation and write it if the rules allow.
-
-        Raises:
-            InterfaceError: the session is closed; or in a transaction (or without pipelining) another operation is in
-                progress; or a codec that decodes a result tries to use its connection.
-        """
-        if self.condition is not _OPEN or self._processing:
-            raise self._unusable()
-        active = self._active
-        if self._deferred is not None:
-            self._begin_with(operation)
-        elif active and not operation.traits & (INTERNAL | FOLLOWS) and not self.may_join:
-            raise self._in_progress()
-        traits = operation.traits
-        if traits == SYNC:
-            self._active = active + 1
-        else:
-            self._note(operation, traits)
-        if self._in_flight or self._unsent or self._cancel_under_way or traits & (BARRIER | EXCLUSIVE):
-            if self._unsent or not self._may_write(operation):
-                self._queue(operation)
-            else:
-                self._write(operation)
-        else:
-            # `_write` on an idle connection, without the call.
-            self._row = operation.steps[0]
-            self._in_flight.append(operation)
-            self._in_flight_bytes = operation.size_bytes
-            operation.written = True
-            self.outbox += operation.data
-            operation.data = b""
-
-    def _unusable(self) -> InterfaceError:
-        if self.condition is not _OPEN:
-            return self.closed_error()
-        return InterfaceError("cannot perform operation: a type codec may not use the connection that it decodes for")
-
-    def _in_progress(self) -> InterfaceError:
-        return InterfaceError(
-            "cannot perform operation: another operation is in progress",
-            hint="In a transaction a connection serves one task at a time; use a connection for each task, "
-            "or transaction(shared=True)."
-            if self.pipelining
-            else None,
-        )
-
-    # a BEGIN that goes with the first statement of its transaction
-
-    def defer_begin(self, data: bytes) -> None:
-        """From now on in a transaction, whose BEGIN is written in front of the next operation, in its Sync group.
-
-        If the server refuses BEGIN, that operation ends with the same error, and no other is taken until `drop_begin`.
-
-        Args:
-            data: BEGIN in the extended protocol, without Sync.
-        Raises:
-            InterfaceError: as `submit`.
-        """
-        if self.condition is not _OPEN or self._processing:
-            raise self._unusable()
-        if self._active and not self.may_join:
-            raise self._in_progress()
-        self._deferred = _Beginning(data)
-        self._begins += 1
-
-    @property
-    def begin_is_due(self) -> bool:
-        """Whether a BEGIN waits for the first operation of its transaction."""
-        return self._deferred is not None and self._deferred.error is None
-
-    @property
-    def begin_error(self) -> BaseException | None:
-        """Why the server has refused a BEGIN that was deferred."""
-        return None if self._deferred is None else self._deferred.error
-
-    def begin_now(self) -> Operation:
-        """Write the BEGIN that is due in a group of its own, for what cannot share one.
-
-        Raises:
-            InterfaceError: the server has refused it; or as `submit`.
-        """
-        beginning = self._deferred
-        assert beginning is not None
-        operation = Operation(beginning.data + _SYNC, _BEGIN_ALONE, SYNC | BARRIER | DISCARDS_ROWS)
-        self.submit(operation)
-        return operation
-
-    def drop_begin(self) -> None:
-        """The transaction has ended, or is about to: nothing waits for its BEGIN, and nobody minds its error."""
-        if self.begin_is_due:
-            self._begins -= 1
-        self._deferred = self._beginning = None
-
-    def _begin_with(self, last: Operation) -> None:
-        """Queue the BEGIN that is due; `last` is about to be, and ends its Sync group.
-
-        Operations that are in progress were there before the transaction, so they are in nobody's way.
-        """
-        beginning = self._deferred
-        assert beginning is not None
-        if beginning.error is not None:
-            error = InterfaceError(
-                "cannot perform operation: the transaction could not begin", hint="Leave the transaction block first."
-            )
-            raise error from beginning.error
-        if self._active and not self.pipelining:
-            raise self._in_progress()
-        if isinstance(last, SimpleQuery | Copy):
-            raise InterfaceError("a BEGIN is due, which cannot share a group with the simple protocol: begin_now()")
-        self._deferred = None
-        self._beginning = beginning
-        self._begins -= 1
-        # What `last` counts, since only the ReadyForQuery behind it tells of the transaction.
-        last.traits |= BEGINS
-        if last.steps is _BEGIN_ALONE:
-            beginning.operation = last
-            return
-        begin = beginning.operation = Operation(beginning.data, _BEGIN, INTERNAL | DISCARDS_ROWS)
-        if self._unsent or not self._may_write(begin):
-            self._queue(begin)
-        else:
-            self._write(begin)
-
-    def _begin_settled(self, beginning: _Beginning) -> None:
-        self._beginning = None
-        assert beginning.operation is not None
-        if beginning.operation.error is not None:
-            # Whatever comes next in the block would be outside of a transaction.
-            beginning.error = beginning.operation.error
-            self._deferred = beginning
-
-    @property
-    def may_join(self) -> bool:
-        """Whether an operation may be submitted while another one is in progress."""
-        return self.pipelining and (self.shared_transaction or not self.in_transaction)
-
-    def _queue(self, operation: Operation) -> None:
-        """It has to wait unsent."""
-        unsent = self._unsent
-        if unsent and not unsent[-1].traits & (SYNC | EXCLUSIVE):
-            operation.traits |= GROUPED
-        unsent.append(operation)
-
-    def _note(self, operation: Operation, traits: int) -> None:
-        if not traits & INTERNAL:
-            self._active += 1
-        if traits & BEGINS:
-            self._begins += 1
-        elif traits & ENDS:
-            self._ends += 1
-
-    def submit_group(self, operations: Sequence[Operation]) -> None:
-        """Queue operations that share one Sync group; only the last has SYNC. They are written together.
-
-        Each is settled when it was answered. Outside of a transaction block the server undoes all of them when one
-        fails. An unsent one that is abandoned goes out with the others all the same, unless all of them are abandoned.
-
-        Raises:
-            InterfaceError: as `submit`, before any of them is queued.
-        """
-        first, *others = operations
-        if self._deferred is not None and self.condition is _OPEN and not self._processing:
-            self._begin_with(operations[-1])
-            first.traits |= FOLLOWS  # BEGIN was let in, so it is
-        self.submit(first)
-        for operation in others:
-            self._note(operation, operation.traits)
-            self._queue(operation)
-        self._pump()
-
-    def extend(self, operation: Batch, data: bytes, count: int) -> None:
-        """Write more of an open batch: `count` executions."""
-        if operation.outcome is _PENDING and not operation.refused:
-            operation.submitted += count
-            if operation.written:
-                self.outbox += data
-            else:
-                operation.data += data
-
-    def more_rows(self, operation: RowStream, data: bytes) -> None:
-        """Ask a stream whose rows are at their limit for more: `data` is Execute and Flush."""
-        waits = not (operation.is_asked or operation.is_complete or operation.finished)
-        if waits and operation.outcome is _PENDING:
-            operation.is_asked = True
-            operation.suspended = False
-            # It is at the head: its last answer was that the limit is reached.
-            self._row = ROWS[Awaiting.STREAM_ROWS]
-            self.outbox += data
-
-    def finish(self, operation: Batch | RowStream, trailer: bytes = b"") -> None:
-        """End an open batch or stream with `trailer` and Sync; its ReadyForQuery settles it."""
-        if operation.outcome is not _PENDING or operation.finished:
-            return
-        operation.finished = True
-        operation.traits |= SYNC
-        if operation.written:
-            self.outbox += trailer + _SYNC
-        else:
-            operation.data += trailer + _SYNC
-
-    def give_up(self, operation: Batch) -> None:
-        """End an open batch early: outside a transaction block nothing of it is kept, inside one what was sent so
-        far."""
-        # Not `in_transaction`: a BEGIN that waits behind it says nothing about this batch.
-        if self.predicted_status is not _NO_TRANSACTION:
-            self.finish(operation)
-        elif not operation.finished and not operation.refused:
-            # Without a block, Sync would commit what has run; ROLLBACK aborts the group's implicit transaction.
-            operation.submitted += 1
-            self.finish(operation, _ROLLBACK)
-        else:
-            self.finish(operation)
-
-    def copy_data(self, operation: Copy, data: bytes) -> None:
-        """Send CopyData, if the COPY still runs."""
-        if operation.outcome is _PENDING and operation.error is None and not operation.sent_end:
-            self.outbox += frame(b"d", data)
-
-    def copy_done(self, operation: Copy) -> None:
-        """End a COPY IN (or our half of a COPY BOTH) with success."""
-        if operation.outcome is _PENDING and operation.error is None and not operation.sent_end:
-            operation.sent_end = True
-            self.outbox += _COPY_DONE
-
-    def copy_fail(self, operation: Copy, reason: str) -> None:
-        """End a COPY IN with failure; the server answers with an error that holds `reason`.
-
-        Raises:
-            InterfaceError: `reason` is longer than 9995 bytes, or holds a zero byte.
-        """
-        if operation.outcome is _PENDING and operation.error is None and not operation.sent_end:
-            self.outbox += CopyFail(reason).encode()
-            operation.sent_end = True
-
-    def take_chunk(self, operation: Copy) -> bytes:
-        """The oldest CopyData body that was not taken."""
-        chunk = operation.chunks.popleft()
-        operation.pending_bytes -= len(chunk)
-        return bytes(chunk)
-
-    def take_data(self, operation: Copy) -> bytes:
-        """All that was not taken, as one; b"" if there is nothing."""
-        data = b"".join(operation.chunks)
-        operation.chunks.clear()
-        operation.pending_bytes = 0
-        return data
-
-    def _drop_alone(self, operation: Operation) -> None:
-        """It keeps its place, for to look for it would take the longer the more operations wait."""
-        operation.data = b""
-        self._settle(operation, Outcome.CANCELLED)
-        self._dropped += 1
-        unsent = self._unsent
-        if self._dropped > len(unsent) // 2:
-            waiting = [other for other in unsent if other.outcome is _PENDING]
-            unsent.clear()
-            unsent.extend(waiting)
-            self._dropped = 0
-        self._pump()
-
-    @property
-    def reading_paused(self) -> bool:
-        """Somebody has to take COPY data before more is read."""
-        head = self._in_flight[0] if self._in_flight else None
-        return isinstance(head, Copy) and head.pending_bytes > COPY_HIGH_WATER_BYTES and not head.abandoned
-
-    def abandon(self, operation: Operation) -> Owed:
-        """Nobody waits for this operation any more; what has to be done about it."""
-        if operation.abandoned or operation.outcome is not _PENDING:
-            return Owed.NOTHING
-        begin = self._beginning.operation if self._beginning is not None else None
-        if begin is not None and begin.written and operation.traits & BEGINS and operation is not begin:
-            # What it has brought along: the server tells of it together with the rest of its group.
-            begin.abandoned = True
-            self._abandoned += 1
-        owed = owed_for(
-            settled=False,
-            written=operation.written,
-            in_flight_abandoned=(other.abandoned or other is operation for other in self._in_flight),
-            cancel_under_way=self._cancel_under_way,
-        )
-        if not operation.traits & INTERNAL:
-            self._active -= 1
-        operation.abandoned = True
-        operation.traits |= DISCARDS_ROWS
-        if owed is Owed.DROP:
-            if operation.traits & (SYNC | EXCLUSIVE) and not operation.traits & (BEGINS | GROUPED):
-                self._drop_alone(operation)
-                return owed
-            group = self._group_of(operation)
-            if all(member.abandoned or member is begin for member in group):
-                beginning = self._beginning if begin in group else None
-                if beginning is not None:
-                    # The transaction goes on: BEGIN waits for another operation.
-                    self._beginning, beginning.operation = None, None
-                for member in group:
-                    self._unsent.remove(member)
-                    if member is not begin or member is operation:
-                        self._settle(member, Outcome.CANCELLED)
-                if beginning is not None:
-                    self._deferred = beginning
-                    self._begins += 1
-                self._pump()
-            return owed
-        self._abandoned += 1
-        operation.rows = []
-        if isinstance(operation, Batch):
-            self.give_up(operation)
-        elif isinstance(operation, RowStream):
-            if not operation.is_asked and owed is Owed.CANCEL:
-                owed = Owed.DRAIN  # nothing runs: the server is waiting for us
-            self.finish(operation)
-        elif isinstance(operation, Copy):
-            operation.chunks.clear()
-            operation.pending_bytes = 0
-            if operation.direction in (CopyDirection.IN, CopyDirection.BOTH):
-                self.copy_fail(operation, "the client has given up the COPY")
-        return owed
-
-    def cancel_began(self) -> None:
-        """A CancelRequest is about to be sent: nothing is written until its connection is seen closed."""
-        self._cancel_under_way = True
-
-    def cancel_ended(self) -> None:
-        """The server closed the connection that carried the CancelRequest, so it has been handed on."""
-        self._cancel_under_way = False
-        self._pump()
-
-    def close(self, data: bytes) -> None:
-        """Ask for the end with these last bytes (Terminate); what is not settled ends as lost."""
-        if self.condition is _OPEN:
-            self.condition = Condition.CLOSED
-            self.outbox += data
-            self._settle_all(None)
-
-    def say_goodbye(self, data: bytes) -> Operation:
-        """As `close`, but the transport stays until the server has hung up, as it does when its session has ended.
-
-        Returns:
-            What is settled then.
-        """
-        farewell = Operation(b"", (), INTERNAL)
-        if self.condition is _OPEN:
-            self._farewell = farewell
-            self.close(data)
-        else:
-            self._settle(farewell, Outcome.COMPLETED)
-        return farewell
-
-    def closed_error(self) -> InterfaceError:
-        error = InterfaceError("connection is closed")
-        if self.failure is not None:
-            error.__cause__ = self.failure
-        return error
 
     # what the transport's side tells and asks (`Engine`)
 
@@ -853,7 +317,7 @@ class Session:
             raise ProtocolError("CommandComplete: the command tag is not one terminated string")
         self._in_flight[0].tag = tag = data[start:end]
         if (
-            data[start] == _D
+            data[start] == _FIRST_OF_DISCARDS
             and tag.startswith((b"DISCARD ALL", b"DEALLOCATE"))
             and not (self.events and isinstance(self.events[-1], StatementsDiscarded))
         ):
@@ -913,7 +377,7 @@ class Session:
         # The server skips to the next Sync, so what has none of its own is answered by nothing.
         while not operation.traits & (SYNC | EXCLUSIVE):
             self._pop()
-            self._settle(operation, _outcome(operation))
+            self._settle(operation, outcome_of(operation))
             operation = in_flight[0]
             operation.error = error
             operation.step = _SKIPPED
@@ -949,15 +413,15 @@ class Session:
             # `_pop` and `_settle` of an ordinary operation, without the calls.
             in_flight.popleft()
             self._in_flight_bytes -= operation.size_bytes
-            self._row = in_flight[0].steps[0] if in_flight else _IDLE
+            self._row = in_flight[0].steps[0] if in_flight else IDLE
             self._active -= 1
             if self._abandoned and self.cancel_due:
                 self.news = True
-            operation.outcome = _COMPLETED if operation.error is None else _outcome(operation)
+            operation.outcome = _COMPLETED if operation.error is None else outcome_of(operation)
             self.woken.append(operation)
         else:
             self._pop()
-            self._settle(operation, _COMPLETED if operation.error is None else _outcome(operation))
+            self._settle(operation, _COMPLETED if operation.error is None else outcome_of(operation))
 
     def _notice(self, data: bytearray, start: int, after: int) -> None:
         notice = notice_from_fields(NoticeResponse.decode(bytes(data[start:after])).fields)
@@ -1081,119 +545,11 @@ class Session:
         step = operation.step = operation.step + 1
         return operation.steps[step] if step < len(operation.steps) else self._answered(operation)
 
-    # the queue
-
     def _answered(self, operation: Operation) -> Row:
         """A member of a group has been answered; the ReadyForQuery is for the last one."""
         self._pop()
-        self._settle(operation, _COMPLETED if operation.error is None else _outcome(operation))
+        self._settle(operation, _COMPLETED if operation.error is None else outcome_of(operation))
         return self._row
-
-    def _group_of(self, operation: Operation) -> list[Operation]:
-        """What has to be written together with this unsent operation, itself included."""
-        unsent = list(self._unsent)
-        first = last = unsent.index(operation)
-        while first and not unsent[first - 1].traits & (SYNC | EXCLUSIVE):
-            first -= 1
-        while not unsent[last].traits & (SYNC | EXCLUSIVE):
-            last += 1
-        return unsent[first : last + 1]
-
-    def _may_write(self, operation: Operation) -> bool:
-        in_flight = self._in_flight
-        if not in_flight:
-            return not self._cancel_under_way
-        if not in_flight[-1].traits & (SYNC | EXCLUSIVE):
-            return True  # the rest of a group: without its Sync nothing would ever be answered
-        return (
-            self._barrier is None
-            and not self._abandoned
-            and not self._cancel_under_way
-            and len(in_flight) < WINDOW_OPERATIONS
-            and self._in_flight_bytes + operation.size_bytes <= WINDOW_BYTES
-        )
-
-    def _write(self, operation: Operation) -> None:
-        in_flight = self._in_flight
-        if not in_flight:
-            self._row = operation.steps[0]
-        in_flight.append(operation)
-        self._in_flight_bytes += operation.size_bytes
-        operation.written = True
-        if operation.traits & (BARRIER | EXCLUSIVE):
-            self._barrier = operation
-            if operation.traits & EXCLUSIVE:
-                self._wake(operation)
-        self.outbox += operation.data
-        operation.data = b""
-
-    def _pump(self) -> None:
-        """Write what waits, as far as the rules allow."""
-        unsent = self._unsent
-        while unsent:
-            operation = unsent[0]
-            if operation.outcome is not _PENDING:
-                unsent.popleft()
-                self._dropped -= 1
-                continue
-            if self.condition is not _OPEN or not self._may_write(operation):
-                break
-            unsent.popleft()
-            if operation.abandoned:  # one of a group
-                self._abandoned += 1
-            self._write(operation)
-
-    def _pop(self) -> None:
-        """The head leaves the queue; the next operation's first answer is due."""
-        in_flight = self._in_flight
-        operation = in_flight.popleft()
-        self._in_flight_bytes -= operation.size_bytes
-        if operation is self._barrier:
-            self._barrier = None
-        if operation.abandoned:
-            self._abandoned -= 1
-        if self._abandoned and self.cancel_due:
-            self.news = True
-        self._row = in_flight[0].steps[0] if in_flight else _IDLE
-
-    def _settle(self, operation: Operation, outcome: Outcome) -> None:
-        operation.outcome = outcome
-        if not operation.abandoned and not operation.traits & INTERNAL:
-            self._active -= 1
-        if operation.traits & BEGINS:
-            self._begins -= 1
-        elif operation.traits & ENDS:
-            self._ends -= 1
-        if self._beginning is not None and operation is self._beginning.operation:
-            self._begin_settled(self._beginning)
-        self.woken.append(operation)
-
-    def _wake(self, operation: Operation) -> None:
-        operation.attention = True
-        self.woken.append(operation)
-
-    def _settle_all(self, cause: BaseException | None) -> None:
-        """The connection is gone: every operation ends, and knows whether the server may have seen it."""
-        self.news = True
-        for operation in self._in_flight:
-            # A value that was refused here is no word of the server's.
-            answered = isinstance(operation.error, PostgresError) and not isinstance(operation.error, InvalidValueError)
-            if not answered:
-                operation.error = _loss(cause, safe_to_retry=False)
-            operation.rows = []
-            self._settle(operation, _outcome(operation) if answered else Outcome.UNKNOWN)
-        for operation in self._unsent:
-            if operation.outcome is _PENDING:
-                operation.error = _loss(cause, safe_to_retry=True)
-                self._settle(operation, Outcome.CANCELLED)
-        self.drop_begin()
-        self._in_flight.clear()
-        self._unsent.clear()
-        self._dropped = 0
-        self._in_flight_bytes = 0
-        self._abandoned = 0
-        self._barrier = None
-        self._row = _IDLE
 
     def _tell(self, event: Event, size_bytes: int = 0) -> None:
         """Keep an event made from a body of this size; of 0 for one that may not be dropped."""
@@ -1222,18 +578,15 @@ _END: Final = Next.END
 _AFTER_COPY: Final = Next.AFTER_COPY
 
 
-def _compile() -> dict[Awaiting, Row]:
-    rows: dict[Awaiting, Row] = {state: {} for state in SESSION}
+def _fill_rows() -> None:
     for state, entries in SESSION.items():
         for message, transition in {**ANY_TIME, **entries}.items():
             action = getattr(Session, f"_{transition.action}") if transition.action is not None else None
             following = transition.following
-            rows[state][message.TAG[0]] = (action, rows[following] if isinstance(following, Awaiting) else following)
-    return rows
+            ROWS[state][message.TAG[0]] = (action, ROWS[following] if isinstance(following, Awaiting) else following)
 
 
-ROWS: Final = _compile()
-_IDLE: Final = ROWS[Awaiting.NOTHING]
+_fill_rows()
 _NAMES: Final = {id(row): state.value for state, row in ROWS.items()}
 _TAG_NAMES: Final = {
     message.TAG[0]: message.__name__ for entries in [*SESSION.values(), ANY_TIME] for message in entries
@@ -1244,13 +597,6 @@ def _name(tag: int) -> str:
     return _TAG_NAMES[tag]
 
 
-def STEPS(*states: Awaiting) -> tuple[Row, ...]:
-    """A route: the answers that an operation awaits, in order."""
-    return tuple(ROWS[state] for state in states)
-
-
-_BEGIN: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.EXECUTION)
-_BEGIN_ALONE: Final = (*_BEGIN, ROWS[Awaiting.READY])
 _BEFORE_EXECUTION: Final = STEPS(
     Awaiting.PARSE_COMPLETE, Awaiting.PARAMETER_DESCRIPTION, Awaiting.ROW_DESCRIPTION, Awaiting.BIND_COMPLETE
 )

@@ -6,7 +6,7 @@ import pytest
 
 from pgsansio.engine import session as session_module
 from pgsansio.engine.events import NoticeReceived, NotificationReceived, StatementsDiscarded
-from pgsansio.engine.session import Condition
+from pgsansio.engine.queue import Condition
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import ProtocolError
 from pgsansio.messages.backend import CommandComplete, NoticeResponse, NotificationResponse, ReadyForQuery

@@ -24,7 +24,7 @@ from pgsansio.engine.operations import (
     RowStream,
     Script,
 )
-from pgsansio.engine.session import WINDOW_BYTES, WINDOW_OPERATIONS, Condition
+from pgsansio.engine.queue import WINDOW_BYTES, WINDOW_OPERATIONS, Condition
 from pgsansio.enums import Format, Outcome
 from pgsansio.errors import ConnectionDoesNotExistError, InterfaceError, PostgresError
 from pgsansio.messages.backend import (

@@ -10,7 +10,7 @@ from pgsansio.authentication import md5
 from pgsansio.authentication.scram import SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSecret, ScramServer
 from pgsansio.engine import startup as startup_module
 from pgsansio.engine.events import NoticeReceived, ParameterChanged
-from pgsansio.engine.session import Condition
+from pgsansio.engine.queue import Condition
 from pgsansio.engine.startup import MAX_NOTICES, MAX_PARAMETERS, StartupMachine
 from pgsansio.engine.states import Startup
 from pgsansio.enums import Outcome

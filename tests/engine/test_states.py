@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pgsansio.engine.encryption import EncryptionRequest
 from pgsansio.engine.operations import Copy, Operation, RowStream
-from pgsansio.engine.session import Condition, Session
+from pgsansio.engine.queue import Condition
+from pgsansio.engine.session import Session
 from pgsansio.engine.startup import StartupMachine
 from pgsansio.engine.states import ANY_TIME, ENCRYPTION, SESSION, STARTUP, Awaiting, Encryption, Startup
 from pgsansio.enums import Format, Outcome

@@ -3,7 +3,8 @@
 import pytest
 
 from pgsansio.engine.operations import BEGINS, RowStream
-from pgsansio.engine.session import Condition, Session
+from pgsansio.engine.queue import Condition
+from pgsansio.engine.session import Session
 from pgsansio.enums import Format, Outcome
 from pgsansio.errors import DivisionByZeroError, InterfaceError, ProtocolError
 from pgsansio.frontend import Frontend

@@ -18,7 +18,8 @@ from pgsansio.engine.operations import (
     Script,
     SimpleQuery,
 )
-from pgsansio.engine.session import STEPS, Session
+from pgsansio.engine.routes import STEPS
+from pgsansio.engine.session import Session
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Format
 from pgsansio.kernel import Record, row_plan

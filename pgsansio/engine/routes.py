@@ -1,0 +1,28 @@
+"""The tables as the loop that reads wants them: plain dictionaries, one for each state of a session.
+
+A *row* says what each message leads to: from its type byte to the function that takes it, and the row that follows.
+The steps of an operation are rows. `states.SESSION` says what is in them; `session`, whose the functions are, fills
+them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+
+from pgsansio.engine.states import SESSION, Awaiting, Next
+
+__all__ = ["BEGIN", "BEGIN_ALONE", "IDLE", "ROWS", "STEPS", "Row"]
+
+Row: TypeAlias = "dict[int, tuple[Callable[[Any, bytearray, int, int], Any] | None, Row | Next]]"
+
+ROWS: Final[dict[Awaiting, Row]] = {state: {} for state in SESSION}
+IDLE: Final = ROWS[Awaiting.NOTHING]
+
+
+def STEPS(*states: Awaiting) -> tuple[Row, ...]:
+    """A route: the answers that an operation awaits, in order."""
+    return tuple(ROWS[state] for state in states)
+
+
+#: Of a BEGIN in the extended protocol, in front of another operation's group and in one of its own.
+BEGIN: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.EXECUTION)
+BEGIN_ALONE: Final = (*BEGIN, ROWS[Awaiting.READY])
