@@ -510,6 +510,31 @@ CONVERSATIONS += [
 ]  # fmt: skip
 
 
+def without_names(conversation: Conversation) -> Conversation:
+    """The same with statements that are parsed each time."""
+
+    @functools.wraps(conversation)
+    async def run(connection: Connection) -> None:
+        connection._frontend.forget_all()
+        connection._frontend.statement_mode = StatementMode.UNNAMED
+        await connection.fetch("SELECT 1")
+        await conversation(connection)
+
+    run.__name__ += "_without_names"
+    if conversation in ROWS:
+        ROWS[run] = ROWS[conversation]
+    return run
+
+
+CONVERSATIONS += [
+    without_names(conversation)
+    for conversation in (
+        fetch_uncached, fetch_cached, fetch_new, fetch_what_fails, executemany, executemany_lazy,
+        executemany_that_fails, transaction_nested, pipeline, pipeline_in_a_transaction, cursor, stream_left_early,
+    )
+]  # fmt: skip
+
+
 def moments(
     conversation: Conversation,
     *,

@@ -471,6 +471,38 @@ def test_never_another_statement(
                 world.do(single(connection, number, way))
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("mode", "process_id"), [(None, 1000), (None, RANDOM_KEY), ("cached", 1000), ("unnamed", 1000)]
+)
+def test_cancelled_anywhere(
+    way: Callable[[Connection], Coroutine[Any, Any, Any]], mode: str | None, process_id: int
+) -> None:
+    """While statements get lost: whatever was going on, what comes next is right."""
+    moment = 0
+    while True:
+        world = World(mode=mode, process_id=process_id)
+        (connection,) = world.connections
+        world.pooler.give(0)
+        if mode is not None or process_id != RANDOM_KEY:  # else the question is what is interrupted
+            world.do(way(connection))
+        world.pooler.give(1, 0, then=[1, 0])
+        task = world.loop.start(way(connection))
+        for _ in range(moment):
+            if not task.done:
+                world.loop.step()
+        if task.done:
+            assert task.result() == [(1,)]
+            assert moment > 2
+            return
+        task.cancel()
+        world.loop.run()
+        for _ in range(2):
+            assert world.do(way(connection)) == [(1,)]
+            assert world.do(connection.fetchval("SELECT 2")) == 2
+        moment += 1
+
+
 # Another session has other columns
 
 
