@@ -16,7 +16,7 @@ from pgsansio.client.elements import Arguments, Elements
 from pgsansio.client.type_methods import Codecs, TypeMethods
 from pgsansio.codecs.registry import Registry
 from pgsansio.engine.operations import Operation, RowsKept
-from pgsansio.errors import PostgresError, UnsupportedClientFeatureError
+from pgsansio.errors import PostgresError, ProtocolError, UnsupportedClientFeatureError
 from pgsansio.simple_statement import SimpleStatement
 
 if TYPE_CHECKING:
@@ -123,16 +123,18 @@ class SimpleStatements(TypeMethods):
 
         Args:
             query: to which LIMIT can be added.
+        Raises:
+            PostgresError: the server refused it. ProtocolError: it says nothing of columns.
         """
         operation = self._frontend.script(f"{query} LIMIT 0")
         await self._carry_out_script(operation, query)
-        plan = operation.statements[0].row_plan
-        oids = [] if plan is None else [codec.oid for codec in plan.codecs]
-        missing = self._frontend.registry.catalog.missing(oids)
+        plan = operation.statements[0].row_plan if operation.statements else None
+        if plan is None:
+            raise ProtocolError("the answer to a SELECT is no description of its columns")
+        oids = [codec.oid for codec in plan.codecs]
         absent: frozenset[int] = frozenset()
-        while missing := missing - absent:
+        while missing := self._frontend.registry.catalog.missing(oids) - absent:
             absent |= await self._learn_types(missing)
-            missing = self._frontend.registry.catalog.missing(oids)
         return oids
 
     async def _carry_out_script(

@@ -15,6 +15,7 @@ from pgsansio.errors import (
     InterfaceError,
     InvalidValueError,
     PostgresSyntaxError,
+    ProtocolError,
     UndefinedColumnError,
     UnsupportedClientFeatureError,
 )
@@ -389,4 +390,25 @@ def test_a_sign_of_life() -> None:
     )
     loop.finish(connection.ping())
     loop.finish(connection.ping())
+    ends(loop)
+
+
+@pytest.mark.parametrize("answer", [EmptyQueryResponse(), CommandComplete("SELECT 0")])
+def test_columns_that_are_not_described(answer: Any) -> None:
+    loop, connection = simple(
+        *answered('SELECT * FROM "t" LIMIT 0', answer),
+        *answered("SELECT 1", row_description(("a", INT4)), row(b"1"), selected()),
+    )
+    with pytest.raises(ProtocolError, match="no description of its columns"):
+        loop.finish(connection.copy_records_to_table("t", records=[]))
+    assert loop.finish(connection.fetchval("SELECT 1")) == 1
+    ends(loop)
+
+
+def test_a_rule_makes_several_statements_of_one() -> None:
+    columns = row_description(("a", INT4))
+    loop, connection = simple(
+        *answered("INSERT INTO v VALUES (1)", columns, row(b"1"), selected(), CommandComplete("INSERT 0 1")),
+    )
+    assert loop.finish(connection.query("INSERT INTO v VALUES (1)")) == Result([], "INSERT 0 1")
     ends(loop)
