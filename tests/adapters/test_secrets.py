@@ -5,21 +5,33 @@ import gc
 import importlib
 import logging
 import pickle
+import ssl
 import warnings
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from pgsansio.authentication.scram import ScramSecret
 from pgsansio.authentication.server import CleartextPassword, ScramPassword
 from pgsansio.client import Connection
+from pgsansio.errors import ClientConfigurationError
+from pgsansio.messages.authentication import AuthenticationCleartextPassword, PasswordMessage
+from pgsansio.messages.startup import StartupMessage
 from pgsansio.messages.tags import Direction
 from pgsansio.messages.trace import describe_frame
 from pgsansio.tap import Tap
-from tests.support.leaks import SECRET
-from tests.support.mock_server import speaking
-from tests.support.scripted_backend import ScriptedBackend, login
+from tests.support.leaks import SECRET, shown_by
+from tests.support.mock_server import OverTls, speaking
+from tests.support.scripted_backend import ScriptedBackend, expect, hang_up, login, send, send_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -90,3 +102,30 @@ async def test_a_trace(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> N
     assert any("AuthenticationResponse" in line for line in lines)
     assert SECRET not in "\n".join(lines)
     assert SECRET not in repr([vars(tap) for tap in taps])
+
+
+@pytest.mark.parametrize("which", ["nothing in it", "another password", "no password"])
+async def test_the_password_of_a_clients_key(module: ModuleType, tmp_path: Path, which: str) -> None:
+    issued = trustme.CA().issue_cert("client")
+    certificate, key = tmp_path / "client.crt", tmp_path / "client.key"
+    certificate.write_bytes(issued.cert_chain_pems[0].bytes())
+    encrypted = load_pem_private_key(issued.private_key_pem.bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"right")
+    )
+    key.write_bytes(b"" if which == "nothing in it" else encrypted)
+    password = "" if which == "no password" else SECRET
+    dsn = f"postgresql://u@127.0.0.1:1/d?sslmode=require&sslcert={certificate}&sslkey={key}&sslpassword={password}"
+    with pytest.raises(ClientConfigurationError, match="sslkey") as caught:
+        await module.connect(dsn, password=SECRET)
+    assert SECRET not in shown_by(caught.value)
+
+
+async def test_a_server_that_leaves_when_the_password_comes_over_tls(module: ModuleType) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    for after in ([hang_up()], [expect(PasswordMessage), hang_up()], [send_bytes(b"X\0\0\0\4")]):
+        script = [expect(StartupMessage), send(AuthenticationCleartextPassword()), *after]
+        async with speaking(lambda: OverTls(ScriptedBackend(script), context), over_tcp=True) as arguments:  # noqa: B023
+            with pytest.raises(Exception) as caught:
+                await module.connect(password=SECRET, ssl="require", **arguments)
+        assert SECRET not in shown_by(caught.value)
