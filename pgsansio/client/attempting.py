@@ -238,6 +238,7 @@ async def _start_up(
         if startup.gss_due is not None:
             answer, is_established = await gss.step(startup.gss_due)
             frontend.start_up_gss_stepped(answer, is_established=is_established)
+            del answer  # a ticket is no business of this frame's
     if operation.error is not None:
         raise operation.error
     if done is not None:
