@@ -26,7 +26,8 @@ from pgsansio.errors import (
     OperationTimeoutError,
     PostgresError,
 )
-from pgsansio.frontend import NOT_AS_KNOWN, Frontend
+from pgsansio.frontend import Frontend
+from pgsansio.frontend.statements import NOT_AS_KNOWN
 from pgsansio.kernel import Record
 from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
 from pgsansio.policy.cancellation import Owed

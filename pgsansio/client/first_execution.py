@@ -22,7 +22,7 @@ from pgsansio.errors import (
     PostgresError,
     UnsupportedClientFeatureError,
 )
-from pgsansio.frontend import NOT_AS_KNOWN, contradicts, has_no_output
+from pgsansio.frontend.statements import NOT_AS_KNOWN, contradicts, has_no_output
 from pgsansio.policy.keywords import classify
 
 __all__ = ["FirstExecutions"]

@@ -26,6 +26,7 @@ __all__ = [
     "check_type",
     "parts_first",
     "parts_of",
+    "with_parts",
 ]
 
 T = TypeVar("T")
@@ -124,6 +125,18 @@ def parts_of(info: TypeInfo) -> tuple[int, ...]:
     if info.kind is TypeKind.COMPOSITE:
         return tuple([oid for _, oid in info.attributes])
     return (info.inner_oid,) if info.inner_oid else ()
+
+
+def with_parts(catalog: "TypeCatalog", oids: Iterable[int]) -> list[TypeInfo]:
+    """What is known of these types, and of what they are made of."""
+    waiting = list(oids)
+    found: dict[int, TypeInfo] = {}
+    while waiting:
+        info = catalog.info(waiting.pop())
+        if info is not None and info.oid not in found:
+            found[info.oid] = info
+            waiting += parts_of(info)
+    return list(found.values())
 
 
 def check_type(info: TypeInfo) -> None:

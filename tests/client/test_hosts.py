@@ -62,7 +62,7 @@ def saying(*steps: Step) -> Callable[[], Peer]:
         saying(hang_up()),
         lambda: Server([*login()[:-1], hang_up()]),
     ],
-    ids=repr,
+    ids=["refused", "no route", "57P03", "53300", "53200", "57P01", "57P02", "hangs up", "hangs up late"],
 )
 def test_another_host_may_do(first: Any) -> None:
     for mode in ("disable", "allow", "prefer"):
