@@ -186,6 +186,33 @@ async def test_a_fatal_error_and_nothing_behind_it(module: ModuleType) -> None:
     assert failure.sqlstate == "57P03"
 
 
+class Leaving:
+    """Asks for the password, and has said why it leaves, and left, before that comes."""
+
+    hung_up = False
+
+    def __init__(self) -> None:
+        self._words: list[bytes] = []
+
+    def receive_data(self, data: bytes) -> None:
+        self._words = [CLEAR.encode(), error("57P01", "terminating connection", "FATAL").encode()]
+
+    def data_to_send(self) -> bytes:
+        if not self._words:
+            return b""
+        self.hung_up = len(self._words) == 1
+        return self._words.pop(0)
+
+
+@pytest.mark.parametrize("over_tcp", [False, True], ids=["unix", "tcp"])
+async def test_what_the_server_said_last_is_heard_though_it_cannot_be_written_to(
+    module: ModuleType, over_tcp: bool
+) -> None:
+    async with speaking(Leaving, over_tcp=over_tcp) as arguments:
+        failures = await all_failures(module, {**arguments, "ssl": False}, 20)
+    assert {getattr(failure, "sqlstate", failure) for failure in failures} == {"57P01"}
+
+
 class Babbler:
     """Says the same for ever."""
 

@@ -17,7 +17,7 @@ from pgsansio.messages.startup import CancelRequest, SSLRequest, StartupMessage
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress, resolve_settings
 from pgsansio.policy.happy_eyeballs import MAX_ADDRESSES
 from pgsansio.types.tls import TlsInfo
-from tests.support.manual_port import FakeTls, ManualLoop, ManualPort, Stop, Stuck
+from tests.support.manual_port import Cancelled, FakeTls, ManualLoop, ManualPort, Stop, Stuck
 from tests.support.scripted_backend import (
     ScriptedBackend,
     expect,
@@ -277,3 +277,26 @@ def test_a_cancel_connection_that_ends_in_any_way_has_ended(how: str) -> None:
     loop.run(closing)
     loop.run()
     assert isinstance(task.error, ConnectionDoesNotExistError)
+
+
+def test_without_a_key_what_is_abandoned_ends_with_its_connection() -> None:
+    """Some poolers give none; then nothing is known of what runs, and nothing may be written behind it."""
+    servers: list[Any] = []
+
+    def make(address: Address) -> Any:
+        servers.append(Server([*login(process_id=None), *expect_first_execution("SELECT 1")]))
+        return servers[-1]
+
+    loop = ManualLoop(make)
+    settings = resolve_settings(
+        None, host="/tmp", environment={}, os_user="u", home=None, platform="linux", timeout=None
+    )
+    connection = loop.finish(connecting.connect(loop.port, settings, Connection))
+    task = loop.start(connection.fetch("SELECT 1"))
+    loop.run()
+    task.cancel()
+    loop.run()
+    assert isinstance(task.error, Cancelled)
+    assert len(servers) == 1
+    assert connection.is_closed()
+    assert not any(port.connected for port in loop.ports)
