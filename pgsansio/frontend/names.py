@@ -176,7 +176,8 @@ class Names(StartUp):
         self.descriptions.statement_mode = mode
 
     def _lose_names(self) -> None:
-        """Statements that were prepared so far are of use only without their names."""
+        """Statements that were prepared so far are of use only without their names, which are not closed: they may be
+        another client's as well."""
         for statement in [*self.statements.values(), *self._own]:
             if own_name_in(statement.name) == statement.name:
                 statement.lose_name()
@@ -198,9 +199,6 @@ class Names(StartUp):
         self._note_names()
         # At once, since the collector may release another one meanwhile.
         released, self._to_close = self._to_close, []
-        if self.statement_mode is not StatementMode.CACHED:
-            # By a pooler's doing names of ours may be another client's as well.
-            released = [one for one in released if own_name_in(one) != one]
         closing = self._names.to_close(released)
         name = self._names.take(query, parameter_oids) if is_named else name or ""
         try:

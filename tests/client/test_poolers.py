@@ -1,5 +1,6 @@
 """Behind a pooler that gives each transaction to another session of the server, and tracks no prepared statements."""
 
+import dataclasses
 import logging
 import struct
 from collections.abc import Callable, Coroutine, Iterable
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from pgsansio.client import Connection, connecting
 from pgsansio.codecs.codec_set import CodecSet
+from pgsansio.codecs.custom import TypeCodec
 from pgsansio.enums import StatementMode
 from pgsansio.errors import (
     DataError,
@@ -28,6 +30,7 @@ from pgsansio.messages.backend import (
     ParseComplete,
 )
 from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Parse, Query, Sync
+from pgsansio.messages.tags import BackendMessage
 from pgsansio.policy.pooling import PROBE
 from pgsansio.policy.statement_names import StatementNames
 from tests.client.test_hostile_server import loop_with, settings
@@ -51,16 +54,19 @@ def name_of(query: str, *oids: int) -> str:
 class World:
     """Connections of one pool to one toy pooler."""
 
-    def __init__(self, size: int = 1, *, mode: str | None = None, **keywords: Any) -> None:
+    def __init__(self, size: int = 1, *, mode: str | None = None, cache_size: int = 100, **keywords: Any) -> None:
         self.pooler = ToyPooler(**keywords)
         self.loop = ManualLoop(self.pooler)
         self.codecs = CodecSet()
-        self.mode = mode
+        self.settings: Any = dataclasses.replace(
+            settings(statement_mode=mode),  # type: ignore[arg-type, type-var]
+            statement_cache_size=cache_size,
+        )
         self.connections = [self.connect() for _ in range(size)]
 
     def connect(self) -> Connection:
         connection: Connection = self.do(
-            connecting.connect(self.loop.port, settings(statement_mode=self.mode), Connection, codecs=self.codecs)  # type: ignore[arg-type]
+            connecting.connect(self.loop.port, self.settings, Connection, codecs=self.codecs)
         )
         return connection
 
@@ -220,6 +226,31 @@ def test_a_statement_of_the_users_own_goes_on_without_its_name() -> None:
     assert world.types() == []
 
 
+def test_codecs_of_a_single_query_go_on_too() -> None:
+    world = World()
+    (connection,) = world.connections
+    codecs = (TypeCodec("int4", encoder=bytes, decoder=bytes, format="binary", schema="pg_catalog"),)
+    world.pooler.give(0)
+    before = world.do(connection.fetchval("SELECT 1", codecs=codecs))
+    world.do(connection.fetch("SELECT 2"))
+    world.pooler.give(1)
+    world.do(connection.fetch("SELECT 2"))
+    world.sent()
+    assert world.do(connection.fetchval("SELECT 1", codecs=codecs)) == before
+    assert world.types() == ["Parse", "Describe", "Bind", "Execute", "Sync"]
+
+
+def test_names_are_given_again_when_they_were_closed() -> None:
+    world = World(sessions=1, cache_size=1)
+    (connection,) = world.connections
+    names: set[str] = set()
+    for number in range(12):
+        assert world.do(connection.fetchval(f"SELECT {number % 3}")) == number % 3
+        names.update(world.pooler.sessions_statements[0])
+        assert len(world.pooler.sessions_statements[0]) <= 2
+    assert names == {name_of(f"SELECT {number}") for number in range(3)}
+
+
 def test_several_tasks_that_find_it_lost() -> None:
     world = World()
     (connection,) = world.connections
@@ -362,7 +393,7 @@ def test_a_pooler_that_gives_names_of_its_own(caplog: pytest.LogCaptureFixture) 
         assert world.do(connection.fetchval("SELECT 1")) == 1
         assert world.do(connection.fetchval("SELECT 2")) == 2
     assert world.modes == [CACHED, UNNAMED]
-    assert world.types()[-3:] == ["Bind", "Execute", "Sync"]
+    assert world.types()[-6:] == ["Bind", "Execute", "Sync"] * 2
     assert world.do(other.fetchval("SELECT 1")) == 1
     assert world.modes == [CACHED, CACHED]
     assert messages(caplog) == []
@@ -381,13 +412,14 @@ def test_nothing_is_asked_in_a_transaction() -> None:
     assert world.modes == [UNNAMED]
 
 
-def test_a_question_that_is_refused() -> None:
+def test_a_question_that_is_refused(caplog: pytest.LogCaptureFixture) -> None:
     world = World(process_id=RANDOM_KEY, probe_error=("42P01", "no such table"))
     (connection,) = world.connections
     for number in (1, 2, 1):
         assert world.do(connection.fetchval(f"SELECT {number}")) == number
     assert world.modes == [UNNAMED]
     assert sum(isinstance(message, Close) for message in world.sent()) == 1
+    assert messages(caplog) == []
 
 
 # Without names
@@ -631,7 +663,7 @@ def test_a_pooler_that_has_an_outdated_statement_of_this_text() -> None:
 def test_arguments_of_another_type(mode: str) -> None:
     """The table of a statement that is known was changed: it is refused before it is executed, and prepared again."""
     named = [expect(Bind), expect(Execute), expect(Sync)]
-    answer = [BindComplete(), row(ONE), selected(), ready()]
+    answer: list[BackendMessage] = [BindComplete(), row(ONE), selected(), ready()]
     loop = loop_with(
         [
             *PREPARATION,

@@ -20,6 +20,7 @@ from pgsansio.messages.backend import (
 )
 from pgsansio.messages.copy import CopyData, CopyDone, CopyFail, CopyInResponse, CopyOutResponse
 from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Flush, Parse, Sync, Target
+from pgsansio.messages.tags import BackendMessage
 from pgsansio.policy.cancellation import Owed
 from tests.support.scripted_backend import converse, error, expect, pair, ready, row, row_description, selected, send
 from tests.support.sessions import execution, feed, new_session, plan_calling, stream
@@ -224,7 +225,9 @@ def test_the_messages_of_a_stream(named: bool) -> None:
     frontend, server = pair()
     name, statement = prepared(frontend, "select 1", named=named)
     parse = [] if named else [expect(Parse("", "select 1")), expect(Describe(Target.STATEMENT, ""))]
-    complete = [] if named else [ParseComplete(), ParameterDescription(()), row_description(("a", 25))]
+    complete: list[BackendMessage] = [ParseComplete(), ParameterDescription(()), row_description(("a", 25))] * (
+        not named
+    )
     server.then(
         *parse,
         expect(Bind("", name, (), (), (Format.BINARY,))),
@@ -257,7 +260,9 @@ def test_the_messages_of_a_portal(named: bool) -> None:
     frontend, server = pair()
     name, statement = prepared(frontend, "select 1", named=named)
     parse = [] if named else [expect(Parse("", "select 1")), expect(Describe(Target.STATEMENT, ""))]
-    complete = [] if named else [ParseComplete(), ParameterDescription(()), row_description(("a", 25))]
+    complete: list[BackendMessage] = [ParseComplete(), ParameterDescription(()), row_description(("a", 25))] * (
+        not named
+    )
     portals = [f"__pgsansio_portal_{number:x}__" for number in (1, 2)]
     server.then(
         *parse,
@@ -334,3 +339,16 @@ def test_a_users_name_is_closed_only_if_it_was_taken(refused: bool) -> None:
     answer = [error("42P05", "exists")] if refused else [ParseComplete(), ParameterDescription(()), NoData()]
     frontend.receive_data(b"".join(message.encode() for message in answer) + ready().encode())
     assert frontend.prepare("select 2", named=True).closing == (() if refused else ("users",))
+
+
+def test_what_was_to_be_closed_by_what_was_not_sent() -> None:
+    frontend, _ = pair()
+    name, statement = prepared(frontend, "select 1", keep=False)
+    frontend.simple_query("SET x")
+    frontend.release(statement)  # type: ignore[arg-type]
+    operation = frontend.prepare("select 2", named=True)
+    assert operation.closing == (name,)
+    frontend.abandon(operation)
+    # Nor is a name kept that was to be given.
+    again = frontend.prepare("select 2", named=True)
+    assert (again.closing, again.name) == ((name,), operation.name)
