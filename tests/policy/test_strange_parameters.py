@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -130,7 +129,6 @@ def named(name: str) -> str:
     return ALIASES.get(name, name)
 
 
-@pytest.mark.checklist("CON-1")
 @settings(max_examples=300, deadline=None)
 @given(name=st.sampled_from([*KEYWORDS, *sorted(LIBPQ_WORDS)]), value=values)
 def test_keywords(name: str, value: Any) -> None:
