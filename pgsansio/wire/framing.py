@@ -3,15 +3,18 @@
 How this works: a transport asks for room (`ReceiveBuffer.writable`), writes into it and says how much it wrote. The
 engine reads complete messages from `data[start:end]` and moves `start`. The block of memory is fixed, so a transport
 may hold a view of it; only a message that is larger than the block gets a block of its own, which grows as its bytes
-arrive, so that a length that is only claimed costs nothing.
+arrive, so that a length that is only claimed costs nothing. The first block is small: it does for all of start-up, and
+for what many connections ever receive. Once it was full the block is a large one.
 """
 
+import sys
 from typing import Final
 
 __all__ = ["BLOCK_BYTES", "HEADER_BYTES", "ReceiveBuffer", "frame", "last_frame"]
 
 #: Reads of this size stay below the threshold at which glibc's malloc maps and unmaps memory for every read.
 BLOCK_BYTES: Final = 65536
+_FIRST_BLOCK_BYTES: Final = 8192
 #: Type byte and length ("Message Formats").
 HEADER_BYTES: Final = 5
 #: Below this much free room the unread rest is moved to the front, so that reads do not become small.
@@ -39,10 +42,13 @@ class ReceiveBuffer:
     `writable`.
     """
 
-    __slots__ = ("_block", "_view", "data", "end", "expected", "start")
+    __slots__ = ("_block", "_block_bytes", "_full", "_view", "data", "end", "expected", "start")
 
     def __init__(self, block_bytes: int = BLOCK_BYTES) -> None:
-        self._block = bytearray(block_bytes)
+        #: What the block is to become, and where it is full until then.
+        self._block_bytes = block_bytes
+        self._full = _FIRST_BLOCK_BYTES if block_bytes > _FIRST_BLOCK_BYTES else sys.maxsize
+        self._block = bytearray(min(_FIRST_BLOCK_BYTES, block_bytes))
         self.data = self._block
         self._view = memoryview(self._block)
         self.start = 0
@@ -53,6 +59,9 @@ class ReceiveBuffer:
     def writable(self) -> memoryview:
         """Room for at least one byte, to be filled from its beginning; valid until the next call."""
         start, end = self.start, self.end
+        if end >= self._full:
+            self._enlarge()
+            start, end = self.start, self.end
         if start == end:
             if self.data is not self._block:
                 self._use(self._block)
@@ -86,6 +95,13 @@ class ReceiveBuffer:
         room[:size] = data[:size]
         self.end += size
         return size
+
+    def _enlarge(self) -> None:
+        """The first block was full: a large one in its place."""
+        self._full = sys.maxsize
+        first, self._block = self._block, bytearray(self._block_bytes)
+        if self.data is first:
+            self._return_to_block()
 
     def _use(self, block: bytearray) -> None:
         self.data = block
