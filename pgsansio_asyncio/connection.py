@@ -203,7 +203,9 @@ def connect(
     async def make() -> ConnectionT:
         if loop is not None and loop is not asyncio.get_running_loop():
             raise InterfaceError(f"connect(loop={loop!r}) was awaited in another event loop")
-        settings = await find_settings(AsyncioPort(), this_process(), arguments, connect_parameters)
+        home = AsyncioPort()
+        began = home.clock()
+        settings = await find_settings(home, this_process(), arguments, connect_parameters)
         return await connecting.connect(
             AsyncioPort,
             settings,
@@ -211,6 +213,7 @@ def connect(
             record_class=record_class,
             codecs=shared,
             around=connection_class._around_attempt,
+            began=began,
         )
 
     return ConnectRequest(make)

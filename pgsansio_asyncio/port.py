@@ -564,13 +564,14 @@ def _close_opened(opening: "asyncio.Future[Any]") -> None:
 
 def _read_small(path: str, private: bool) -> str | None:
     try:
+        # First of all: to open a named pipe would wait for whoever writes into it.
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) or (private and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO)):
+            warnings.warn(
+                f"{path} is ignored: it is expected to be a plain file that nobody else can access", stacklevel=2
+            )
+            return None
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode) or (private and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO)):
-                warnings.warn(
-                    f"{path} is ignored: it is expected to be a plain file that nobody else can access", stacklevel=2
-                )
-                return None
             return file.read(_MAX_FILE_BYTES)
     except OSError:
         return None

@@ -216,7 +216,9 @@ def connect(
         return connection_class(port, frontend, address, settings, record_class=record_class)
 
     async def make() -> ConnectionT:
-        settings = await find_settings(TrioPort(), this_process(), arguments, connect_parameters)
+        home = TrioPort()
+        began = home.clock()
+        settings = await find_settings(home, this_process(), arguments, connect_parameters)
         return await connecting.connect(
             TrioPort,
             settings,
@@ -224,6 +226,7 @@ def connect(
             record_class=record_class,
             codecs=shared,
             around=connection_class._around_attempt,
+            began=began,
         )
 
     return ConnectRequest(make)

@@ -595,7 +595,8 @@ class TrioPort:
         # Most machines have no such file, and a thread takes much longer than this question.
         if not os.path.exists(path):  # noqa: ASYNC240
             return None
-        return await trio.to_thread.run_sync(_read_small, path, private)
+        # It may be far away, and connecting has a time limit.
+        return await trio.to_thread.run_sync(_read_small, path, private, abandon_on_cancel=True)
 
     async def open_file(self, path: FilePath, *, writing: bool) -> BinaryFile:
         # A thread that has begun is waited for, whatever is cancelled.
@@ -715,13 +716,14 @@ async def _await(awaitable: Awaitable[object]) -> None:
 
 def _read_small(path: str, private: bool) -> str | None:
     try:
+        # First of all: to open a named pipe would wait for whoever writes into it.
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode) or (private and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO)):
+            warnings.warn(
+                f"{path} is ignored: it is expected to be a plain file that nobody else can access", stacklevel=2
+            )
+            return None
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode) or (private and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO)):
-                warnings.warn(
-                    f"{path} is ignored: it is expected to be a plain file that nobody else can access", stacklevel=2
-                )
-                return None
             return file.read(_MAX_FILE_BYTES)
     except OSError:
         return None

@@ -1,7 +1,7 @@
 """One attempt to connect to a host: a stream to one of its addresses, encryption, start-up, authentication."""
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -13,12 +13,11 @@ from pgsansio.client.encrypting import Channel, Progress, channel, encrypt, open
 from pgsansio.client.gss import GssExchange
 from pgsansio.client.opening import open_first
 from pgsansio.client.port import Address, Port
+from pgsansio.client.time_limit import time_limit
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.codecs.registry import Registry
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.startup import StartupMachine
-from pgsansio.enums import Outcome
-from pgsansio.errors import OperationTimeoutError
 from pgsansio.frontend import Frontend
 from pgsansio.policy import encryption_mode
 from pgsansio.policy.conninfo import Settings, TcpAddress, UnixAddress, start_up_parameters
@@ -27,14 +26,13 @@ from pgsansio.policy.happy_eyeballs import HappyEyeballs
 from pgsansio.policy.protocol_version import version_to_try_next
 from pgsansio.types.secret import Secret, SecretFunction
 
-__all__ = ["Attempt", "ConnectionT", "MakeConnection", "Recipe", "shown", "time_limit"]
+__all__ = ["Attempt", "ConnectionT", "MakeConnection", "Recipe", "shown"]
 
 ConnectionT = TypeVar("ConnectionT", bound=Connection)
 MakeConnection = Callable[[Port, Frontend, Address, Settings], ConnectionT]
 
 #: Of all connections of this process.
 _ACCEPTED: Final = SaltedPasswords()
-_NO_LIMIT: Final = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +227,7 @@ async def _start_up(
             work = startup.work
             result = _ACCEPTED.find(work)
             if result is None:
-                result = await port.run_elsewhere(work)
+                result = await port.run_elsewhere(work, may_abandon=True)
             frontend.start_up_work_done(result)
             done = work, result
         if startup.token_due:
@@ -243,26 +241,6 @@ async def _start_up(
         raise operation.error
     if done is not None:
         _ACCEPTED.keep(*done)
-
-
-def time_limit(port: Port, at: float | None, what: str) -> AbstractAsyncContextManager[None]:
-    """A block that ends at this time, by the port's clock; None: when it likes.
-
-    Raises:
-        OperationTimeoutError: it was not over by then; `what` says what.
-    """
-    return _NO_LIMIT if at is None else _time_limit(port, at, what)
-
-
-@asynccontextmanager
-async def _time_limit(port: Port, at: float, what: str) -> AsyncGenerator[None]:
-    try:
-        async with port.deadline(at):
-            yield
-    except TimeoutError as error:
-        if error.errno is not None or isinstance(error, OperationTimeoutError):
-            raise
-        raise OperationTimeoutError(f"the time limit for {what} has passed", outcome=Outcome.CANCELLED) from error
 
 
 def shown(address: Address) -> str:

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from typing import Any, Final, Generic, TypeAlias
 
-from pgsansio.client.attempting import Attempt, ConnectionT, MakeConnection, Recipe, shown, time_limit
+from pgsansio.client.attempting import Attempt, ConnectionT, MakeConnection, Recipe, shown
 from pgsansio.client.connection import Connection
 from pgsansio.client.port import Address, Port
+from pgsansio.client.time_limit import time_limit
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
@@ -40,9 +41,13 @@ async def connect(
     record_class: type[Any] = Record,
     codecs: CodecSet | None = None,
     around: AroundAttempt[ConnectionT] | None = None,
+    began: float | None = None,
 ) -> ConnectionT:
     """A connection to the first host that answers and is what `target_session_attrs` asks for.
 
+    Args:
+        began: since when `connect_timeout` counts, by the port's clock: finding the settings may have taken its time.
+            None: since now.
     Raises:
         OperationTimeoutError: `connect_timeout` has passed.
         OSError, PostgresError, InterfaceError, InternalClientError: the last attempt's error; every attempt is in its
@@ -55,7 +60,7 @@ async def connect(
     if seconds is not None and seconds <= 0:
         raise _too_late()
     try:
-        async with port.deadline(None if seconds is None else port.clock() + seconds):
+        async with port.deadline(None if seconds is None else (port.clock() if began is None else began) + seconds):
             return await search.run()
     except TimeoutError as error:
         if hasattr(error, "attempts"):

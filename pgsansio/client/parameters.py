@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pgsansio.client.port import Port
+from pgsansio.client.time_limit import time_limit
 from pgsansio.errors import ClientConfigurationError
-from pgsansio.policy.conninfo import Settings, resolve_settings
+from pgsansio.policy.conninfo import UNSET, Settings, resolve_settings, resolve_timeout
 from pgsansio.policy.libpq_words import LIBPQ_WORDS
 from pgsansio.policy.servicefile import ServiceFilesNeeded
 from pgsansio.types.secret import Secret, SecretFunction, hide, hide_arguments, hide_source
@@ -40,14 +41,19 @@ async def find_settings(
         connect_parameters: a function of the user's, or None; it returns arguments that replace these.
     Raises:
         ClientConfigurationError: as `resolve_settings`; or the function returns something else.
+        OperationTimeoutError: `timeout` of the arguments has passed.
         Else what the user's function raises.
     """
     arguments, connect_parameters = hide_arguments(arguments), hide_source(connect_parameters)
+    seconds = resolve_timeout(arguments.get("timeout", UNSET))
+    at = None if seconds is None else port.clock() + seconds
     found = dict(arguments)
     if connect_parameters is not None:
         if not isinstance(connect_parameters, SecretFunction):
             raise ClientConfigurationError("connect_parameters is expected to be a function or None")
-        found.update(await _of_user(port, connect_parameters, arguments))
+        async with time_limit(port, at, "finding the parameters of a connection"):
+            returned = Secret(cast(object, await port.call_user(connect_parameters)))
+        found.update(_of_user(returned, arguments))
     dsn = found.pop("dsn", None)
     environment = hide(process.environment)
 
@@ -66,10 +72,12 @@ async def find_settings(
         return resolve()
     except ServiceFilesNeeded as error:
         files = error.request.files
-    return resolve({file.path: hide_source(await port.read_file(file.path)) for file in files})
+    async with time_limit(port, at, "reading the service files of a connection"):
+        texts = {file.path: hide_source(await port.read_file(file.path)) for file in files}
+    return resolve(texts)
 
 
-async def _of_user(port: Port, function: Callable[[], Any], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+def _of_user(returned: Secret[object], arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     known = {*arguments, *LIBPQ_WORDS}
 
     def checked(returned: object) -> dict[str, Any]:
@@ -86,4 +94,4 @@ async def _of_user(port: Port, function: Callable[[], Any], arguments: Mapping[s
                 )
         return hide_arguments(names)
 
-    return Secret(cast(object, await port.call_user(function))).use(checked)
+    return returned.use(checked)

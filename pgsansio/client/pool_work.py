@@ -20,8 +20,10 @@ from weakref import ref
 
 from pgsansio.client.connection import Connection
 from pgsansio.client.port import ConcurrentPort, PortEvent, TaskHandle
+from pgsansio.client.time_limit import time_limit
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, OperationTimeoutError
+from pgsansio.policy.conninfo import UNSET, resolve_timeout
 from pgsansio.policy.pool import PoolPolicy
 from pgsansio.policy.pool_actions import (
     Action,
@@ -289,7 +291,10 @@ class PoolWork:
         """A new connection, ready for its first user."""
         arguments = {"dsn": self._dsn, **self._connect_arguments()}
         if self._connect_parameters is not None:
-            found = Secret(await home.call_user(SecretFunction(self._connect_parameters)))
+            seconds = resolve_timeout(arguments.get("timeout", UNSET))
+            at = None if seconds is None else home.clock() + seconds
+            async with time_limit(home, at, "finding the parameters of a connection"):
+                found = Secret(await home.call_user(SecretFunction(self._connect_parameters)))
             if not isinstance(found.reveal(), Mapping):
                 raise InterfaceError(
                     "expected the pool's connect_parameters to return a dict of connect()'s arguments, "

@@ -57,6 +57,7 @@ __all__ = [
     "parse_dsn",
     "redact_dsn",
     "resolve_settings",
+    "resolve_timeout",
     "start_up_parameters",
 ]
 
@@ -248,7 +249,7 @@ def resolve_settings(
         ),
         authentication=resolve_authentication(sources),
         target_session_attrs=_resolve_session_attribute(target_session_attrs, sources),
-        connect_timeout=_resolve_timeout(timeout, None if is_limited else DEFAULT_CONNECT_TIMEOUT),
+        connect_timeout=resolve_timeout(timeout, None if is_limited else DEFAULT_CONNECT_TIMEOUT),
         attempt_timeout=attempt_timeout,
         tcp=resolve_tcp(sources),
         max_protocol_version=max_version,
@@ -340,7 +341,12 @@ def _resolve_statement_mode(keyword: object, replication: str | None) -> Stateme
     return choice("statement_mode", given, {mode.value: mode for mode in StatementMode})
 
 
-def _resolve_timeout(keyword: object, default: float | None) -> float | None:
+def resolve_timeout(keyword: object, default: float | None = DEFAULT_CONNECT_TIMEOUT) -> float | None:
+    """Seconds for connecting, by the keyword argument `timeout`; None: no limit.
+
+    Raises:
+        ClientConfigurationError: it is no number of seconds.
+    """
     if keyword is UNSET:
         return default
     if keyword is None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator
@@ -148,3 +149,13 @@ async def test_a_file_whose_opening_is_cancelled_is_closed(anyio_backend_name: s
             tasks.cancel_scope.cancel()
     await port.run_elsewhere(lambda: None)
     gc.collect()
+
+
+@pytest.mark.anyio
+@pytest.mark.filterwarnings("always:.*is ignored")
+async def test_nobody_waits_for_a_named_pipe(anyio_backend_name: str, tmp_path: Path) -> None:
+    """Not even a thread, which would keep the process from ending."""
+    pipe = tmp_path / "pgpass"
+    os.mkfifo(pipe, 0o600)
+    with anyio.fail_after(PATIENCE_SECONDS), pytest.warns(UserWarning, match="is expected to be a plain file"):
+        assert await make_port(anyio_backend_name).read_file(str(pipe), private=True) is None

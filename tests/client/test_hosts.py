@@ -165,7 +165,8 @@ def test_asking_for_the_password_has_its_time() -> None:
     assert (net.seconds, net.tried) == (5, [])
 
 
-def test_a_function_with_a_time_limit_of_its_own() -> None:
+@pytest.mark.parametrize("limits", ["", " connect_timeout=5"])
+def test_a_function_with_a_time_limit_of_its_own(limits: str) -> None:
     late = TimeoutError("the vault does not answer")
 
     def password() -> str:
@@ -173,7 +174,7 @@ def test_a_function_with_a_time_limit_of_its_own() -> None:
 
     net = Net()
     with pytest.raises(TimeoutError) as caught:
-        net.connect("host=a,b", password=password)
+        net.connect(f"host=a,b{limits}", password=password)
     assert caught.value is late
     assert caught.value.attempts == (late,)  # type: ignore[attr-defined]
 

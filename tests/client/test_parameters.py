@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ SYSTEMS = "/etc/pg/pg_service.conf"
 
 
 class Port:
-    """Reads files out of a dict, and calls functions."""
+    """Reads files out of a dict, and calls functions, in no time."""
 
     def __init__(self, files: dict[str, str]) -> None:
         self.files = files
@@ -27,6 +28,12 @@ class Port:
         assert not private
         self.read.append(path)
         return self.files.get(path)
+
+    def clock(self) -> float:
+        return 0.0
+
+    def deadline(self, at: float | None) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     async def call_user(self, function: Callable[..., Any]) -> Any:
         result = function()

@@ -10,6 +10,7 @@ import pytest
 from pgsansio.authentication.scram import ScramSecret
 from pgsansio.authentication.server import ScramPassword
 from pgsansio.client import Connection, connecting
+from pgsansio.client.parameters import Process, find_settings
 from pgsansio.client.port import Address
 from pgsansio.engine.driven import Engine
 from pgsansio.errors import ConnectionDoesNotExistError, OperationTimeoutError
@@ -147,6 +148,34 @@ def test_who_wants_to_wait_for_ever_may(place: str) -> None:
     _, run = connect(place, timeout=None)
     with pytest.raises(Stuck, match="waits for ever"):
         run()
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [({}, 60), ({"timeout": 7}, 7), ({"timeout": None}, None)])
+@pytest.mark.parametrize("place", ["call_user", "read_file"])
+def test_finding_the_parameters_has_an_end(place: str, limit: dict[str, Any], seconds: float | None) -> None:
+    loop = ManualLoop(lambda address: Silent())
+
+    class Here(Port):
+        stuck = place
+
+    process = Process(environment={}, os_user="u", home="/home/u", platform="linux")
+    function = dict if place == "call_user" else None
+    finding = find_settings(Here(loop), process, {"service": "s", **limit}, function)
+    before = loop.now
+    with pytest.raises(Stuck if seconds is None else OperationTimeoutError):
+        loop.finish(finding)
+    assert seconds is None or loop.now - before == pytest.approx(seconds)
+
+
+def test_what_it_took_to_find_the_parameters_counts() -> None:
+    loop = ManualLoop(lambda address: Silent())
+    settings = resolve_settings(
+        "postgresql://u@h/d", environment={}, os_user="u", home="/", platform="linux", timeout=7, ssl=False
+    )
+    before = loop.now
+    with pytest.raises(OperationTimeoutError):
+        loop.finish(connecting.connect(lambda: Port(loop), settings, Connection, began=before - 5))
+    assert loop.now - before == pytest.approx(2)
 
 
 @pytest.mark.parametrize("timeout", [0, -1, -math.inf])

@@ -1,0 +1,39 @@
+"""Time limits of what is done to connect."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Final
+
+from pgsansio.client.port import Port
+from pgsansio.enums import Outcome
+from pgsansio.errors import OperationTimeoutError
+
+__all__ = ["time_limit"]
+
+_NO_LIMIT: Final = nullcontext()
+
+
+def time_limit(port: Port, at: float | None, what: str) -> AbstractAsyncContextManager[None]:
+    """A block that ends at this time, by the port's clock; None: when it likes.
+
+    Raises:
+        OperationTimeoutError: it was not over by then; `what` says what.
+    """
+    return _NO_LIMIT if at is None else _time_limit(port, at, what)
+
+
+@asynccontextmanager
+async def _time_limit(port: Port, at: float, what: str) -> AsyncGenerator[None]:
+    is_its_own = False
+    try:
+        async with port.deadline(at):
+            try:
+                yield
+            except TimeoutError:
+                # The network's, or of a function of the user's with a limit of its own.
+                is_its_own = True
+                raise
+    except TimeoutError as error:
+        if is_its_own:
+            raise
+        raise OperationTimeoutError(f"the time limit for {what} has passed", outcome=Outcome.CANCELLED) from error
