@@ -63,7 +63,13 @@ _CONVERTED: Final = {
 
 #: Parameters of `connect()` that SQLAlchemy's side takes.
 _OWN_OPTIONS: Final = ("prepared_statement_cache_size", "prepared_statement_name_func")
-_PARAMETERS: Final = {*inspect.signature(pgsansio_asyncio.connect).parameters, *_OWN_OPTIONS, "async_creator_fn"}
+#: Beside a host it has to come from the same place, or the host counts.
+_PARAMETERS: Final = {
+    *inspect.signature(pgsansio_asyncio.connect).parameters,
+    *_OWN_OPTIONS,
+    "async_creator_fn",
+    "hostaddr",
+}
 
 
 class AsyncAdapt_pgsansio_cursor(base.AsyncAdapt_asyncpg_cursor):

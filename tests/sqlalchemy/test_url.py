@@ -19,6 +19,7 @@ from pgsansio_asyncio.sqlalchemy import PGDialect_pgsansio
             {"statement_cache_size": 0, "pipelining": False, "direct_tls": True},
         ),
         ("prepared_statement_cache_size=7&json=orjson", {"prepared_statement_cache_size": 7, "json": "orjson"}),
+        ("host=a&hostaddr=127.0.0.1&port=1", {"host": "a", "hostaddr": "127.0.0.1", "port": 1}),
         (
             "sslmode=verify-full&options=-c%20a%3Db%2Bc",
             {"dsn": "postgresql:///?sslmode=verify-full&options=-c%20a%3Db%2Bc"},
