@@ -136,7 +136,12 @@ class Attempt(Generic[ConnectionT]):
         frontend, seconds = self._recipe.frontend(address), self._recipe.settings.attempt_timeout
         deadline = None if seconds is None else port.clock() + seconds
         async with time_limit(port, deadline, _connecting_to(address)):
-            first = await open_stream(port, address, frontend, way)
+            try:
+                first = await open_stream(port, address, frontend, way)
+            except OSError as error:
+                if isinstance(address, UnixAddress) and error.errno is not None and error.filename is None:
+                    error.filename = address.path  # which the system does not tell
+                raise
         return _Stream(port, address, frontend, first, deadline)
 
     async def _converse(

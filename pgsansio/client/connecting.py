@@ -178,6 +178,8 @@ class _Search(Generic[ConnectionT]):
             async with time_limit(port, at, f"looking up {asked.host!r}"):
                 found = await port.resolve(asked.host, asked.port)
         except OSError as error:
+            if not isinstance(error, OperationTimeoutError):
+                error.add_note(f"The name that was looked up is {asked.host!r}.")
             self._note(error)
             self._failure = error
             return []

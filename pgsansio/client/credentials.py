@@ -14,7 +14,9 @@ __all__ = ["find_password", "find_token"]
 async def find_password(port: Port, asked: Address, settings: Settings) -> Secret[str] | None:
     """The password for this address; None: there is none.
 
-    Raises: what the user's function raises.
+    Raises:
+        ClientConfigurationError: the user's function returns no text.
+        Else what the function raises.
     """
     password = settings.password
     if isinstance(password, SecretFunction):
@@ -44,10 +46,15 @@ async def find_token(port: Port, source: Secret[str] | SecretFunction) -> Secret
 
 
 def _as_password(given: object) -> Secret[str] | None:
-    return None if given is None else Secret(str(given))
+    return None if given is None else Secret(_checked_text("password", given))
 
 
 def _as_token(given: object) -> Secret[str]:
+    return Secret(_checked_text("oauth_token", given))
+
+
+def _checked_text(name: str, given: object) -> str:
     if not isinstance(given, str):
-        raise ClientConfigurationError(f"oauth_token is expected to return a str, got {type(given).__name__}")
-    return Secret(given)
+        # Its own idea of a text may be a password's repr, or as many asterisks.
+        raise ClientConfigurationError(f"{name} is expected to return a str, got {type(given).__name__}")
+    return given

@@ -131,6 +131,15 @@ async def test_a_refused_port(client: Client, silent_port: int) -> None:
     assert caught.value.attempts  # type: ignore[attr-defined]
 
 
+async def test_errors_of_the_system_say_what_they_are_about(client: Client, tmp_path: Path) -> None:
+    arguments = {"user": "u", "database": "d", "password": "p", "port": 1}
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path}/.s.PGSQL.1"):
+        await client.module.connect(host=str(tmp_path), **arguments)
+    with pytest.raises(OSError) as caught:
+        await client.module.connect(host="nobody.invalid", **arguments)
+    assert "nobody.invalid" in "".join(caught.value.__notes__)
+
+
 async def test_the_next_host_is_tried(client: Client) -> None:
     server = client.server
     hosts = ["/nowhere", server.socket_dir]

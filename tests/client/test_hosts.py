@@ -179,6 +179,12 @@ def test_a_function_with_a_time_limit_of_its_own(limits: str) -> None:
     assert caught.value.attempts == (late,)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("given", [b"S3CR3T", 5, ["S3CR3T"]])
+def test_a_password_that_is_no_text(given: Any) -> None:
+    with pytest.raises(ClientConfigurationError, match=r"^password is expected to return a str, got \w+$"):
+        Net().connect("host=a,b", password=lambda: given)
+
+
 def test_what_the_other_way_needs_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     async def tls_context(self: ManualPort, settings: TlsSettings) -> object:
         raise ClientConfigurationError("no such file")
