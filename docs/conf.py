@@ -60,7 +60,7 @@ HOMES = (
     "pgsansio.engine.operations",
 )
 
-TYPE_VARIABLES = ("T", "ConnectionT", "ErrorT")
+TYPE_VARIABLES = ("T", "R", "ConnectionT", "ErrorT")
 #: Beside those of pgsansio.client.
 MADE_BY_FUNCTIONS = ("Connection", "ConnectRequest", "Listener", "Record")
 

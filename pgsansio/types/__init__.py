@@ -7,7 +7,7 @@ from pgsansio.types.geometry import Box, Circle, Line, LineSegment, Path, Point,
 from pgsansio.types.pool import PoolStatistics
 from pgsansio.types.range import Range
 from pgsansio.types.result import Result, affected_rows
-from pgsansio.types.secret import Secret
+from pgsansio.types.secret import Secret, SecretFunction
 from pgsansio.types.server import (
     ConnectionParameters,
     Gap,
@@ -41,6 +41,7 @@ __all__ = [
     "Range",
     "Result",
     "Secret",
+    "SecretFunction",
     "ServerVersion",
     "SparseVector",
     "TlsInfo",
