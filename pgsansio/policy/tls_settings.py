@@ -94,6 +94,7 @@ def resolve_tls(
         mode = SSLMode.verify_full  # as libpq
     check_type("direct_tls", direct_tls, int | None, "a bool")  # as asyncpg, which also takes 0 and 1
     direct = bool(direct_tls)
+    _check_alone("direct_tls", direct_tls, "sslnegotiation", sources)
     negotiation = sources.find("sslnegotiation", variable="PGSSLNEGOTIATION")
     if direct_tls is None and negotiation is not None:
         direct = choice("sslnegotiation", negotiation, {"postgres": False, "direct": True})
@@ -136,6 +137,7 @@ def resolve_tls(
 def _resolve_mode(ssl: object, sources: Sources, default: SSLMode) -> tuple[SSLMode, str | None]:
     """The mode, and where it comes from; None: nobody has asked for one."""
     origin = "the keyword argument ssl"
+    _check_alone("ssl", None if ssl == "" else ssl, "sslmode", sources)
     if isinstance(ssl, SSLMode):
         return ssl, origin
     if ssl is True:
@@ -154,6 +156,19 @@ def _resolve_mode(ssl: object, sources: Sources, default: SSLMode) -> tuple[SSLM
             f"`sslmode` parameter must be one of: {', '.join(choices)} (got {given.shown} from {given.origin})"
         )
     return choices[given.value], given.origin
+
+
+def _check_alone(name: str, value: object, word: str, sources: Sources) -> None:
+    """
+    Raises:
+        ClientConfigurationError: both of two keyword arguments are given that say the same: whichever wins, what the
+            other one asks for is not done.
+    """
+    given = sources.find(word)
+    if value is not None and given is not None and given.origin == f"the keyword argument {word}":
+        raise ClientConfigurationError(
+            f"{name} and {word} {given.shown} are both given as keyword arguments: leave one out"
+        )
 
 
 def _refuse_gss(sources: Sources) -> None:

@@ -158,6 +158,14 @@ def test_gss_encryption_is_done_without() -> None:
 @pytest.mark.parametrize(
     ("dsn", "keywords", "env", "message"),
     [
+        (None, {"ssl": False, "sslmode": "verify-full"}, {}, "ssl and sslmode 'verify-full' are both given as keyword"),
+        (None, {"ssl": ssl.create_default_context(), "sslmode": "disable"}, {}, "ssl and sslmode 'disable' are both"),
+        (
+            "host=h sslmode=require",
+            {"direct_tls": False, "sslnegotiation": "direct"},
+            {},
+            "direct_tls and sslnegotiation 'direct' are both given",
+        ),
         (None, {"ssl": "bogus"}, {}, "`sslmode` .* one of: disable, allow, prefer, require, verify-ca, verify-full"),
         ("sslmode=bogus", {}, {}, "got 'bogus' from the DSN"),
         (None, {}, {"PGSSLMODE": "verify_ca"}, "got 'verify_ca' from the environment variable PGSSLMODE"),
