@@ -67,7 +67,10 @@ class Pool(client.Pool):
         except BaseException as error:
             await self._own.close(error)
             raise
-        return await self._own.close(exc)
+        handled = await self._own.close(exc)
+        if exc is None:
+            await trio.lowlevel.checkpoint()  # one that was closed before has perhaps waited for nothing
+        return handled
 
 
 def create_pool(
