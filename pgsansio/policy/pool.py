@@ -298,9 +298,14 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
         else:
             connection, entry = found
             del self._shared[connection]
-            self._wait(self._shared_line, waiter, now, deadline)
             self._move(entry, Place.CHECKING_SHARED)
             actions.append(Check(connection))
+            # Nobody waits for the check of one, which may be dead, while another one is in use, or was just now.
+            alive = self._least_loaded_alive(now)
+            if alive is None:
+                self._wait(self._shared_line, waiter, now, deadline)
+            else:
+                self._grant_shared(waiter, *alive, actions)
         return actions
 
     def leave(self, waiter: W, now: float) -> None:

@@ -9,7 +9,7 @@ from typing import Final, Generic, TypeVar
 from pgsansio.errors import InternalClientError
 from pgsansio.policy.pool_limits import PoolLimits
 
-__all__ = ["Entry", "Place", "Places"]
+__all__ = ["Entry", "Place", "Places", "load_of"]
 
 W = TypeVar("W", bound=Hashable)
 C = TypeVar("C", bound=Hashable)
@@ -119,7 +119,7 @@ class Places(Generic[W, C]):
 
     def _least_loaded(self) -> tuple[C, Entry[W]] | None:
         """Of those that take further queries."""
-        return min(self._shared.items(), key=_load, default=None)
+        return min(self._shared.items(), key=load_of, default=None)
 
     def _next_age(self) -> float | None:
         """When a connection is too old next."""
@@ -190,5 +190,6 @@ class Places(Generic[W, C]):
         del self._entries[connection]
 
 
-def _load(item: tuple[C, Entry[W]]) -> int:
+def load_of(item: tuple[C, Entry[W]]) -> int:
+    """How many queries share a connection; `item` is one of a dict of entries."""
     return item[1].load

@@ -18,7 +18,7 @@ from pgsansio.policy.pool_actions import (
     Terminate,
 )
 from pgsansio.policy.pool_limits import PoolLimits
-from pgsansio.policy.pool_places import Entry, Place, Places
+from pgsansio.policy.pool_places import Entry, Place, Places, load_of
 from pgsansio.policy.pool_waiting import WaitingLine
 
 __all__ = ["PoolRules"]
@@ -99,6 +99,11 @@ class PoolRules(Places[W, C], Generic[W, C]):
     def _is_check_due(self, entry: Entry[W], now: float) -> bool:
         after = self.limits.check_after
         return after is not None and now - entry.since >= after
+
+    def _least_loaded_alive(self, now: float) -> tuple[C, Entry[W]] | None:
+        """Of those that take further queries, and need no check."""
+        alive = [item for item in self._shared.items() if item[1].load or not self._is_check_due(item[1], now)]
+        return min(alive, key=load_of, default=None)
 
     def _wants_another(self) -> bool:
         """Whether a further connection for sharing should be opened, since none is free."""

@@ -473,7 +473,10 @@ class PoolBesideAModel(RuleBasedStateMachine):
         if self.waiting_to_share:
             on_their_way = self.is_for_sharing & (self.checking | self.closing | set(self.shared))
             assert on_their_way or any(self.slots.values())
-            assert all(self.takes_no_more(connection) for connection in self.shared)
+            # Nobody has to wait for the check of one while another one is known to be alive.
+            for connection, load in self.shared.items():
+                is_to_be_checked = not load and self.is_check_due(self.free_since[connection])
+                assert is_to_be_checked or self.takes_no_more(connection)
 
     @invariant()
     def the_floor_is_kept_or_will_be(self) -> None:

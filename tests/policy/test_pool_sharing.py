@@ -139,6 +139,17 @@ def test_a_free_one_that_was_idle_for_long_is_checked() -> None:
     assert pool.checked("s1", 201, False) == [Terminate("s1"), Open(2)]
 
 
+def test_nobody_waits_for_a_check_while_another_one_is_in_use() -> None:
+    pool = sharing(multiplex=2, check_after=10)
+    assert pool.share(1) == "s1"
+    assert pool.join("a", 1) == [Open(2), Grant("a", "s1")]
+    assert pool.opened(2, "s2", 1) == []
+    assert pool.share(1) == "s2"
+    assert pool.shared_done("s2", 1, 1) == []
+    assert pool.share(20) is None
+    assert pool.join("b", 20) == [Check("s2"), Grant("b", "s1")]
+
+
 def test_after_max_queries_it_takes_no_more() -> None:
     pool = sharing(max_queries=10)
     pool.share(0)
