@@ -1,0 +1,201 @@
+/* UUID: a `uuid.UUID` that keeps the 16 bytes it came as; see `pgsansio/kernel/pure/uuid.py`.
+
+   uuid.UUID is a class of Python's with slots for its integer and two more; they stay empty. The bytes stand behind
+   them, and what uuid.UUID computes from its integer it asks the property below for. */
+
+#include "kernel.h"
+
+#include <structmember.h>
+
+enum { UUID_BYTES = 16 };
+
+static unsigned char *
+bytes_in(State *state, PyObject *uuid)
+{
+    return (unsigned char *)uuid + state->uuid_bytes;
+}
+
+const unsigned char *
+uuid_bytes(State *state, PyObject *uuid)
+{
+    return bytes_in(state, uuid);
+}
+
+PyObject *
+uuid_new(State *state, const unsigned char *bytes)
+{
+    PyObject *self = PyObject_GC_New(PyObject, state->uuid_type);
+    if (self != NULL) {
+        /* Its slots are empty, so the collector need not know of it. */
+        memset((char *)self + sizeof(PyObject), 0, (size_t)state->uuid_bytes - sizeof(PyObject));
+        memcpy(bytes_in(state, self), bytes, UUID_BYTES);
+    }
+    return self;
+}
+
+/* The state, also for a subclass. */
+static State *
+state_of_uuid(PyObject *self)
+{
+    for (PyTypeObject *type = Py_TYPE(self); type != NULL; type = type->tp_base) {
+        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+            PyObject *module = ((PyHeapTypeObject *)type)->ht_module;
+            State *state = module == NULL ? NULL : state_of_module(module);
+            if (state != NULL && state->uuid_type == type) {
+                return state;
+            }
+        }
+    }
+    Py_UNREACHABLE();
+}
+
+static int
+uuid_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    State *state = state_of_uuid(self);
+    PyObject *value = PyObject_Call((PyObject *)state->stdlib_uuid_type, args, kwargs);
+    PyObject *bytes = value == NULL ? NULL : PyObject_GetAttrString(value, "bytes");
+    Py_XDECREF(value);
+    if (bytes == NULL) {
+        return -1;
+    }
+    if (!PyBytes_Check(bytes) || PyBytes_GET_SIZE(bytes) != UUID_BYTES) {
+        PyErr_SetString(PyExc_TypeError, "the bytes of a UUID are not 16 bytes");
+        Py_DECREF(bytes);
+        return -1;
+    }
+    memcpy(bytes_in(state, self), PyBytes_AS_STRING(bytes), UUID_BYTES);
+    Py_DECREF(bytes);
+    return 0;
+}
+
+static PyObject *
+uuid_int(PyObject *self, void *Py_UNUSED(closure))
+{
+    return int_of_16_bytes(bytes_in(state_of_uuid(self), self));
+}
+
+static PyObject *
+uuid_get_bytes(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBytes_FromStringAndSize((const char *)bytes_in(state_of_uuid(self), self), UUID_BYTES);
+}
+
+static PyObject *
+uuid_is_safe(PyObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(state_of_uuid(self)->safe_unknown);
+}
+
+/* The hexadecimal digits, with a hyphen in front of those bytes whose bit is set in `hyphens`. */
+static PyObject *
+spell(PyObject *self, unsigned hyphens)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *bytes = bytes_in(state_of_uuid(self), self);
+    char text[2 * UUID_BYTES + 4];
+    Py_ssize_t size = 0;
+    for (int index = 0; index < UUID_BYTES; index++) {
+        if (hyphens >> index & 1) {
+            text[size++] = '-';
+        }
+        text[size++] = digits[bytes[index] >> 4];
+        text[size++] = digits[bytes[index] & 15];
+    }
+    return PyUnicode_FromStringAndSize(text, size);
+}
+
+static PyObject *
+uuid_hex(PyObject *self, void *Py_UNUSED(closure))
+{
+    return spell(self, 0);
+}
+
+static PyObject *
+uuid_str(PyObject *self)
+{
+    return spell(self, 1 << 4 | 1 << 6 | 1 << 8 | 1 << 10);
+}
+
+static Py_hash_t
+uuid_hash(PyObject *self)
+{
+    PyObject *number = uuid_int(self, NULL);
+    Py_hash_t hash = number == NULL ? -1 : PyObject_Hash(number);
+    Py_XDECREF(number);
+    return hash;
+}
+
+static PyObject *
+uuid_compare(PyObject *self, PyObject *other, int operation)
+{
+    State *state = state_of_uuid(self);
+    if (Py_TYPE(self) == state->uuid_type && Py_TYPE(other) == state->uuid_type) {
+        int order = memcmp(bytes_in(state, self), bytes_in(state, other), UUID_BYTES);
+        Py_RETURN_RICHCOMPARE(order, 0, operation);
+    }
+    if (!PyObject_TypeCheck(other, state->stdlib_uuid_type)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    PyObject *ours = PyObject_GetAttrString(self, "int");
+    PyObject *theirs = PyObject_GetAttrString(other, "int");
+    PyObject *result = ours == NULL || theirs == NULL ? NULL : PyObject_RichCompare(ours, theirs, operation);
+    Py_XDECREF(ours);
+    Py_XDECREF(theirs);
+    return result;
+}
+
+static PyObject *
+uuid_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    State *state = state_of_uuid(self);
+    return Py_BuildValue("O(N)", state->stdlib_uuid_type, uuid_hex(self, NULL));
+}
+
+PyDoc_STRVAR(uuid_doc, "A `uuid.UUID` that is cheap to make from 16 bytes; its integer is computed when it is asked for.\n\
+\n\
+Equal to, ordered with and hashed as any `uuid.UUID` of the same value. Copies and pickles of it are `uuid.UUID`.");
+
+static PyGetSetDef uuid_attributes[] = {
+    {"int", uuid_int, NULL, NULL, NULL},
+    {"bytes", uuid_get_bytes, NULL, NULL, NULL},
+    {"hex", uuid_hex, NULL, NULL, NULL},
+    {"is_safe", uuid_is_safe, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef uuid_methods[] = {
+    {"__reduce__", (PyCFunction)uuid_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot uuid_slots[] = {
+    {Py_tp_doc, (void *)uuid_doc},
+    {Py_tp_init, uuid_init},
+    {Py_tp_str, uuid_str},
+    {Py_tp_hash, uuid_hash},
+    {Py_tp_richcompare, uuid_compare},
+    {Py_tp_getset, uuid_attributes},
+    {Py_tp_methods, uuid_methods},
+    {0, NULL},
+};
+
+bool
+uuid_type_init(PyObject *module, State *state)
+{
+    PyTypeObject *base = state->stdlib_uuid_type;
+    if (base->tp_itemsize != 0 || !(base->tp_flags & Py_TPFLAGS_HAVE_GC)) {
+        PyErr_SetString(PyExc_ImportError, "uuid.UUID is not made as it was");
+        return false;
+    }
+    state->uuid_bytes = base->tp_basicsize;
+    PyType_Spec spec = {
+        .name = "pgsansio.kernel.UUID",
+        .basicsize = (int)(base->tp_basicsize + UUID_BYTES),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+        .slots = uuid_slots,
+    };
+    /* What frees it, and shows it to the collector, is uuid.UUID's: it has nothing that these would not know. */
+    state->uuid_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, (PyObject *)base);
+    return state->uuid_type != NULL && PyModule_AddObjectRef(module, "UUID", (PyObject *)state->uuid_type) == 0;
+}
