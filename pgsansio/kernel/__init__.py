@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-def _compiled() -> Kernel | str:
+def _load() -> Kernel | str:
     """The compiled kernel, or why there is none."""
     try:
         from pgsansio.kernel import _compiled as compiled
@@ -53,7 +53,7 @@ def _choose(wanted: str | None) -> tuple[Kernel, str]:
         return definition, "PGSANSIO_KERNEL=pure"
     if wanted not in (None, "", "compiled"):
         raise ImportError(f"PGSANSIO_KERNEL={wanted}: expected 'pure' or 'compiled'")
-    compiled = _compiled()
+    compiled = _load()
     if not isinstance(compiled, str):
         return compiled, "PGSANSIO_KERNEL=compiled" if wanted else "the compiled kernel is built"
     if wanted:

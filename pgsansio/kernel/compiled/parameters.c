@@ -10,26 +10,9 @@ typedef struct {
     Py_ssize_t size;
 } Bytes;
 
-/* Bytes that are part of a message. A subclass may say that it is longer than it is: such a message is too long, or else
-   refused. */
 static bool
-take_bytes(PyObject *object, const char *what, Bytes *bytes)
+write_part(Writer *writer, Bytes bytes)
 {
-    if (!check_type(object, &PyBytes_Type, what)) {
-        return false;
-    }
-    bytes->data = PyBytes_AS_STRING(object);
-    bytes->size = PyBytes_CheckExact(object) ? PyBytes_GET_SIZE(object) : PyObject_Size(object);
-    return bytes->size >= 0;
-}
-
-static bool
-write_part(Writer *writer, Bytes bytes, PyObject *object)
-{
-    if (bytes.size != PyBytes_GET_SIZE(object)) {
-        PyErr_SetString(PyExc_ValueError, "bytes of another length than they say");
-        return false;
-    }
     return write_bytes(writer, bytes.data, bytes.size);
 }
 
@@ -51,21 +34,38 @@ write_fields(State *state, const ParameterPlan *plan, PyObject *values, PyObject
 
 /* A Bind, and what follows it. */
 typedef struct {
-    PyObject *names;
-    PyObject *result_formats;
-    PyObject *trailer;
-    Bytes names_bytes;
-    Bytes result_formats_bytes;
-    Bytes trailer_bytes;
+    Bytes names;
+    Bytes result_formats;
+    Bytes trailer;
+    /* By how much names and result formats say that they are longer than they are, as a subclass of bytes can. */
+    Py_ssize_t surplus;
 } Around;
+
+static bool
+take_bytes(PyObject *object, const char *what, Bytes *bytes, Py_ssize_t *surplus)
+{
+    if (!check_type(object, &PyBytes_Type, what)) {
+        return false;
+    }
+    *bytes = (Bytes){PyBytes_AS_STRING(object), PyBytes_GET_SIZE(object)};
+    if (!PyBytes_CheckExact(object)) {
+        Py_ssize_t size = PyObject_Size(object);
+        if (size < 0) {
+            return false;
+        }
+        *surplus += Py_MIN(size, INT32_MAX) - Py_MIN(bytes->size, INT32_MAX);
+    }
+    return true;
+}
 
 static bool
 take_around(Around *around, PyObject *names, PyObject *result_formats, PyObject *trailer)
 {
-    *around = (Around){.names = names, .result_formats = result_formats, .trailer = trailer};
-    return take_bytes(names, "names", &around->names_bytes)
-           && take_bytes(result_formats, "result_formats", &around->result_formats_bytes)
-           && take_bytes(trailer, "trailer", &around->trailer_bytes);
+    Py_ssize_t ignored = 0;
+    around->surplus = 0;
+    return take_bytes(names, "names", &around->names, &around->surplus)
+           && take_bytes(result_formats, "result_formats", &around->result_formats, &around->surplus)
+           && take_bytes(trailer, "trailer", &around->trailer, &ignored);
 }
 
 static bool
@@ -73,27 +73,19 @@ write_bind(State *state, const ParameterPlan *plan, const Around *around, PyObje
            Py_ssize_t number, Writer *writer)
 {
     Py_ssize_t start = writer->used + 1;
-    Py_ssize_t constant = around->names_bytes.size;
-    /* The sums cannot overflow: two of the parts may claim anything, but no more than PY_SSIZE_T_MAX. */
-    bool fits = constant <= INT32_MAX && around->result_formats_bytes.size <= INT32_MAX - constant;
-    if (!fits) {
-        raise_too_long(state);
-        return false;
-    }
-    if (!write_uint8(writer, BIND) || !write_int32(writer, 0) || !write_part(writer, around->names_bytes, around->names)
+    if (!write_uint8(writer, BIND) || !write_int32(writer, 0) || !write_part(writer, around->names)
         || !write_bytes(writer, PyBytes_AS_STRING(plan->head), PyBytes_GET_SIZE(plan->head))
-        || !write_fields(state, plan, values, kind, number, writer)) {
+        || !write_fields(state, plan, values, kind, number, writer)
+        || !write_part(writer, around->result_formats)) {
         return false;
     }
-    if (writer->used - start > INT32_MAX - around->result_formats_bytes.size) {
+    Py_ssize_t size = writer->used - start;
+    if (size + around->surplus > INT32_MAX) {
         raise_too_long(state);
         return false;
     }
-    if (!write_part(writer, around->result_formats_bytes, around->result_formats)) {
-        return false;
-    }
-    writer_patch_int32(writer, start, (int32_t)(writer->used - start));
-    return write_part(writer, around->trailer_bytes, around->trailer);
+    writer_patch_int32(writer, start, (int32_t)size);
+    return write_part(writer, around->trailer);
 }
 
 PyObject *

@@ -192,7 +192,8 @@ uuid_type_init(PyObject *module, State *state)
     PyType_Spec spec = {
         .name = "pgsansio.kernel.UUID",
         .basicsize = (int)(base->tp_basicsize + UUID_BYTES),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+        /* With the functions for the collector it inherits the flag that it has some. */
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
         .slots = uuid_slots,
     };
     /* What frees it, and shows it to the collector, is uuid.UUID's: it has nothing that these would not know. */
