@@ -1,6 +1,6 @@
 /* One value from its bytes: the scalars that are numbers, texts and bytes, and what is made of numbers. */
 
-#include "kernel.h"
+#include "decode.h"
 
 PyObject *
 decode_by_codec(const Codec *codec, Reader reader)
@@ -37,7 +37,7 @@ is_ascii(const unsigned char *at, Py_ssize_t size)
     return ((seen | rest) & UINT64_C(0x8080808080808080)) == 0;
 }
 
-static PyObject *
+PyObject *
 decode_text(Reader reader)
 {
     Py_ssize_t size = reader_left(&reader);
@@ -145,46 +145,18 @@ decode_figure(State *state, PyTypeObject *type, bool has_radius, Reader reader)
 }
 
 PyObject *
-decode_value(State *state, const Codec *codec, Reader reader)
+decode_other_value(State *state, const Codec *codec, Reader reader)
 {
     Py_ssize_t size = reader_left(&reader);
     switch (codec->decode_opcode) {
-    case OP_BOOL: {
-        uint8_t value;
-        return size == 1 && read_uint8(&reader, &value) ? Py_NewRef(value != 0 ? Py_True : Py_False) : NULL;
-    }
-    case OP_INT2: {
-        int16_t value;
-        return size == 2 && read_int16(&reader, &value) ? PyLong_FromLong(value) : NULL;
-    }
-    case OP_INT4: {
-        int32_t value;
-        return size == 4 && read_int32(&reader, &value) ? PyLong_FromLong(value) : NULL;
-    }
-    case OP_INT8: {
-        int64_t value;
-        return size == 8 && read_int64(&reader, &value) ? PyLong_FromLongLong(value) : NULL;
-    }
-    case OP_UINT4: {
-        uint32_t value;
-        return size == 4 && read_uint32(&reader, &value) ? PyLong_FromUnsignedLong(value) : NULL;
-    }
     case OP_UINT8: {
         uint64_t value;
         return size == 8 && read_uint64(&reader, &value) ? PyLong_FromUnsignedLongLong(value) : NULL;
     }
     case OP_FLOAT4:
         return decode_float4(reader);
-    case OP_FLOAT8: {
-        double value;
-        return size == 8 && read_float64(&reader, &value) ? PyFloat_FromDouble(value) : NULL;
-    }
-    case OP_TEXT:
-        return decode_text(reader);
     case OP_JSONB:
         return decode_jsonb(reader);
-    case OP_BYTEA:
-        return read_bytes(reader);
     case OP_CHAR:
         return size == 1 ? read_bytes(reader) : NULL;
     case OP_NUMERIC:
@@ -223,8 +195,7 @@ decode_value(State *state, const Codec *codec, Reader reader)
         return decode_multirange(state, codec, reader);
     case OP_COMPOSITE:
         return decode_composite(state, codec, reader);
-    case OP_CALL:
+    default:
         return NULL;
     }
-    Py_UNREACHABLE();
 }

@@ -3,7 +3,7 @@
    A codec that is made of a user's never gets here, so a part may be asked twice: by C, and when the whole is declined
    because of it, by the whole's own function, whose error counts. */
 
-#include "kernel.h"
+#include "decode.h"
 
 enum {
     MAX_DIMENSIONS = 6,
@@ -54,7 +54,40 @@ new_list(Py_ssize_t size)
     return list;
 }
 
-/* The elements of the innermost dimension, or lists of those of the next one. */
+/* The elements of a list. */
+static bool
+decode_elements(State *state, const Codec *element, Py_ssize_t count, PyObject *list, Reader *reader)
+{
+    for (Py_ssize_t index = 0; index < count; index++) {
+        int32_t length;
+        Reader part;
+        PyObject *value;
+        if (!read_int32(reader, &length)) {
+            return false;
+        }
+        if (length == NULL_LENGTH) {
+            value = Py_NewRef(Py_None);
+        }
+        else {
+            if (!read_part(reader, length, &part)) {
+                return false;
+            }
+            /* What decode_part does, but in line. */
+            value = decode_value(state, element, part);
+            if (value == NULL && !PyErr_Occurred()) {
+                value = decode_part(state, element, part);
+            }
+            if (value == NULL) {
+                decline_error();
+                return false;
+            }
+        }
+        PyList_SET_ITEM(list, index, value);
+    }
+    return true;
+}
+
+/* Lists of those of the next dimension. */
 static PyObject *
 decode_dimension(State *state, const Codec *element, const int32_t *sizes, int dimensions, Reader *reader)
 {
@@ -62,16 +95,19 @@ decode_dimension(State *state, const Codec *element, const int32_t *sizes, int d
     if (list == NULL) {
         return NULL;
     }
-    for (int32_t index = 0; index < *sizes; index++) {
-        PyObject *value = dimensions == 1 ? decode_sized(state, element, reader, true)
-                                          : decode_dimension(state, element, sizes + 1, dimensions - 1, reader);
-        if (value == NULL) {
-            Py_DECREF(list);
-            return NULL;
-        }
-        PyList_SET_ITEM(list, index, value);
+    bool done = true;
+    if (dimensions == 1) {
+        done = decode_elements(state, element, *sizes, list, reader);
+    }
+    for (int32_t index = 0; done && dimensions > 1 && index < *sizes; index++) {
+        PyObject *part = decode_dimension(state, element, sizes + 1, dimensions - 1, reader);
+        PyList_SET_ITEM(list, index, part);
+        done = part != NULL;
     }
     PyObject_GC_Track(list);
+    if (!done) {
+        Py_CLEAR(list);
+    }
     return list;
 }
 

@@ -79,7 +79,7 @@ typedef enum {
 enum {
     /* Records of up to so many values are kept for the next ones, and so many of each size. */
     FREE_RECORD_VALUES = 20,
-    FREE_RECORDS = 256,
+    FREE_RECORDS = 1024,
 };
 
 typedef struct Record Record;
@@ -108,9 +108,10 @@ typedef struct {
     PyTypeObject *box_type;
     PyTypeObject *circle_type;
 
-    /* uuid.UUID, and where it keeps its integer; its subclass here keeps 16 bytes behind all of its slots. */
+    /* uuid.UUID, and where it keeps what it has; its subclass here keeps 16 bytes behind all of its slots. */
     PyTypeObject *stdlib_uuid_type;
     Slot stdlib_uuid_int;
+    Slot stdlib_uuid_is_safe;
     Slot uuid_bytes;
     PyObject *safe_unknown;
 
@@ -245,10 +246,11 @@ bool plan_types_init(PyObject *module, State *state);
 PyObject *make_row_plan(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_parameter_plan(PyObject *module, PyObject *codecs);
 
-/* decode.c, decode_date_time.c, decode_numeric.c, decode_containers.c */
+/* decode.h, decode.c, decode_date_time.c, decode_numeric.c, decode_containers.c */
 
-/* The value of these bytes. NULL without an exception: declined. */
-PyObject *decode_value(State *state, const Codec *codec, Reader reader);
+/* The value of these bytes, of an opcode that decode_value does not know. NULL without an exception: declined. */
+PyObject *decode_other_value(State *state, const Codec *codec, Reader reader);
+PyObject *decode_text(Reader reader);
 /* What the codec's own function makes of these bytes. */
 PyObject *decode_by_codec(const Codec *codec, Reader reader);
 PyObject *decode_date(State *state, Reader reader);

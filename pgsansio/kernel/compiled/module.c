@@ -146,6 +146,7 @@ module_exec(PyObject *module)
         return -1;
     }
     if (!find_slot(state->stdlib_uuid_type, "int", &state->stdlib_uuid_int)
+        || !find_slot(state->stdlib_uuid_type, "is_safe", &state->stdlib_uuid_is_safe)
         || !find_slot(state->range_type, "_empty", &state->range_empty)
         || !find_slot(state->range_type, "_lower", &state->range_lower)
         || !find_slot(state->range_type, "_upper", &state->range_upper)

@@ -3,7 +3,7 @@
    A row's values are decoded as its lengths are read. Only before the first function of Python's is called are the rest
    of its lengths looked at: so a user's codec never sees a value of a row that is broken, and no value twice. */
 
-#include "kernel.h"
+#include "decode.h"
 
 enum { DATA_ROW = 'D' };
 

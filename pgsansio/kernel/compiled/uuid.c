@@ -49,6 +49,19 @@ state_of_uuid(PyObject *self)
     Py_UNREACHABLE();
 }
 
+static void
+uuid_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    State *state = state_of_uuid(self);
+    PyObject_GC_UnTrack(self);
+    PyObject_ClearWeakRefs(self);
+    Py_XDECREF(slot_get(self, state->stdlib_uuid_int));
+    Py_XDECREF(slot_get(self, state->stdlib_uuid_is_safe));
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
 static int
 uuid_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -172,6 +185,7 @@ static PyMethodDef uuid_methods[] = {
 static PyType_Slot uuid_slots[] = {
     {Py_tp_doc, (void *)uuid_doc},
     {Py_tp_init, uuid_init},
+    {Py_tp_dealloc, uuid_dealloc},
     {Py_tp_str, uuid_str},
     {Py_tp_hash, uuid_hash},
     {Py_tp_richcompare, uuid_compare},
@@ -184,7 +198,8 @@ bool
 uuid_type_init(PyObject *module, State *state)
 {
     PyTypeObject *base = state->stdlib_uuid_type;
-    if (base->tp_itemsize != 0 || !(base->tp_flags & Py_TPFLAGS_HAVE_GC)) {
+    /* uuid_dealloc knows its slots. */
+    if (base->tp_itemsize != 0 || Py_SIZE(base) != 2 || !(base->tp_flags & Py_TPFLAGS_HAVE_GC)) {
         PyErr_SetString(PyExc_ImportError, "uuid.UUID is not made as it was");
         return false;
     }
@@ -196,7 +211,7 @@ uuid_type_init(PyObject *module, State *state)
         .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
         .slots = uuid_slots,
     };
-    /* What frees it, and shows it to the collector, is uuid.UUID's: it has nothing that these would not know. */
+    /* What shows it to the collector is uuid.UUID's: there is nothing that that would not know. */
     state->uuid_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, (PyObject *)base);
     return state->uuid_type != NULL && PyModule_AddObjectRef(module, "UUID", (PyObject *)state->uuid_type) == 0;
 }
