@@ -129,7 +129,7 @@ def damage(draw: Callable[[st.SearchStrategy[Any]], Any], data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("copy", [False, True], ids=["rows", "copy"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_rows(copy: bool, data: st.DataObject) -> None:
     codecs, rows = data.draw(results())
@@ -147,7 +147,7 @@ def test_rows(copy: bool, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("copy", [False, True], ids=["rows", "copy"])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_rows_cut_anywhere(copy: bool, data: st.DataObject) -> None:
     codecs, rows = data.draw(results())
@@ -162,7 +162,7 @@ def test_rows_cut_anywhere(copy: bool, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("copy", [False, True], ids=["rows", "copy"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     built=columns,
     data=st.binary(max_size=60),
@@ -217,8 +217,8 @@ _cyclic.append(_cyclic)
 STRANGE: st.SearchStrategy[Any] = st.sampled_from(
     [
         Whole(), Text("t"), "as another buffer", "not at all", bytearray(b"b"), memoryview(b"abc")[::2], 2**200, -1,
-        1.5, Decimal("NaN"), Decimal("-Infinity"), Decimal("1E+20"), Fraction(1, 2), True, (), [], [None], [[]], [[1], [2]],
-        [(1,)], ((1, 2), (3, 4)), {}, {"m0": 1}, {1, 2}, Range(1, 2), Range(empty=True), Range(None, None),
+        1.5, Decimal("NaN"), Decimal("-Infinity"), Decimal("1E+20"), Fraction(1, 2), True, (), [], [None], [[]],
+        [[1], [2]], [(1,)], ((1, 2), (3, 4)), {}, {"m0": 1}, {1, 2}, Range(1, 2), Range(empty=True), Range(None, None),
         [Range(1, 5), (2, 3)], _cyclic, "\ud800", "\0", "x" * 300, object, uuid.UUID(int=3), pure.UUID(int=4),
         compiled.UUID(int=5), "12345678-1234-5678-1234-567812345678",
     ]
@@ -257,7 +257,7 @@ def encoded(kernel: Any, plan: Any, kind: str, lists: list[Any], max_bytes: int)
 
 
 @pytest.mark.parametrize("kind", ["bind", "many", "copy"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_arguments(kind: str, data: st.DataObject) -> None:
     codecs = [codec for codec, _ in data.draw(columns)]
