@@ -17,24 +17,26 @@ decode_by_codec(const Codec *codec, Reader reader)
     return value;
 }
 
+/* Eight bytes at a time, the last ones twice if need be. */
 static bool
 is_ascii(const unsigned char *at, Py_ssize_t size)
 {
-    /* Eight bytes at a time; most texts are short, and the compiler does the same with more of them. */
     uint64_t seen = 0;
-    while (size >= 8) {
-        uint64_t eight;
-        memcpy(&eight, at, 8);
+    uint64_t eight = 0;
+    if (size < 8) {
+        for (Py_ssize_t index = 0; index < size; index++) {
+            seen |= at[index];
+        }
+    }
+    else {
+        for (Py_ssize_t index = 0; index < size - 8; index += 8) {
+            memcpy(&eight, at + index, 8);
+            seen |= eight;
+        }
+        memcpy(&eight, at + size - 8, 8);
         seen |= eight;
-        at += 8;
-        size -= 8;
     }
-    unsigned char rest = 0;
-    while (size > 0) {
-        rest |= *at++;
-        size--;
-    }
-    return ((seen | rest) & UINT64_C(0x8080808080808080)) == 0;
+    return (seen & UINT64_C(0x8080808080808080)) == 0;
 }
 
 PyObject *

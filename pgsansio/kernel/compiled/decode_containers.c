@@ -229,14 +229,14 @@ decode_composite(State *state, const Codec *codec, Reader reader)
             value = decode_sized(state, member, &reader, true);
         }
         if (value == NULL) {
-            Py_DECREF(record);
+            record_abandon(record, index);
             return NULL;
         }
         record->values[index] = value;
         tracked |= !member->atomic;
     }
     if (reader_left(&reader) != 0) {
-        Py_DECREF(record);
+        record_abandon(record, codec->count);
         return NULL;
     }
     if (tracked) {

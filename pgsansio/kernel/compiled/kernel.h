@@ -80,6 +80,7 @@ enum {
     /* Records of up to so many values are kept for the next ones, and so many of each size. */
     FREE_RECORD_VALUES = 20,
     FREE_RECORDS = 1024,
+    FREE_UUIDS = 1024,
 };
 
 typedef struct Record Record;
@@ -142,9 +143,12 @@ typedef struct {
     PyObject *copy;
 
 #ifndef Py_GIL_DISABLED
-    /* Records that were given back, by the number of their values; linked by `columns`. */
+    /* Records that were given back, by the number of their values; linked by `columns`. They keep their class. */
     Record *free_records[FREE_RECORD_VALUES + 1];
     int free_counts[FREE_RECORD_VALUES + 1];
+    /* Likewise; linked by what is in place of their bytes. */
+    PyObject *free_uuids;
+    int free_uuid_count;
 #endif
 } State;
 
@@ -156,6 +160,17 @@ static inline PyObject *
 slot_get(PyObject *object, Slot slot)
 {
     return *(PyObject **)((char *)object + slot);
+}
+
+/* Use an object again that was not given back to the allocator when nobody used it any more. */
+static inline void
+revive(PyObject *object)
+{
+#ifdef Py_REF_DEBUG
+    _Py_NewReference(object);
+#else
+    Py_SET_REFCNT(object, 1);
+#endif
 }
 
 /* Fill an empty slot; takes the reference. */
@@ -186,14 +201,17 @@ struct Record {
 bool record_types_init(PyObject *module, State *state);
 void records_free(State *state);
 Columns *columns_new(State *state, PyObject *names);
-/* A record whose values are all NULL yet, and which the collector does not know of. */
+/* A record that has no values yet, and which the collector does not know of. */
 Record *record_new(State *state, PyTypeObject *record_class, Columns *columns);
+/* Free such a record, of which the first `filled` values are there. */
+void record_abandon(Record *self, Py_ssize_t filled);
 /* A record of these values, one per column; `values` is a tuple. */
 PyObject *record_of(State *state, PyTypeObject *record_class, Columns *columns, PyObject *values);
 
 /* uuid.c */
 
 bool uuid_type_init(PyObject *module, State *state);
+void uuids_free(State *state);
 PyObject *uuid_new(State *state, const unsigned char *bytes);
 /* The 16 bytes of a UUID that is of exactly this class. */
 const unsigned char *uuid_bytes(State *state, PyObject *uuid);

@@ -171,6 +171,16 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     for (size_t index = 0; index < Py_ARRAY_LENGTH(objects); index++) {
         Py_VISIT(*member_at(state, objects[index]));
     }
+#ifndef Py_GIL_DISABLED
+    for (int size = 0; size <= FREE_RECORD_VALUES; size++) {
+        for (int count = state->free_counts[size]; count > 0; count--) {
+            Py_VISIT(state->record_type);
+        }
+    }
+    for (int count = state->free_uuid_count; count > 0; count--) {
+        Py_VISIT(state->uuid_type);
+    }
+#endif
     return 0;
 }
 
@@ -179,6 +189,7 @@ module_clear(PyObject *module)
 {
     State *state = PyModule_GetState(module);
     records_free(state);
+    uuids_free(state);
     for (size_t index = 0; index < Py_ARRAY_LENGTH(objects); index++) {
         Py_CLEAR(*member_at(state, objects[index]));
     }

@@ -74,28 +74,31 @@ record_new(State *state, PyTypeObject *record_class, Columns *columns)
         /* Nobody may find it before its values are there. */
         PyObject_GC_UnTrack(self);
     }
-    else {
 #ifndef Py_GIL_DISABLED
-        if (size <= FREE_RECORD_VALUES && state->free_records[size] != NULL) {
-            self = state->free_records[size];
-            state->free_records[size] = (Record *)self->columns;
-            state->free_counts[size]--;
-            (void)PyObject_InitVar((PyVarObject *)self, record_class, size);
-        }
-        else
+    else if (size <= FREE_RECORD_VALUES && state->free_records[size] != NULL) {
+        self = state->free_records[size];
+        state->free_records[size] = (Record *)self->columns;
+        state->free_counts[size]--;
+        revive((PyObject *)self);
+    }
 #endif
-        {
-            self = PyObject_GC_NewVar(Record, record_class, size);
-            if (self == NULL) {
-                return NULL;
-            }
-        }
-        for (Py_ssize_t column = 0; column < size; column++) {
-            self->values[column] = NULL;
+    else {
+        self = PyObject_GC_NewVar(Record, record_class, size);
+        if (self == NULL) {
+            return NULL;
         }
     }
     self->columns = (Columns *)Py_NewRef(columns);
     return self;
+}
+
+void
+record_abandon(Record *self, Py_ssize_t filled)
+{
+    for (Py_ssize_t column = filled; column < Py_SIZE(self); column++) {
+        self->values[column] = NULL;
+    }
+    Py_DECREF(self);
 }
 
 PyObject *
@@ -133,26 +136,25 @@ record_traverse(Record *self, visitproc visit, void *arg)
 static void
 record_release(Record *self)
 {
-    PyTypeObject *type = Py_TYPE(self);
     Columns *columns = self->columns;
     Py_ssize_t size = Py_SIZE(self);
     for (Py_ssize_t column = 0; column < size; column++) {
         Py_XDECREF(self->values[column]);
     }
 #ifndef Py_GIL_DISABLED
-    State *state = columns == NULL ? NULL : columns->state;
-    if (state != NULL && type == state->record_type && size <= FREE_RECORD_VALUES
+    State *state = columns->state;
+    if (Py_TYPE(self) == state->record_type && size <= FREE_RECORD_VALUES
         && state->free_counts[size] < FREE_RECORDS) {
         self->columns = (Columns *)state->free_records[size];
         state->free_records[size] = self;
         state->free_counts[size]++;
+        Py_DECREF(columns);
+        return;
     }
-    else
 #endif
-    {
-        type->tp_free(self);
-    }
-    Py_XDECREF(columns);
+    PyTypeObject *type = Py_TYPE(self);
+    type->tp_free(self);
+    Py_DECREF(columns);
     Py_DECREF(type);
 }
 
@@ -177,8 +179,10 @@ records_free(State *state)
     for (int size = 0; size <= FREE_RECORD_VALUES; size++) {
         while (state->free_records[size] != NULL) {
             Record *record = state->free_records[size];
+            PyTypeObject *type = Py_TYPE(record);
             state->free_records[size] = (Record *)record->columns;
             PyObject_GC_Del(record);
+            Py_DECREF(type);
         }
         state->free_counts[size] = 0;
     }

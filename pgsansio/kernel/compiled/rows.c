@@ -46,18 +46,19 @@ is_whole_row(Reader fields, Py_ssize_t count)
 /* What decode_row says in place of a column. */
 enum { ROW_BROKEN = -1 };
 
-/* A record of these fields. NULL: the row is broken, and *column is ROW_BROKEN; or the value of *column was refused by
-   the exception that is set. */
-static Record *
-decode_row(State *state, RowPlan *plan, Reader fields, Py_ssize_t *column)
+/* A record of these fields. NULL: the row is broken, and *refused is ROW_BROKEN; or the value of the column *refused was
+   refused by the exception that is set. */
+static inline Record *
+decode_row(State *state, const RowPlan *plan, Reader fields, Py_ssize_t *refused)
 {
     Record *record = record_new(state, plan->record_class, plan->columns);
     if (record == NULL) {
-        *column = 0;
+        *refused = 0;
         return NULL;
     }
     bool is_whole = false;
-    for (Py_ssize_t index = 0; index < plan->count; index++) {
+    Py_ssize_t column;
+    for (column = 0; column < plan->count; column++) {
         int32_t length;
         Reader field;
         PyObject *value;
@@ -68,25 +69,27 @@ decode_row(State *state, RowPlan *plan, Reader fields, Py_ssize_t *column)
             value = Py_NewRef(Py_None);
         }
         else {
-            const Codec *codec = plan->columns_codecs[index];
+            const Codec *codec = plan->columns_codecs[column];
             if (!read_part(&fields, length, &field)) {
                 goto broken;
             }
             value = decode_value(state, codec, field);
-            if (value == NULL && !PyErr_Occurred()) {
-                if (!is_whole && !is_whole_row(fields, plan->count - index - 1)) {
-                    goto broken;
-                }
-                is_whole = true;
-                value = decode_by_codec(codec, field);
-            }
             if (value == NULL) {
-                *column = index;
-                Py_DECREF(record);
-                return NULL;
+                if (!PyErr_Occurred()) {
+                    if (!is_whole && !is_whole_row(fields, plan->count - column - 1)) {
+                        goto broken;
+                    }
+                    is_whole = true;
+                    value = decode_by_codec(codec, field);
+                }
+                if (value == NULL) {
+                    *refused = column;
+                    record_abandon(record, column);
+                    return NULL;
+                }
             }
         }
-        record->values[index] = value;
+        record->values[column] = value;
     }
     if (reader_left(&fields) != 0) {
         goto broken;
@@ -96,8 +99,8 @@ decode_row(State *state, RowPlan *plan, Reader fields, Py_ssize_t *column)
     }
     return record;
 broken:
-    *column = ROW_BROKEN;
-    Py_DECREF(record);
+    *refused = ROW_BROKEN;
+    record_abandon(record, column);
     return NULL;
 }
 
@@ -133,8 +136,8 @@ begin(Call *call, PyObject *module, const char *function, PyObject *const *args,
 }
 
 /* Append the row of these fields. False: stop, and *refusal is the error of a value; if it is NULL, raise. */
-static bool
-append_row(const Call *call, PyObject *broken, Reader frame, Reader fields, PyObject **refusal)
+static inline bool
+append_row(const Call *call, Reader fields, PyObject *broken, Reader frame, PyObject **refusal)
 {
     Py_ssize_t column;
     Record *record = decode_row(call->state, call->plan, fields, &column);
@@ -192,7 +195,7 @@ decode_rows(PyObject *module, PyObject *const *args, Py_ssize_t count)
             raise_broken(call.state->broken_row, frame, call.plan->count);
             break;
         }
-        bool appended = append_row(&call, call.state->broken_row, frame, fields, &refusal);
+        bool appended = append_row(&call, fields, call.state->broken_row, frame, &refusal);
         if (appended || refusal != NULL) {
             data = rest;
         }
@@ -229,7 +232,7 @@ decode_copy(PyObject *module, PyObject *const *args, Py_ssize_t count)
             break;
         }
         fields.end = rest.at;
-        bool appended = append_row(&call, call.state->broken_tuple, data, fields, &refusal);
+        bool appended = append_row(&call, fields, call.state->broken_tuple, data, &refusal);
         if (appended || refusal != NULL) {
             data = rest;
         }

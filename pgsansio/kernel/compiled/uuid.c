@@ -24,12 +24,25 @@ uuid_bytes(State *state, PyObject *uuid)
 PyObject *
 uuid_new(State *state, const unsigned char *bytes)
 {
-    PyObject *self = PyObject_GC_New(PyObject, state->uuid_type);
-    if (self != NULL) {
+    PyObject *self;
+#ifndef Py_GIL_DISABLED
+    if (state->free_uuids != NULL) {
+        self = state->free_uuids;
+        state->free_uuids = slot_get(self, state->uuid_bytes);
+        state->free_uuid_count--;
+        revive(self);
+    }
+    else
+#endif
+    {
+        self = PyObject_GC_New(PyObject, state->uuid_type);
+        if (self == NULL) {
+            return NULL;
+        }
         /* Its slots are empty, so the collector need not know of it. */
         memset((char *)self + sizeof(PyObject), 0, (size_t)state->uuid_bytes - sizeof(PyObject));
-        memcpy(bytes_in(state, self), bytes, UUID_BYTES);
     }
+    memcpy(bytes_in(state, self), bytes, UUID_BYTES);
     return self;
 }
 
@@ -50,16 +63,49 @@ state_of_uuid(PyObject *self)
 }
 
 static void
+clear_slot(PyObject *self, Slot slot)
+{
+    PyObject *value = slot_get(self, slot);
+    slot_set(self, slot, NULL);
+    Py_XDECREF(value);
+}
+
+static void
 uuid_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     State *state = state_of_uuid(self);
     PyObject_GC_UnTrack(self);
-    PyObject_ClearWeakRefs(self);
-    Py_XDECREF(slot_get(self, state->stdlib_uuid_int));
-    Py_XDECREF(slot_get(self, state->stdlib_uuid_is_safe));
+    if (slot_get(self, type->tp_weaklistoffset) != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    clear_slot(self, state->stdlib_uuid_int);
+    clear_slot(self, state->stdlib_uuid_is_safe);
+#ifndef Py_GIL_DISABLED
+    if (type == state->uuid_type && state->free_uuid_count < FREE_UUIDS) {
+        slot_set(self, state->uuid_bytes, state->free_uuids);
+        state->free_uuids = self;
+        state->free_uuid_count++;
+        return;
+    }
+#endif
     type->tp_free(self);
     Py_DECREF(type);
+}
+
+void
+uuids_free(State *state)
+{
+#ifndef Py_GIL_DISABLED
+    while (state->free_uuids != NULL) {
+        PyObject *self = state->free_uuids;
+        PyTypeObject *type = Py_TYPE(self);
+        state->free_uuids = slot_get(self, state->uuid_bytes);
+        PyObject_GC_Del(self);
+        Py_DECREF(type);
+    }
+    state->free_uuid_count = 0;
+#endif
 }
 
 static int
@@ -199,10 +245,11 @@ uuid_type_init(PyObject *module, State *state)
 {
     PyTypeObject *base = state->stdlib_uuid_type;
     /* uuid_dealloc knows its slots. */
-    if (base->tp_itemsize != 0 || Py_SIZE(base) != 2 || !(base->tp_flags & Py_TPFLAGS_HAVE_GC)) {
+    if (base->tp_itemsize != 0 || Py_SIZE(base) != 2 || base->tp_weaklistoffset == 0 || !(base->tp_flags & Py_TPFLAGS_HAVE_GC)) {
         PyErr_SetString(PyExc_ImportError, "uuid.UUID is not made as it was");
         return false;
     }
+    static_assert(UUID_BYTES >= sizeof(PyObject *), "a free UUID has a pointer in place of its bytes");
     state->uuid_bytes = base->tp_basicsize;
     PyType_Spec spec = {
         .name = "pgsansio.kernel.UUID",
