@@ -29,7 +29,8 @@ decode_value(State *state, const Codec *codec, Reader reader)
     }
     case OP_UINT4: {
         uint32_t value;
-        return size == 4 && read_uint32(&reader, &value) ? PyLong_FromUnsignedLong(value) : NULL;
+        /* Of a signed one Python knows sooner that it is small. */
+        return size == 4 && read_uint32(&reader, &value) ? PyLong_FromLongLong(value) : NULL;
     }
     case OP_FLOAT8: {
         double value;

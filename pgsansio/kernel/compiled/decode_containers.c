@@ -15,15 +15,20 @@ enum {
     RANGE_ALL_FLAGS = 31,
 };
 
+/* The value of a part that decode_value has declined or failed at. NULL without an exception: the whole is declined. */
+static Py_NO_INLINE PyObject *
+decode_declined_part(const Codec *codec, Reader part)
+{
+    PyObject *value = PyErr_Occurred() ? NULL : decode_by_codec(codec, part);
+    return value != NULL ? value : decline_error();
+}
+
 /* The value of a part, which is not NULL's. NULL without an exception: the whole is declined. */
 static PyObject *
 decode_part(State *state, const Codec *codec, Reader part)
 {
     PyObject *value = decode_value(state, codec, part);
-    if (value == NULL && !PyErr_Occurred()) {
-        value = decode_by_codec(codec, part);
-    }
-    return value != NULL ? value : decline_error();
+    return value != NULL ? value : decode_declined_part(codec, part);
 }
 
 /* A length and the part it is of; None for NULL where that may be. */
@@ -56,34 +61,36 @@ new_list(Py_ssize_t size)
 
 /* The elements of a list. */
 static bool
-decode_elements(State *state, const Codec *element, Py_ssize_t count, PyObject *list, Reader *reader)
+decode_elements(State *state, const Codec *element, Py_ssize_t count, PyObject *list, Reader *whole)
 {
+    /* A copy can be in registers. */
+    Reader reader = *whole;
     for (Py_ssize_t index = 0; index < count; index++) {
         int32_t length;
         Reader part;
         PyObject *value;
-        if (!read_int32(reader, &length)) {
+        if (!read_int32(&reader, &length)) {
             return false;
         }
         if (length == NULL_LENGTH) {
             value = Py_NewRef(Py_None);
         }
         else {
-            if (!read_part(reader, length, &part)) {
+            if (!read_part(&reader, length, &part)) {
                 return false;
             }
             /* What decode_part does, but in line. */
             value = decode_value(state, element, part);
-            if (value == NULL && !PyErr_Occurred()) {
-                value = decode_part(state, element, part);
+            if (value == NULL) {
+                value = decode_declined_part(element, part);
             }
             if (value == NULL) {
-                decline_error();
                 return false;
             }
         }
         PyList_SET_ITEM(list, index, value);
     }
+    *whole = reader;
     return true;
 }
 

@@ -43,6 +43,21 @@ is_whole_row(Reader fields, Py_ssize_t count)
     return skip_fields(&fields, count) == FIELDS_WHOLE && reader_left(&fields) == 0;
 }
 
+/* The value that decode_value has declined or failed at, by the codec's own function. `rest` is the rest of the row, of
+   `count` fields, which is looked at once. NULL without an exception: the row is broken. */
+static Py_NO_INLINE PyObject *
+decode_declined(const Codec *codec, Reader field, Reader rest, Py_ssize_t count, bool *is_whole)
+{
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    if (!*is_whole && !is_whole_row(rest, count)) {
+        return NULL;
+    }
+    *is_whole = true;
+    return decode_by_codec(codec, field);
+}
+
 /* What decode_row says in place of a column. */
 enum { ROW_BROKEN = -1 };
 
@@ -57,8 +72,10 @@ decode_row(State *state, const RowPlan *plan, Reader fields, Py_ssize_t *refused
         return NULL;
     }
     bool is_whole = false;
+    const Py_ssize_t count = plan->count;
+    Codec *const *codecs = plan->columns_codecs;
     Py_ssize_t column;
-    for (column = 0; column < plan->count; column++) {
+    for (column = 0; column < count; column++) {
         int32_t length;
         Reader field;
         PyObject *value;
@@ -69,23 +86,20 @@ decode_row(State *state, const RowPlan *plan, Reader fields, Py_ssize_t *refused
             value = Py_NewRef(Py_None);
         }
         else {
-            const Codec *codec = plan->columns_codecs[column];
+            const Codec *codec = codecs[column];
             if (!read_part(&fields, length, &field)) {
                 goto broken;
             }
             value = decode_value(state, codec, field);
             if (value == NULL) {
-                if (!PyErr_Occurred()) {
-                    if (!is_whole && !is_whole_row(fields, plan->count - column - 1)) {
-                        goto broken;
-                    }
-                    is_whole = true;
-                    value = decode_by_codec(codec, field);
-                }
-                if (value == NULL) {
+                value = decode_declined(codec, field, fields, count - column - 1, &is_whole);
+                if (value == NULL && PyErr_Occurred()) {
                     *refused = column;
                     record_abandon(record, column);
                     return NULL;
+                }
+                if (value == NULL) {
+                    goto broken;
                 }
             }
         }
