@@ -61,12 +61,12 @@ def _choose(wanted: str | None) -> tuple[Kernel, str]:
     return definition, compiled
 
 
-_kernel: Final[Kernel]
-#: Why `NAME` is the kernel that runs.
-REASON: Final[str]
-_kernel, REASON = _choose(os.environ.get("PGSANSIO_KERNEL"))
+_chosen: Final = _choose(os.environ.get("PGSANSIO_KERNEL"))
+_kernel: Final = _chosen[0]
 
 NAME: Final = _kernel.NAME
+#: Why that is the kernel that runs.
+REASON: Final = _chosen[1]
 row_plan: Final = _kernel.row_plan
 parameter_plan: Final = _kernel.parameter_plan
 decode_rows: Final = _kernel.decode_rows
