@@ -45,7 +45,11 @@ def numbers(first: int, last: int) -> Value:
 
 ROWS: Final[dict[str, tuple[dict[str, Value], int, float]]] = {
     "series": ({"int4": numbers(1, 1000)}, 1000, 0),
-    **{name: shape for name, shape in bench_rows.SHAPES.items() if name not in ("figures", "ranges", "composite", "copy", "one", "count")},
+    **{
+        name: shape
+        for name, shape in bench_rows.SHAPES.items()
+        if name not in ("figures", "ranges", "composite", "copy", "one", "count")
+    },
     "small": ({"int4[]": array("int4", numbers(1, 100), 100)}, 100, 0),
     "large": ({"bytea": lambda source: source.randbytes(102_400)}, 10, 0),
     "wide_keys": (

@@ -40,7 +40,7 @@ def _only_what_is_new() -> Iterator[None]:
 
 
 def check_blocks(call: Callable[[], object]) -> None:
-    """What is called leaves no block of memory behind; caches and what is kept for the next values fill up at first."""
+    """What is called leaves no block of memory behind; caches, and what is kept to be used again, fill up at first."""
 
     def growth(times: int) -> int:
         before = sys.getallocatedblocks()
