@@ -152,7 +152,6 @@ typedef struct {
 #endif
 } State;
 
-State *state_of_module(PyObject *module);
 State *state_of_type(PyTypeObject *type);
 
 /* The value in a slot, borrowed; NULL: it is empty. */

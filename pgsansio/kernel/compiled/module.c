@@ -5,14 +5,6 @@
 #include <stddef.h>
 #include <structmember.h>
 
-static PyModuleDef module_definition;
-
-State *
-state_of_module(PyObject *module)
-{
-    return PyModule_GetDef(module) == &module_definition ? PyModule_GetState(module) : NULL;
-}
-
 State *
 state_of_type(PyTypeObject *type)
 {

@@ -92,15 +92,6 @@ record_new(State *state, PyTypeObject *record_class, Columns *columns)
     return self;
 }
 
-void
-record_abandon(Record *self, Py_ssize_t filled)
-{
-    for (Py_ssize_t column = filled; column < Py_SIZE(self); column++) {
-        self->values[column] = NULL;
-    }
-    Py_DECREF(self);
-}
-
 PyObject *
 record_of(State *state, PyTypeObject *record_class, Columns *columns, PyObject *values)
 {
@@ -156,6 +147,16 @@ record_release(Record *self)
     type->tp_free(self);
     Py_DECREF(columns);
     Py_DECREF(type);
+}
+
+void
+record_abandon(Record *self, Py_ssize_t filled)
+{
+    for (Py_ssize_t column = filled; column < Py_SIZE(self); column++) {
+        self->values[column] = NULL;
+    }
+    /* Not by its reference count: a subclass may have a __del__, which is not to see what never was a row. */
+    record_release(self);
 }
 
 static void

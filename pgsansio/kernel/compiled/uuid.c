@@ -9,16 +9,10 @@
 
 enum { UUID_BYTES = 16 };
 
-static unsigned char *
-bytes_in(State *state, PyObject *uuid)
-{
-    return (unsigned char *)uuid + state->uuid_bytes;
-}
-
 const unsigned char *
 uuid_bytes(State *state, PyObject *uuid)
 {
-    return bytes_in(state, uuid);
+    return (const unsigned char *)uuid + state->uuid_bytes;
 }
 
 PyObject *
@@ -42,24 +36,36 @@ uuid_new(State *state, const unsigned char *bytes)
         /* Its slots are empty, so the collector need not know of it. */
         memset((char *)self + sizeof(PyObject), 0, (size_t)state->uuid_bytes - sizeof(PyObject));
     }
-    memcpy(bytes_in(state, self), bytes, UUID_BYTES);
+    memcpy((char *)self + state->uuid_bytes, bytes, UUID_BYTES);
     return self;
 }
 
-/* The state, also for a subclass. */
+static void uuid_dealloc(PyObject *self);
+
+/* The class UUID, also for an object of a subclass. It is found by what it does: when the collector frees the module
+   with all that is its own, neither the state nor the class knows the other one any more. */
+static PyTypeObject *
+class_of(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    while (type->tp_dealloc != uuid_dealloc) {
+        type = type->tp_base;
+    }
+    return type;
+}
+
+static unsigned char *
+bytes_in(PyObject *self)
+{
+    return (unsigned char *)self + class_of(self)->tp_basicsize - UUID_BYTES;
+}
+
+/* NULL: the module is being freed. */
 static State *
 state_of_uuid(PyObject *self)
 {
-    for (PyTypeObject *type = Py_TYPE(self); type != NULL; type = type->tp_base) {
-        if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
-            PyObject *module = ((PyHeapTypeObject *)type)->ht_module;
-            State *state = module == NULL ? NULL : state_of_module(module);
-            if (state != NULL && state->uuid_type == type) {
-                return state;
-            }
-        }
-    }
-    Py_UNREACHABLE();
+    PyObject *module = ((PyHeapTypeObject *)class_of(self))->ht_module;
+    return module == NULL ? NULL : PyModule_GetState(module);
 }
 
 static void
@@ -79,10 +85,12 @@ uuid_dealloc(PyObject *self)
     if (slot_get(self, type->tp_weaklistoffset) != NULL) {
         PyObject_ClearWeakRefs(self);
     }
-    clear_slot(self, state->stdlib_uuid_int);
-    clear_slot(self, state->stdlib_uuid_is_safe);
+    if (state != NULL) {
+        clear_slot(self, state->stdlib_uuid_int);
+        clear_slot(self, state->stdlib_uuid_is_safe);
+    }
 #ifndef Py_GIL_DISABLED
-    if (type == state->uuid_type && state->free_uuid_count < FREE_UUIDS) {
+    if (state != NULL && type == state->uuid_type && state->free_uuid_count < FREE_UUIDS) {
         slot_set(self, state->uuid_bytes, state->free_uuids);
         state->free_uuids = self;
         state->free_uuid_count++;
@@ -111,8 +119,7 @@ uuids_free(State *state)
 static int
 uuid_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    State *state = state_of_uuid(self);
-    PyObject *value = PyObject_Call((PyObject *)state->stdlib_uuid_type, args, kwargs);
+    PyObject *value = PyObject_Call((PyObject *)class_of(self)->tp_base, args, kwargs);
     PyObject *bytes = value == NULL ? NULL : PyObject_GetAttrString(value, "bytes");
     Py_XDECREF(value);
     if (bytes == NULL) {
@@ -123,7 +130,7 @@ uuid_init(PyObject *self, PyObject *args, PyObject *kwargs)
         Py_DECREF(bytes);
         return -1;
     }
-    memcpy(bytes_in(state, self), PyBytes_AS_STRING(bytes), UUID_BYTES);
+    memcpy(bytes_in(self), PyBytes_AS_STRING(bytes), UUID_BYTES);
     Py_DECREF(bytes);
     return 0;
 }
@@ -131,19 +138,24 @@ uuid_init(PyObject *self, PyObject *args, PyObject *kwargs)
 static PyObject *
 uuid_int(PyObject *self, void *Py_UNUSED(closure))
 {
-    return int_of_16_bytes(bytes_in(state_of_uuid(self), self));
+    return int_of_16_bytes(bytes_in(self));
 }
 
 static PyObject *
 uuid_get_bytes(PyObject *self, void *Py_UNUSED(closure))
 {
-    return PyBytes_FromStringAndSize((const char *)bytes_in(state_of_uuid(self), self), UUID_BYTES);
+    return PyBytes_FromStringAndSize((const char *)bytes_in(self), UUID_BYTES);
 }
 
 static PyObject *
 uuid_is_safe(PyObject *self, void *Py_UNUSED(closure))
 {
-    return Py_NewRef(state_of_uuid(self)->safe_unknown);
+    State *state = state_of_uuid(self);
+    if (state == NULL || state->safe_unknown == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "the kernel is being freed");
+        return NULL;
+    }
+    return Py_NewRef(state->safe_unknown);
 }
 
 /* The hexadecimal digits, with a hyphen in front of those bytes whose bit is set in `hyphens`. */
@@ -151,7 +163,7 @@ static PyObject *
 spell(PyObject *self, unsigned hyphens)
 {
     static const char digits[] = "0123456789abcdef";
-    const unsigned char *bytes = bytes_in(state_of_uuid(self), self);
+    const unsigned char *bytes = bytes_in(self);
     char text[2 * UUID_BYTES + 4];
     Py_ssize_t size = 0;
     for (int index = 0; index < UUID_BYTES; index++) {
@@ -188,12 +200,12 @@ uuid_hash(PyObject *self)
 static PyObject *
 uuid_compare(PyObject *self, PyObject *other, int operation)
 {
-    State *state = state_of_uuid(self);
-    if (Py_TYPE(self) == state->uuid_type && Py_TYPE(other) == state->uuid_type) {
-        int order = memcmp(bytes_in(state, self), bytes_in(state, other), UUID_BYTES);
+    PyTypeObject *uuid_class = class_of(self);
+    if (Py_TYPE(self) == uuid_class && Py_TYPE(other) == uuid_class) {
+        int order = memcmp(bytes_in(self), bytes_in(other), UUID_BYTES);
         Py_RETURN_RICHCOMPARE(order, 0, operation);
     }
-    if (!PyObject_TypeCheck(other, state->stdlib_uuid_type)) {
+    if (!PyObject_TypeCheck(other, uuid_class->tp_base)) {
         Py_RETURN_NOTIMPLEMENTED;
     }
     PyObject *ours = PyObject_GetAttrString(self, "int");
@@ -207,8 +219,7 @@ uuid_compare(PyObject *self, PyObject *other, int operation)
 static PyObject *
 uuid_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    State *state = state_of_uuid(self);
-    return Py_BuildValue("O(N)", state->stdlib_uuid_type, uuid_hex(self, NULL));
+    return Py_BuildValue("O(N)", class_of(self)->tp_base, uuid_hex(self, NULL));
 }
 
 PyDoc_STRVAR(uuid_doc, "A `uuid.UUID` that is cheap to make from 16 bytes; its integer is computed when it is asked for.\n\
