@@ -4,6 +4,7 @@
 """
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Final, cast
 
 from pgsansio.kernel import pure
@@ -31,7 +32,8 @@ __all__ = [
 def _load() -> Kernel | str:
     """The compiled kernel, or why there is none."""
     try:
-        from pgsansio.kernel import _compiled as compiled
+        # Not `from`: that raises a bare ImportError for a module that is missing.
+        compiled = import_module("pgsansio.kernel._compiled")
     except ModuleNotFoundError:
         return "the compiled kernel is not built"
     except ImportError as error:

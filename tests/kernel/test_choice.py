@@ -21,7 +21,8 @@ class Finder:
         if name == NAME: raise ImportError("undefined symbol: x")
 sys.meta_path.insert(0, Finder())
 """
-NOT_BUILT = NOT_FOR_THIS_PYTHON.replace("ImportError", "ModuleNotFoundError")
+# As the import system does it: with the name, which tells a module that is missing from one that misses another.
+NOT_BUILT = NOT_FOR_THIS_PYTHON.replace('ImportError("undefined symbol: x")', "ModuleNotFoundError(name, name=name)")
 
 
 def import_with(choice: str | None, before: str = "") -> tuple[str, str]:

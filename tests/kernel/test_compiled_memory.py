@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.util import module_from_spec, spec_from_file_location
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -311,45 +311,39 @@ def test_a_row_that_is_refused_never_was_one() -> None:
     assert len(seen) >= 3
 
 
-def test_what_is_freed_together_with_the_module() -> None:
-    """As it happens when the interpreter ends: the collector frees the module, its classes and their objects in any
-    order."""
+def another_module() -> Any:
+    """The compiled kernel once more, with a state and classes of its own."""
     spec = spec_from_file_location(compiled.__name__, compiled.__file__)
     assert spec is not None
     assert spec.loader is not None
-    module: Any = module_from_spec(spec)
+    module = module_from_spec(spec)
     spec.loader.exec_module(module)
-
-    class Holder:
-        def __init__(self) -> None:
-            self.me = self
-            self.uuids = [module.UUID(int=5), SubUUID(int=6)]
-            self.row = module.row_plan(("a",), (INT4,), SubRecord).record([self])
-            self.rows = iter(module.row_plan(("a",), (INT4,), module.Record).record([self]))
-
-    class SubUUID(module.UUID):  # type: ignore[misc]
-        pass
-
-    class SubRecord(module.Record):  # type: ignore[misc]
-        pass
-
-    Holder()
-    gone = weakref.ref(module)
-    del module, spec, Holder, SubUUID, SubRecord
-    for _ in range(3):
-        gc.collect()
-    assert gone() is None
+    return module
 
 
-def test_a_uuid_in_a_cycle_is_freed_with_the_module() -> None:
-    spec = spec_from_file_location(compiled.__name__, compiled.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = module_from_spec(spec)
-    spec.loader.exec_module(module)
+def row_of(module: Any, record_class: Any, value: object) -> object:
+    return module.row_plan(("a",), (INT4,), record_class).record([value])
+
+
+def uuid_in_a_cycle(module: Any) -> None:
     cycle: list[object] = [module.UUID(int=5)]
     cycle.append(cycle)
+
+
+def everything_in_a_cycle(module: Any) -> None:
+    row_class, uuid_class = type("Row", (module.Record,), {}), type("Key", (module.UUID,), {})
+    cycle: list[object] = [module.UUID(int=5), uuid_class(int=6)]
+    cycle += [row_of(module, row_class, cycle), iter(cast("Any", row_of(module, module.Record, cycle)))]
+
+
+@pytest.mark.parametrize("leave_behind", [uuid_in_a_cycle, everything_in_a_cycle])
+def test_what_is_freed_together_with_the_module(leave_behind: Callable[[Any], None]) -> None:
+    """As it happens when the interpreter ends: the collector frees the module, its classes and their objects in any
+    order."""
+    module = another_module()
+    leave_behind(module)
     gone = weakref.ref(module)
-    del module, spec, cycle
-    gc.collect()
+    del module
+    for _ in range(3):
+        gc.collect()
     assert gone() is None
