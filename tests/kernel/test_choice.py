@@ -1,5 +1,6 @@
 """Which kernel runs is decided once, at import, so each case is a process."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -9,14 +10,35 @@ import pytest
 from pgsansio import kernel
 from pgsansio.kernel import contract
 
+IS_BUILT = importlib.util.find_spec("pgsansio.kernel._compiled") is not None
+BUILT = pytest.mark.skipif(not IS_BUILT, reason="the compiled kernel is not built")
 
-def import_with(choice: str | None) -> tuple[str, str]:
+#: Run first, to make of it what was built for another version of the contract, or of Python, or not at all.
+OTHER_VERSION = "import types; sys.modules[NAME] = types.SimpleNamespace(CONTRACT_VERSION=1); "
+NOT_FOR_THIS_PYTHON = """
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == NAME: raise ImportError("undefined symbol: x")
+sys.meta_path.insert(0, Finder())
+"""
+# As the import system does it: with the name, which tells a module that is missing from one that misses another.
+NOT_BUILT = NOT_FOR_THIS_PYTHON.replace('ImportError("undefined symbol: x")', "ModuleNotFoundError(name, name=name)")
+
+
+def import_with(choice: str | None, before: str = "") -> tuple[str, str]:
     """(what it printed, what it complained about)"""
     environment = {name: value for name, value in os.environ.items() if name != "PGSANSIO_KERNEL"}
     if choice is not None:
         environment["PGSANSIO_KERNEL"] = choice
+    program = f"""
+import sys
+NAME = "pgsansio.kernel._compiled"
+{before}
+from pgsansio import kernel
+print(kernel.NAME, '|', kernel.REASON)
+"""
     done = subprocess.run(
-        [sys.executable, "-c", "from pgsansio import kernel; print(kernel.NAME, '|', kernel.REASON)"],
+        [sys.executable, "-c", program],
         env=environment,
         capture_output=True,
         text=True,
@@ -28,8 +50,9 @@ def import_with(choice: str | None) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("choice", "expected"),
     [
-        (None, "pure | no compiled kernel is built"),
-        ("", "pure | no compiled kernel is built"),
+        pytest.param(None, "compiled | the compiled kernel is built", marks=BUILT),
+        pytest.param("", "compiled | the compiled kernel is built", marks=BUILT),
+        pytest.param("compiled", "compiled | PGSANSIO_KERNEL=compiled", marks=BUILT),
         ("pure", "pure | PGSANSIO_KERNEL=pure"),
     ],
 )
@@ -37,17 +60,28 @@ def test_choice(choice: str | None, expected: str) -> None:
     assert import_with(choice) == (expected, "")
 
 
-@pytest.mark.parametrize(
-    ("choice", "text"),
+WITHOUT = pytest.mark.parametrize(
+    ("before", "reason"),
     [
-        ("compiled", "ImportError: PGSANSIO_KERNEL=compiled, but the compiled kernel is not built"),
-        ("fast", "ImportError: PGSANSIO_KERNEL=fast: expected 'pure' or 'compiled'"),
+        (NOT_BUILT, "the compiled kernel is not built"),
+        (NOT_FOR_THIS_PYTHON, "the compiled kernel cannot be imported: undefined symbol: x"),
+        (OTHER_VERSION, f"the compiled kernel is of version 1 of the contract, not {contract.CONTRACT_VERSION}"),
     ],
 )
-def test_refused_choice(choice: str, text: str) -> None:
-    printed, complaint = import_with(choice)
+
+
+@WITHOUT
+def test_without_a_compiled_kernel(before: str, reason: str) -> None:
+    assert import_with(None, before) == (f"pure | {reason}", "")
+    printed, complaint = import_with("compiled", before)
     assert printed == ""
-    assert text in complaint
+    assert f"ImportError: PGSANSIO_KERNEL=compiled, but {reason}" in complaint
+
+
+def test_refused_choice() -> None:
+    printed, complaint = import_with("fast")
+    assert printed == ""
+    assert "ImportError: PGSANSIO_KERNEL=fast: expected 'pure' or 'compiled'" in complaint
 
 
 def test_names_of_the_contract() -> None:

@@ -12,7 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsansio import kernel
-from pgsansio.codecs import boolean, bytea, date_time, floating, geometric, integer, json, numeric, text, uuid
+from pgsansio.codecs import (
+    boolean,
+    bytea,
+    date_time,
+    floating,
+    geometric,
+    identifiers,
+    integer,
+    json,
+    numeric,
+    text,
+    uuid,
+)
 from pgsansio.codecs.array import array_codec
 from pgsansio.codecs.composite import composite_codec
 from pgsansio.codecs.range import multirange_codec, range_codec
@@ -24,7 +36,7 @@ from tests.support.naive_kernel import CODECS, VALID, copy_tuple, data_row, fiel
 #: One codec of each opcode that is the library's, and one of a type that no kernel knows.
 SCALARS: dict[Opcode, ValueCodec] = {
     pair[0].opcode: pair[0]
-    for module in (boolean, bytea, date_time, floating, geometric, integer, json, numeric, text, uuid)
+    for module in (boolean, bytea, date_time, floating, geometric, identifiers, integer, json, numeric, text, uuid)
     for pair in module.CODECS
 }
 SCALARS[Opcode.CALL] = CODECS[Opcode.CALL]

@@ -32,6 +32,7 @@ __all__ = [
     "parameter_shape_of",
     "parts_of",
     "shape_of",
+    "zone_west",
 ]
 
 #: Per column or parameter what is inlined of it; `CALL` for nothing. Equal shapes have equal source text.
@@ -283,7 +284,8 @@ def parts_of(codec: ValueCodec) -> Iterator[ValueCodec]:
 
 
 @functools.lru_cache(maxsize=256)
-def _zone_west(seconds: int) -> timezone:
+def zone_west(seconds: int) -> timezone:
+    """Of so many seconds west of UTC. Raises ValueError: a day or more."""
     return timezone(timedelta(seconds=-seconds))
 
 
@@ -312,5 +314,5 @@ NAMES: Final[dict[str, object]] = {
     "timedelta": timedelta,
     "timezone": timezone,
     "uuid_UUID": uuid.UUID,
-    "zone_west": _zone_west,
+    "zone_west": zone_west,
 }

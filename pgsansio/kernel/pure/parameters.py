@@ -12,7 +12,17 @@ from pgsansio.kernel.pure.containers import part_encoder
 from pgsansio.kernel.pure.inline import FIXED, Shape, parameter_shape_of
 from pgsansio.kernel.pure.parameter_source import BIND, COPY, MANY, field, parameter_source
 
-__all__ = ["ParameterPlan", "encode_bind", "encode_copy", "encode_many", "parameter_plan"]
+__all__ = [
+    "ParameterPlan",
+    "arguments_of",
+    "encode_bind",
+    "encode_copy",
+    "encode_many",
+    "parameter_head",
+    "parameter_plan",
+    "refused_argument",
+    "too_long",
+]
 
 #: Lists of arguments that a plan encodes by the definition before an encoder is generated for it: that costs as much as
 #: a few hundred lists.
@@ -76,12 +86,12 @@ class ParameterPlan:
     __slots__ = ("_encoders", "_shape", "_slow", "codecs", "head")
 
     codecs: tuple[ValueCodec, ...]
-    #: What stands in a Bind between its names and its values: format codes and number of parameters.
+    #: See `parameter_head`.
     head: bytes
 
     def __init__(self, codecs: tuple[ValueCodec, ...]) -> None:
         self.codecs = codecs
-        self.head = _format_codes(codecs) + struct.pack(">H", len(codecs))
+        self.head = parameter_head(codecs)
         self._shape = parameter_shape_of(codecs)
         self._encoders: dict[str, Callable[..., Any]] = {}
         self._slow = dict.fromkeys(_TEXTS, 0)
@@ -95,10 +105,10 @@ class ParameterPlan:
 
     def generate(self, kind: str) -> Callable[..., Any]:
         def refused(error: Exception, column: int, values: Arguments, number: int) -> NoReturn:
-            raise self._refusal(*self._first_refused(error, column, values), values, kind, number)
+            raise refused_argument(*self._first_refused(error, column, values), values, kind, number)
 
         def sequence(element: object, number: int) -> Arguments:
-            return self.arguments(element, kind, number)
+            return arguments_of(element, len(self.codecs), kind, number)
 
         make = _make_of(self._shape, kind)
         encoders = [codec.encode for codec in self.codecs]
@@ -114,27 +124,9 @@ class ParameterPlan:
         except MemoryError:
             raise
         except Exception as error:
-            refusal = self._refusal(error, len(fields), values, kind, number)
+            refusal = refused_argument(error, len(fields), values, kind, number)
             raise refusal from refusal.__cause__
         return b"".join(fields)
-
-    def arguments(self, element: object, kind: str, number: int) -> Arguments:
-        """The arguments that an element of an iterable stands for.
-
-        Raises:
-            DataError: it is no sequence, or for COPY one of another size than the plan.
-            InterfaceError: for executemany() one of another size.
-        """
-        where = _TEXTS[kind].element.format(n=number)
-        if not _is_sequence(element):
-            raise DataError(f"invalid input in {where}: expected a sequence, got {type(element).__name__}")
-        # Not far beyond the parameters: by index there may be no end.
-        values = tuple(islice(cast("Sequence[object]", element), _MAX_SURPLUS + len(self.codecs)))
-        if len(values) != len(self.codecs):
-            if kind == MANY:
-                raise argument_count_error(len(self.codecs), len(values))
-            raise DataError(f"invalid input in {where}: expected {len(self.codecs)} values, got {len(values)}")
-        return values
 
     def _first_refused(self, error: Exception, column: int, values: Arguments) -> tuple[Exception, int]:
         """The error of the first refused value, and its column; the generated code looks at packed values late."""
@@ -147,21 +139,10 @@ class ParameterPlan:
                     return first, earlier
         return error, column
 
-    def _refusal(self, error: Exception, column: int, values: Arguments, kind: str, number: int) -> Exception:
-        """What to raise for an exception: of the codec of values[column], or of the message's length if that is -1."""
-        if column < 0:
-            refusal: Exception = _too_long()
-        elif isinstance(error, (AssertionError, InternalClientError)):
-            # A defect of the codec, and not of the value.
-            return error
-        elif isinstance(error, InterfaceError):
-            refusal = error.with_msg(f"{_TEXTS[kind].argument.format(k=column + 1, n=number)}: {error.args[0]}")
-        else:
-            where = _TEXTS[kind].argument.format(k=column + 1, n=number)
-            refusal = DataError(f"invalid input for {where}: {_cut_repr(values[column])} ({error})")
-            refusal.__cause__ = error
-        refusal.__suppress_context__ = True
-        return refusal
+
+def parameter_head(codecs: tuple[ValueCodec, ...]) -> bytes:
+    """What stands in a Bind between its names and its values: format codes and number of parameters."""
+    return _format_codes(codecs) + struct.pack(">H", len(codecs))
 
 
 def _format_codes(codecs: tuple[ValueCodec, ...]) -> bytes:
@@ -172,6 +153,42 @@ def _format_codes(codecs: tuple[ValueCodec, ...]) -> bytes:
     if Format.TEXT not in formats:
         return b"\x00\x01\x00\x01"
     return struct.pack(f">{1 + len(formats)}H", len(formats), *formats)
+
+
+def arguments_of(element: object, count: int, kind: str, number: int) -> Arguments:
+    """The arguments that an element of an iterable stands for.
+
+    Raises:
+        DataError: it is no sequence, or for COPY one of another size than the plan.
+        InterfaceError: for executemany() one of another size.
+    """
+    where = _TEXTS[kind].element.format(n=number)
+    if not _is_sequence(element):
+        raise DataError(f"invalid input in {where}: expected a sequence, got {type(element).__name__}")
+    # Not far beyond the parameters: by index there may be no end.
+    values = tuple(islice(cast("Sequence[object]", element), _MAX_SURPLUS + count))
+    if len(values) != count:
+        if kind == MANY:
+            raise argument_count_error(count, len(values))
+        raise DataError(f"invalid input in {where}: expected {count} values, got {len(values)}")
+    return values
+
+
+def refused_argument(error: Exception, column: int, values: Arguments, kind: str, number: int) -> Exception:
+    """What to raise for an exception: of the codec of values[column], or of the message's length if that is -1."""
+    if column < 0:
+        refusal: Exception = too_long()
+    elif isinstance(error, (AssertionError, InternalClientError)):
+        # A defect of the codec, and not of the value.
+        return error
+    elif isinstance(error, InterfaceError):
+        refusal = error.with_msg(f"{_TEXTS[kind].argument.format(k=column + 1, n=number)}: {error.args[0]}")
+    else:
+        where = _TEXTS[kind].argument.format(k=column + 1, n=number)
+        refusal = DataError(f"invalid input for {where}: {_cut_repr(values[column])} ({error})")
+        refusal.__cause__ = error
+    refusal.__suppress_context__ = True
+    return refusal
 
 
 def _is_sequence(element: object) -> bool:
@@ -207,7 +224,8 @@ def _repr_start(value: object, size: int) -> str:
     return repr(value)
 
 
-def _too_long() -> InterfaceError:
+def too_long() -> InterfaceError:
+    """The error for a message that is longer than an Int32 can say."""
     return InterfaceError("the arguments are too long: a message can have 2147483647 bytes")
 
 
@@ -215,7 +233,7 @@ def _bind_head(size: int) -> bytes:
     try:
         return _pack_head(0x42, size)
     except struct.error:
-        raise _too_long() from None
+        raise too_long() from None
 
 
 def parameter_plan(codecs: tuple[ValueCodec, ...]) -> ParameterPlan:
@@ -291,7 +309,7 @@ def _encode_elements(
         element = next(elements, _EXHAUSTED)
         if element is _EXHAUSTED:
             return b"".join(chunk), number - index, True
-        part = message(plan.fields(plan.arguments(element, kind, number), kind, number))
+        part = message(plan.fields(arguments_of(element, len(plan.codecs), kind, number), kind, number))
         chunk.append(part)
         number += 1
         produced += len(part)

@@ -6,7 +6,7 @@ from typing import Any, Final, Self, SupportsIndex, cast, overload
 
 from pgsansio.kernel.contract import column_indexes
 
-__all__ = ["Columns", "Record", "make_record"]
+__all__ = ["Columns", "Record", "fields_repr", "make_record"]
 
 
 class Columns:
@@ -128,7 +128,7 @@ class Record:
         return NotImplemented if (values := _values_of(other)) is None else self._values >= values
 
     def __repr__(self) -> str:
-        fields = _fields_repr(self)
+        fields = fields_repr(self)
         return f"<{type(self).__name__} {fields}>" if fields else f"<{type(self).__name__}>"
 
 
@@ -155,5 +155,6 @@ def _values_of(other: object) -> tuple[Any, ...] | None:
 
 
 @reprlib.recursive_repr("...")
-def _fields_repr(record: Record) -> str:
+def fields_repr(record: Record) -> str:
+    """The fields of a record of either kernel, as its repr shows them."""
     return " ".join(f"{name}={value!r}" for name, value in record.items())

@@ -6,13 +6,14 @@ from traceback import walk_tb
 from typing import Any, Final, TypeAlias, cast
 
 from pgsansio.errors import InvalidValueError, ProtocolError
+from pgsansio.kernel import contract
 from pgsansio.kernel.contract import NULL_LENGTH, Buffer, Opcode, OutdatedTypeError, UnknownTypeError, ValueCodec
 from pgsansio.kernel.pure.containers import part_decoder, special_decoder
 from pgsansio.kernel.pure.inline import FIXED, Shape, parts_of, shape_of
 from pgsansio.kernel.pure.record import Columns, Record, make_record
 from pgsansio.kernel.pure.row_source import row_source
 
-__all__ = ["RowPlan", "decode_copy", "decode_rows", "row_plan"]
+__all__ = ["RowPlan", "broken_row", "broken_tuple", "decode_copy", "decode_rows", "refused_value", "row_plan"]
 
 #: Bytes that are copied out of the caller's buffer at a time, so that the work of a call does not depend on what lies
 #: behind the rows it is asked for, and the copy stays in the cache.
@@ -94,15 +95,8 @@ class RowPlan:
         )
 
     def refused(self, error: Exception, column: int) -> Exception:
-        """What to return for an exception of the codec of that column."""
-        codec = self.codecs[column]
-        if not isinstance(error, ValueError) or isinstance(error, _CURABLE) or _is_users(error, codec):
-            error.add_note(f"in column {column + 1}, {self.names[column]!r}, of type {codec.name}")
-            return error
-        place = f"column {column + 1} ({self.names[column]!r}) of type {codec.name}"
-        refusal = InvalidValueError(f"cannot decode {place}: {error}")
-        refusal.__cause__ = error
-        return refusal
+        """See `refused_value`."""
+        return refused_value(self, error, column)
 
     def decode_fields(self, fields: list[bytes | None]) -> tuple[Record | None, Exception | None]:
         """A record of the columns' bytes, or the first error of their codecs. The definition of a row's value."""
@@ -115,6 +109,18 @@ class RowPlan:
             except Exception as error:
                 return None, self.refused(error, column)
         return make_record(self.record_class, self._columns, tuple(values)), None
+
+
+def refused_value(plan: contract.RowPlan, error: Exception, column: int) -> Exception:
+    """What to return for an exception of the codec of that column."""
+    codec = plan.codecs[column]
+    if not isinstance(error, ValueError) or isinstance(error, _CURABLE) or _is_users(error, codec):
+        error.add_note(f"in column {column + 1}, {plan.names[column]!r}, of type {codec.name}")
+        return error
+    place = f"column {column + 1} ({plan.names[column]!r}) of type {codec.name}"
+    refusal = InvalidValueError(f"cannot decode {place}: {error}")
+    refusal.__cause__ = error
+    return refusal
 
 
 #: They say what the caller can do so that the value is decoded after all.
@@ -263,6 +269,16 @@ def _copy_tuple_fields(data: bytes, pos: int, limit: int, count: int) -> tuple[l
         raise ProtocolError(f"tuple of COPY data has {columns} columns, its table has {count}")
     fields, at = _columns(data, pos + 2, limit, count)
     return fields, at if fields is not None else at - pos
+
+
+def broken_row(data: bytes, count: int) -> None:
+    """Raise ProtocolError: `data`, a DataRow message, contradicts itself or that number of columns."""
+    _data_row_fields(data, 0, len(data), count)
+
+
+def broken_tuple(data: bytes, count: int) -> None:
+    """Raise ProtocolError: the tuple of COPY at the beginning of `data` does."""
+    _copy_tuple_fields(data, 0, len(data), count)
 
 
 def row_plan(names: tuple[str, ...], codecs: tuple[ValueCodec, ...], record_class: type[Any]) -> RowPlan:
