@@ -9,7 +9,7 @@ from typing import Final
 import trustme
 
 import pgsansio_asyncio
-from benchmarks.cases import DROP, SETUP
+from benchmarks.tables import DROP, SETUP
 from pgsansio_asyncio.cluster import ClusterError, TempCluster
 
 __all__ = ["Prepared", "prepared_server"]
