@@ -1,6 +1,7 @@
 """What is measured: the cases, one line each. `tables.py` has what they read, `clients/` how each client does it."""
 
 import enum
+import os
 from dataclasses import dataclass
 from typing import Final
 
@@ -132,7 +133,8 @@ CASES: Final = {
         Case("connect-trust", "connect and close, no authentication, Unix socket", Shape.CONNECT),
         Case("connect-scram", "connect and close, SCRAM, Unix socket", Shape.CONNECT),
         Case("connect-tls", "connect and close, SCRAM, TLS (sslmode=require)", Shape.CONNECT),
-        Case("notify", "a notification to another connection", Shape.NOTIFY, f"{SCHEMA}_news"),
+        # A channel for each process: all hear what is told on one.
+        Case("notify", "a notification to another connection", Shape.NOTIFY, f"{SCHEMA}_{os.getpid()}"),
         Case("memory", f"{LARGE:,} rows of int4, int8, text", Shape.MEMORY, _LARGE, LARGE),
         *(
             Case(f"rows-{n}", f"{n:,} rows of int4, int8, text", Shape.ROWS, _TRIPLE.format(n), n, growth=Growth.ROWS)

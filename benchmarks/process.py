@@ -21,7 +21,7 @@ from benchmarks.clients.client import Client, Operation
 from benchmarks.loops import loop_named
 from benchmarks.runners import RUNNERS
 
-__all__ = ["serve"]
+__all__ = ["measure_times", "serve"]
 
 
 class Commands:
@@ -53,12 +53,14 @@ class Commands:
             if case.shape is Shape.MEMORY:
                 measured = await _memory(client, operation, case)
             else:
-                measured = await _times(client, operation, case, command["count"], command["latencies"])
+                measured = await measure_times(
+                    client, operation, case, command["count"], with_latencies=command["latencies"]
+                )
             self.answer(rows=rows, **measured)
 
 
-async def _times(
-    client: Client, operation: Operation, case: Case, count: int, with_latencies: bool
+async def measure_times(
+    client: Client, operation: Operation, case: Case, count: int, *, with_latencies: bool
 ) -> dict[str, float | Sequence[float]]:
     """Of so many operations: seconds, wall and processor's (of this process, user and system together); peak MiB."""
     gc.collect()
@@ -154,7 +156,7 @@ def serve() -> None:
     async def work() -> None:
         async with AsyncExitStack() as stack:
             client = client_class(first["dsn"], first["places"], stack, loop)
-            await client.open()
+            await client.start()
             await commands.obey(client)
 
     try:

@@ -42,17 +42,8 @@ def case_table(results: Results, case: str) -> str:
 
 def summary_table(results: Results) -> str:
     """Ours in all cases, a line each; empty if none of ours was measured."""
-    titles = (
-        "case",
-        "runner",
-        "CPU us/op",
-        "wall / asyncpg",
-        "CPU / asyncpg",
-        "wall / best peer",
-        "CPU / best peer",
-        "G",
-    )
-    lines: list[Sequence[str]] = [titles]
+    titles = ("case", "runner", "CPU us/op", "wall / asyncpg", "CPU / asyncpg", "wall / best peer", "CPU / best peer")
+    lines: list[Sequence[str]] = [(*titles, "G")]
     for result in results.all:
         if RUNNERS[result.runner].kind is not Kind.OURS:
             continue

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from benchmarks.runners import BASELINE, RUNNERS, Kind
+from benchmarks.runners import BASELINE, RUNNERS, Kind, Runner
 
 __all__ = ["SIGNIFICANT", "Gap", "Ratio", "Result", "Results", "Round", "ratio"]
 
@@ -120,15 +120,17 @@ class Results:
         return self._found.get((result.case, f"{name}-uvloop" if on_uvloop else name))
 
     def best_peer(self, result: Result, measure: str) -> Result | None:
-        """The fastest of the others, asyncpg among them, on the same loop, on asyncio for trio, or without a loop."""
+        """The fastest of the others, asyncpg among them, on the same loop; for trio, on asyncio, too.
+
+        What blocks is not among them: the floor of a loop may need more than a socket that is simply waited for.
+        """
         own = RUNNERS[result.runner]
+        loops = {own.loop, own.compared_on}
 
-        def is_peer(other: Result) -> bool:
-            runner = RUNNERS[other.runner]
-            on_same = runner.loop in (own.loop, "blocking") or runner.loop == own.compared_on
-            return runner.kind is Kind.PEER and on_same and other is not result
+        def is_peer(runner: Runner) -> bool:
+            return runner.kind is Kind.PEER and runner.loop in loops and runner is not own
 
-        peers = [other for other in self.of(result.case) if is_peer(other)]
+        peers = [other for other in self.of(result.case) if is_peer(RUNNERS[other.runner])]
         return min(peers, key=_median_of(measure), default=None)
 
     def gap(self, result: Result) -> Gap | None:
@@ -138,9 +140,9 @@ class Results:
             return None
         rounds = list(zip(*(each.per_operation("cpu") for each in (baseline, result, floor)), strict=True))
         above = statistics.median((a - f) / a for a, _, f in rounds)
-        return Gap(
-            Ratio.of([(a - own) / (a - f) for a, own, f in rounds]) if all(a > f for a, _, f in rounds) else None, above
-        )
+        if any(a <= f for a, _, f in rounds):
+            return Gap(None, above)
+        return Gap(Ratio.of([(a - own) / (a - f) for a, own, f in rounds]), above)
 
     def as_json(self, machine: dict[str, Any]) -> dict[str, Any]:
         """Everything: what was measured in each round, and what the tables make of it."""

@@ -2,6 +2,7 @@
 
 import importlib
 import warnings
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -39,8 +40,7 @@ class Asyncpg(_Queries):
 
     async def open(self) -> None:
         self.library = importlib.import_module("asyncpg")
-        self.connection = await self.library.connect(self.dsn)
-        self.stack.push_async_callback(self.connection.close)
+        self.connection = await self._another(self.stack)
 
     memory = _Queries.rows
 
@@ -98,7 +98,7 @@ class Asyncpg(_Queries):
 
     async def _open_pool(self, connections: int, **options: object) -> Any:
         pool = self.library.create_pool(self.dsn, min_size=connections, max_size=connections, **options)
-        return await self.stack.enter_async_context(pool)
+        return await self.of_case.enter_async_context(pool)
 
     async def pool(self, case: Case) -> Operation:
         fetchrow, sql, keys = (await self._open_pool(case.connections)).fetchrow, case.sql, self.keys()
@@ -118,7 +118,7 @@ class Asyncpg(_Queries):
 
     async def notify(self, case: Case) -> Operation:
         sender, signals, payloads = self.connection, [], []
-        listener = await self._another()
+        listener = await self._another(self.of_case)
 
         def received(connection: object, pid: int, channel: str, payload: str) -> None:
             payloads.append(payload)
@@ -136,9 +136,9 @@ class Asyncpg(_Queries):
 
         return operation
 
-    async def _another(self) -> Any:
+    async def _another(self, stack: AsyncExitStack) -> Any:
         connection = await self.library.connect(self.dsn)
-        self.stack.push_async_callback(connection.close)
+        stack.push_async_callback(connection.close)
         return connection
 
 
@@ -147,10 +147,10 @@ class PgsansioAsyncio(Asyncpg):
 
     async def open(self) -> None:
         self.library = importlib.import_module(self.module)
-        self.connection = await self._another()
+        self.connection = await self._another(self.stack)
 
-    async def _another(self) -> Any:
-        return await self.stack.enter_async_context(self.library.connect(self.dsn))
+    async def _another(self, stack: AsyncExitStack) -> Any:
+        return await stack.enter_async_context(self.library.connect(self.dsn))
 
     async def stream(self, case: Case) -> Operation:
         connection, sql = self.connection, case.sql
@@ -210,9 +210,9 @@ class Bare(PgsansioTrio):
     def shapes(cls) -> frozenset[Shape]:
         return super().shapes() - {Shape.POOL, Shape.NOTIFY}
 
-    async def _another(self) -> Any:
+    async def _another(self, stack: AsyncExitStack) -> Any:
         connection = await self.library.connect(self.dsn)
-        self.stack.push_async_callback(connection.close)
+        stack.push_async_callback(connection.close)
         return connection
 
     connect = Asyncpg.connect

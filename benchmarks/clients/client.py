@@ -28,12 +28,19 @@ class Client:
         self.places = places
         #: What has to be closed in the end.
         self.stack = stack
+        #: What has to be closed before the next case: a server has only so many connections.
+        self.of_case = AsyncExitStack()
         self.loop = loop
 
     @classmethod
     def shapes(cls) -> frozenset[Shape]:
         """What it can do."""
         return frozenset(shape for shape in Shape if hasattr(cls, shape.value))
+
+    async def start(self) -> None:
+        """Connect; what belongs to a case is closed before that connection is."""
+        await self.open()
+        self.stack.push_async_callback(self.of_case.aclose)
 
     async def open(self) -> None:
         """Make the connection that most operations use."""
@@ -56,6 +63,7 @@ class Client:
 
     async def prepare(self, case: Case) -> tuple[Operation, int]:
         """An operation that has been seen to give the right answer, and its rows."""
+        await self.of_case.aclose()
         operation: Operation = await getattr(self, case.shape.value)(case)
         if case.shape is Shape.MEMORY:
             return operation, case.rows  # that result would already have been in memory once

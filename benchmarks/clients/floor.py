@@ -160,7 +160,7 @@ class AsyncioFloor(_Floor):
 
     async def _on(self, sock: socket.socket, wire: _Wire) -> Callable[[Exchange], Awaitable[Any]]:
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: wire, sock=sock)
-        self.stack.callback(transport.close)
+        self.of_case.callback(transport.close)
         return wire.exchange
 
     async def _wire(self, sock: socket.socket) -> Callable[[Exchange], Awaitable[Any]]:
@@ -202,7 +202,7 @@ class TrioFloor(_Floor):
     async def _wire(self, sock: socket.socket) -> Callable[[Exchange], Awaitable[Any]]:
         import trio
 
-        self.stack.callback(sock.close)
+        self.of_case.callback(sock.close)
         send, receive, buffer, number = sock.send, sock.recv_into, memoryview(bytearray(65536)), sock.fileno()
         wait_readable, wait_writable = trio.lowlevel.wait_readable, trio.lowlevel.wait_writable
 

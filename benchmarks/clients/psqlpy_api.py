@@ -85,7 +85,7 @@ class Psqlpy(Client):
 
     async def pool(self, case: Case) -> Operation:
         pool = self.library.ConnectionPool(dsn=self.dsn, max_db_pool_size=case.connections)
-        self.stack.callback(pool.close)
+        self.of_case.callback(pool.close)
         acquire, sql, keys = pool.acquire, case.sql, self.keys()
 
         async def operation() -> Any:
@@ -104,8 +104,8 @@ class Psqlpy(Client):
         return operation
 
     async def notify(self, case: Case) -> Operation:
-        pool = self.library.ConnectionPool(dsn=self.dsn, max_db_pool_size=1)
-        self.stack.callback(pool.close)
+        pool = self.library.ConnectionPool(dsn=self.dsn, max_db_pool_size=2)  # the least it takes
+        self.of_case.callback(pool.close)
         listener, execute, sql = pool.listener(), self.connection.execute, f"NOTIFY {case.sql}, 'news'"
         received: asyncio.Queue[str] = asyncio.Queue()
 
@@ -114,11 +114,17 @@ class Psqlpy(Client):
 
         await listener.add_callback(channel=case.sql, callback=callback)
         await listener.startup()
-        self.stack.push_async_callback(listener.shutdown)
+        self.of_case.push_async_callback(listener.shutdown)
         listener.listen()
+        # LISTEN is sent by and by: what is told before is lost, and what is told again may come late.
+        while received.empty():
+            await execute(f"NOTIFY {case.sql}")
+            await asyncio.sleep(0.01)
 
         async def operation() -> str:
             await execute(sql)
-            return await received.get()
+            while not (payload := await received.get()):
+                pass
+            return payload
 
         return operation

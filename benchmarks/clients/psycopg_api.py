@@ -1,6 +1,7 @@
 """psycopg 3 with its C part: binary, prepared, and with PostgreSQL's own placeholders."""
 
 import importlib
+from contextlib import AsyncExitStack
 from typing import Any
 
 from benchmarks.cases import PREFETCH, Case, Shape
@@ -17,11 +18,11 @@ class Psycopg(Client):
 
     async def open(self) -> None:
         self.library: Any = importlib.import_module("psycopg")
-        self.connection = await self._another()
+        self.connection = await self._another(self.stack)
 
-    async def _another(self) -> Any:
+    async def _another(self, stack: AsyncExitStack) -> Any:
         connection = await self.library.AsyncConnection.connect(self.dsn, **self._options())
-        self.stack.push_async_callback(connection.close)
+        stack.push_async_callback(connection.close)
         return connection
 
     def _options(self) -> dict[str, object]:
@@ -151,7 +152,7 @@ class Psycopg(Client):
         pools: Any = importlib.import_module("psycopg_pool")
         sizes = {"min_size": case.connections, "max_size": case.connections, "timeout": 600.0}
         pool = pools.AsyncConnectionPool(self.dsn, kwargs=self._options(), open=False, **sizes)
-        await self.stack.enter_async_context(pool)
+        await self.of_case.enter_async_context(pool)
         await pool.wait()
         connection, sql, keys = pool.connection, case.sql, self.keys()
 
@@ -171,7 +172,7 @@ class Psycopg(Client):
         return operation
 
     async def notify(self, case: Case) -> Operation:
-        listener, execute = await self._another(), self.connection.execute
+        listener, execute = await self._another(self.of_case), self.connection.execute
         await listener.execute(f"LISTEN {case.sql}")
         sql = f"NOTIFY {case.sql}, 'news'"
 
@@ -192,8 +193,8 @@ class Pipelined(Psycopg):
         return frozenset({Shape.TASKS, Shape.TRANSACTION})
 
     async def tasks(self, case: Case) -> Operation:
-        connection = await self._another()
-        await self.stack.enter_async_context(connection.pipeline())
+        connection = await self._another(self.of_case)
+        await self.of_case.enter_async_context(connection.pipeline())
         return self._lookup(connection, case)
 
     async def transaction(self, case: Case) -> Operation:
