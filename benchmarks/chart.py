@@ -40,14 +40,18 @@ def _drawing(title: str, height: float, parts: Sequence[str]) -> str:
     return "\n".join([head, *body, "</svg>", ""])
 
 
-def _legend(names: Sequence[str], y: float) -> list[str]:
+def _legend(names: Sequence[str]) -> tuple[list[str], float]:
+    """Names and their colors, in as many lines as they need, and where the last line ends."""
     parts: list[str] = []
-    x = 10.0
+    x, y = 10.0, 38.0
     for index, name in enumerate(names):
+        width = 30 + 6.5 * len(name)
+        if x + width > _WIDTH and x > 10:
+            x, y = 10.0, y + 16
         parts.append(f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{_color(index)}"/>')
         parts.append(_text(x + 14, y, name))
-        x += 14 + 7 * len(name) + 16
-    return parts
+        x += width
+    return parts, y
 
 
 def _color(index: int) -> str:
@@ -69,8 +73,8 @@ def comparison_chart(results: Results, loop: str) -> str:
         return ""
     limit = 8.0
     scale = (_WIDTH - _LEFT - _RIGHT) / limit
-    parts = _legend(runners, 38)
-    y = 52.0
+    parts, top = _legend([name.removesuffix(f"-{loop}") for name in runners])
+    y = top + 14
     for case, of_case in bars.items():
         parts.append(_text(_LEFT - 8, y + _BAR * len(of_case) / 2 + 4, case, "end"))
         for runner, value in of_case.items():
@@ -82,7 +86,7 @@ def comparison_chart(results: Results, loop: str) -> str:
             parts.append(_text(_LEFT + width + 4, y + _BAR - 3, f"{value:.1f}"))
             y += _BAR
         y += 7
-    parts.append(_line(_LEFT + scale, 46, _LEFT + scale, y, "4 3"))
+    parts.append(_line(_LEFT + scale, top + 8, _LEFT + scale, y, "4 3"))
     parts.append(_text(_LEFT + scale, y + 14, "asyncpg", "middle"))
     return _drawing(f"Operations per processor time of the client, asyncpg = 1 ({loop})", y + 24, parts)
 
@@ -98,7 +102,9 @@ def growth_chart(results: Results, series: Growth) -> str:
     sizes = sorted({size for found in costs.values() for size in found})
     if len(sizes) < 2:
         return ""
-    top, bottom = 56.0, 330.0
+    parts, above = _legend(list(costs))
+    top = above + 18
+    bottom = top + 274
     highest = max(cost for found in costs.values() for cost in found.values())
     span = math.log10(sizes[-1] / sizes[0])
 
@@ -107,7 +113,6 @@ def growth_chart(results: Results, series: Growth) -> str:
         return 60 + share * (_WIDTH - 60 - _RIGHT), bottom - cost / highest * (bottom - top)
 
     unit = series.value
-    parts = _legend(list(costs), 38)
     for size in sizes:
         x, _ = place(size, 0)
         parts += [_line(x, top, x, bottom, "1 4"), _text(x, bottom + 16, f"{size:,}", "middle")]
