@@ -43,8 +43,8 @@ def takes_part(child: Child, case: Case) -> bool:
     return is_meant and case.shape in child.shapes
 
 
-def measure(case: Case, children: list[Child], rounds: int, seconds: float, server: Prepared) -> list[Result]:
-    """One case on all these runners. One that fails is told of, and takes no part in what follows."""
+def measure(case: Case, children: Sequence[Child], rounds: int, seconds: float, server: Prepared) -> list[Result]:
+    """One case on all these runners. One that fails is told of, and left out."""
     results: dict[Child, Result] = {}
     counts: dict[Child, int] = {}
 
@@ -66,10 +66,9 @@ def measure(case: Case, children: list[Child], rounds: int, seconds: float, serv
             else:
                 run(child)
         except Unavailable as error:
-            print(f"{child.runner.name} is left out from {case.name} on: {error}", file=sys.stderr)
+            print(f"{child.runner.name} is left out of {case.name}: {error}", file=sys.stderr)
             results.pop(child, None)
             taking_part.remove(child)
-            children.remove(child)
 
     taking_part = [child for child in children if takes_part(child, case)]
     for number in range(rounds + 1):  # the first is to calibrate

@@ -24,7 +24,7 @@ class Unavailable(Exception):
 
 
 class Child:
-    """The process of one runner. Commands and answers are lines of JSON.
+    """The process of one runner, and another one after it has failed. Commands and answers are lines of JSON.
 
     Attributes:
         versions: of what is measured.
@@ -33,6 +33,11 @@ class Child:
 
     def __init__(self, runner: Runner, server: Prepared) -> None:
         self.runner = runner
+        self._server = server
+        self._start()
+
+    def _start(self) -> None:
+        runner, server = self.runner, self._server
         self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
         about = self._ask(runner=runner.name, dsn=server.dsn, places=dict(server.places))
         self.versions: dict[str, str] = about["versions"]
@@ -68,6 +73,8 @@ class Child:
         Raises:
             Unavailable: the process has ended: an answer was wrong, or a library failed.
         """
+        if self._process.poll() is not None:
+            self._start()
         answer = self._ask(case=case.name, count=count, latencies=True)
         return answer.pop("rows"), Round(count, **answer)
 

@@ -12,7 +12,6 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TextIO
 
@@ -61,7 +60,7 @@ class Commands:
 
 async def measure_times(
     client: Client, operation: Operation, case: Case, count: int, *, with_latencies: bool
-) -> dict[str, float | Sequence[float]]:
+) -> dict[str, float]:
     """Of so many operations: seconds, wall and processor's (of this process, user and system together); peak MiB."""
     gc.collect()
     _reset_peak()
@@ -72,7 +71,7 @@ async def measure_times(
     else:
         await _waves(client, operation, case, count // case.unit, latencies)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    measured: dict[str, float | Sequence[float]] = {"wall": wall, "cpu": cpu, "peak_mib": _peak_mib()}
+    measured: dict[str, float] = {"wall": wall, "cpu": cpu, "peak_mib": _peak_mib()}
     if latencies is not None:
         latencies.sort()
         measured |= {"p50": latencies[len(latencies) // 2], "p99": latencies[len(latencies) * 99 // 100]}

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.cases import PREFETCH, Case, Shape
 from benchmarks.clients.client import Client, Operation
+from benchmarks.loops import Signal
 from benchmarks.tables import BATCH, COPIED, RECORD, SCHEMA
 
 __all__ = ["Asyncpg", "Bare", "Multiplexed", "PgsansioAsyncio", "PgsansioTrio", "Triopg"]
@@ -117,7 +118,9 @@ class Asyncpg(_Queries):
         return operation
 
     async def notify(self, case: Case) -> Operation:
-        sender, signals, payloads = self.connection, [], []
+        sender = self.connection
+        signals: list[Signal] = []
+        payloads: list[str] = []
         listener = await self._another(self.of_case)
 
         def received(connection: object, pid: int, channel: str, payload: str) -> None:

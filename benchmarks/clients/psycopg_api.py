@@ -33,7 +33,7 @@ class Psycopg(Client):
         await self.connection.execute(sql)
 
     async def query(self, sql: str) -> list[tuple[Any, ...]]:
-        return await (await self.connection.execute(sql)).fetchall()
+        return self.plain(await (await self.connection.execute(sql)).fetchall())
 
     async def value(self, case: Case) -> Operation:
         execute, sql = self.connection.execute, case.sql
@@ -180,7 +180,7 @@ class Psycopg(Client):
             await execute(sql)
             # Its generator of notifications holds the connection; one for each is how to get a single one.
             (notification,) = [each async for each in listener.notifies(stop_after=1)]
-            return notification.payload
+            return str(notification.payload)
 
         return operation
 
