@@ -96,9 +96,11 @@ class Psqlpy(Client):
 
     async def connect(self, case: Case) -> Operation:
         connect, dsn = self.library.connect, self.places[case.name]
+        # A connection string alone gives it no TLS.
+        mode = self.library.SslMode.Require if "sslmode=require" in dsn else self.library.SslMode.Disable
 
         async def operation() -> None:
-            connection = await connect(dsn=dsn)
+            connection = await connect(dsn=dsn, ssl_mode=mode)
             connection.close()
 
         return operation
