@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: this project beside asyncpg, on one server. See README.md in this folder.
+"""`python -m benchmarks`: this project beside its peers, on one server. See README.md in this folder.
 
 How this works. Each runner is a process of its own, started once, silent until it is told to run a case. The parent
 asks one after the other, round by round (A B C A B C ...), so that whatever else the machine does hits all of them
@@ -11,84 +11,25 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any
 
-from benchmarks.cases import CASES, TASKS, Case, Shape
+from benchmarks.cases import CASES, Case, Growth, Shape
+from benchmarks.chart import charts
+from benchmarks.child import Child, Unavailable
 from benchmarks.instructions import count_instructions
-from benchmarks.report import Result, Round, as_json, growth_table, main_table, memory_table
-from benchmarks.runners import RUNNERS, Runner
+from benchmarks.report import case_table, growth_table, memory_table, summary_table
+from benchmarks.results import Result, Results
+from benchmarks.runners import BASELINE, RUNNERS, Kind
 from benchmarks.server import Prepared, prepared_server
-
-ROOT: Final = Path(__file__).resolve().parent.parent
-
-
-class Unavailable(Exception):
-    """A runner cannot be used here; the text says why."""
-
-
-class Child:
-    """The process of one runner. Commands and answers are lines of JSON."""
-
-    def __init__(self, runner: Runner, server: Prepared) -> None:
-        self.runner = runner
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.runners"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        self.versions: dict[str, str] = self._ask(runner=runner.name, dsn=server.dsn, places=server.places)["versions"]
-        self._answer()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _ask(self, **command: object) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(command), file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        answer: dict[str, Any] = json.loads(line) if line else {"error": "its process has ended; see above"}
-        if "error" in answer:
-            self.close()
-            raise Unavailable(answer["error"])
-        return answer
-
-    def run(self, case: Case, count: int) -> tuple[int, Round]:
-        """Measure so many operations; returns the rows of each, too."""
-        answer = self._ask(case=case.name, count=count)
-        return answer.pop("rows"), Round(count, **answer)
-
-    def close(self) -> None:
-        """Hang up, which ends the process."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
 
 
 def calibrate(child: Child, case: Case, seconds: float) -> int:
     """How many operations take about this long; they are carried out meanwhile, so that nothing is cold afterwards."""
-    unit = TASKS if case.shape is Shape.TASKS else 1
-    count = unit
+    count = unit = case.unit
     while True:
         _, measured = child.run(case, count)
         if measured.wall >= seconds / 4:
@@ -96,23 +37,47 @@ def calibrate(child: Child, case: Case, seconds: float) -> int:
         count = max(count * 2, round(count * seconds / 3 / max(measured.wall, 1e-6) / unit) * unit)
 
 
+def takes_part(child: Child, case: Case) -> bool:
+    """Whether a runner can do a case; a series is of ours and asyncpg, since peers have the same sizes elsewhere."""
+    is_meant = case.growth is None or child.runner.kind is Kind.OURS or child.runner.name.startswith(BASELINE)
+    return is_meant and case.shape in child.shapes
+
+
 def measure(case: Case, children: Sequence[Child], rounds: int, seconds: float, server: Prepared) -> list[Result]:
-    """One case on all these runners."""
-    children = [child for child in children if case.shape in child.runner.shapes]
-    results = [Result(case.name, child.runner.name, case.rows, []) for child in children]
-    memory = case.shape is Shape.MEMORY
-    counts = [1 if memory else calibrate(child, case, seconds) for child in children]
-    for number in range(rounds):
-        progress(f"{case.name}: round {number + 1} of {rounds} ")
-        for child, result, count in zip(children, results, counts, strict=True):
-            if memory:
-                with Child(child.runner, server) as fresh:
-                    result.rows, measured = fresh.run(case, count)
+    """One case on all these runners. One that fails is told of, and left out."""
+    results: dict[Child, Result] = {}
+    counts: dict[Child, int] = {}
+
+    def run(child: Child) -> None:
+        if case.shape is Shape.MEMORY:
+            with Child(child.runner, server) as fresh:
+                rows, measured = fresh.run(case, 1)
+        else:
+            rows, measured = child.run(case, counts[child])
+        results[child].rows = rows
+        results[child].rounds.append(measured)
+
+    def attempt(child: Child) -> None:
+        try:
+            if child not in counts:
+                progress(f"{case.name}: {child.runner.name} ")
+                counts[child] = 1 if case.shape is Shape.MEMORY else calibrate(child, case, seconds)
+                results[child] = Result(case.name, child.runner.name, case.rows, [])
             else:
-                result.rows, measured = child.run(case, count)
-            result.rounds.append(measured)
+                run(child)
+        except Unavailable as error:
+            print(f"{child.runner.name} is left out of {case.name}: {error}", file=sys.stderr)
+            results.pop(child, None)
+            taking_part.remove(child)
+
+    taking_part = [child for child in children if takes_part(child, case)]
+    for number in range(rounds + 1):  # the first is to calibrate
+        for child in list(taking_part):
+            if number:
+                progress(f"{case.name}: round {number} of {rounds} ")
+            attempt(child)
     progress("")
-    return results
+    return list(results.values())
 
 
 def progress(text: str) -> None:
@@ -137,8 +102,8 @@ def describe_machine(server: str, versions: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def compare(arguments: argparse.Namespace) -> None:
-    """Measure and print."""
+def compare(arguments: argparse.Namespace) -> tuple[Results, dict[str, Any]]:
+    """Measure, and print each case when it is done; returns the results and the machine."""
     results: list[Result] = []
     versions: dict[str, str] = {}
     with prepared_server(arguments.dsn) as server, contextlib.ExitStack() as stack:
@@ -152,20 +117,41 @@ def compare(arguments: argparse.Namespace) -> None:
             versions |= child.versions
             children.append(child)
         machine = describe_machine(server.version, versions)
-        for key, value in machine.items():
-            print(f"{key}: {value}")
+        show_machine(machine)
         for case in _measurable(arguments.cases, server):
             of_case = measure(case, children, arguments.rounds, arguments.seconds, server)
             results += of_case
-            print(f"\n{main_table(of_case)}", flush=True)
-    for title, text in (
-        ("Memory that one result takes", memory_table(results)),
-        ("CPU per row, by the size of the result", growth_table(results)),
-    ):
+            if of_case:
+                print(f"\n{case_table(Results(of_case), case.name)}", flush=True)
+    return Results(results), machine
+
+
+def show_machine(machine: dict[str, Any]) -> None:
+    for key, value in machine.items():
+        print(f"{key}: {value}")
+
+
+def show_series(results: Results) -> None:
+    """Print what needs more than one case."""
+    tables = {
+        "Memory that one result takes": memory_table(results),
+        "Client CPU per row, by the size of the result": growth_table(results, Growth.ROWS),
+        "Client CPU per task, by their number": growth_table(results, Growth.TASKS),
+        "Summary": summary_table(results),
+    }
+    for title, text in tables.items():
         if text:
             print(f"\n{title}\n{text}")
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(as_json(results, machine), indent=1) + "\n")
+
+
+def read(file: Path) -> tuple[Results, dict[str, Any]]:
+    """What an earlier run has written, printed again."""
+    written: dict[str, Any] = json.loads(file.read_text())
+    results = Results.from_json(written)
+    show_machine(written["machine"])
+    for case in dict.fromkeys(result.case for result in results.all):
+        print(f"\n{case_table(results, case)}")
+    return results, written["machine"]
 
 
 def instructions(arguments: argparse.Namespace) -> None:
@@ -173,8 +159,8 @@ def instructions(arguments: argparse.Namespace) -> None:
     with prepared_server(arguments.dsn) as server:
         for case in _measurable(arguments.cases, server):
             for runner in arguments.runners:
-                if case.shape in runner.shapes:
-                    count = count_instructions(runner, case, server, ROOT)
+                if case.shape in runner.load().shapes():
+                    count = count_instructions(runner, case, server)
                     print(f"{case.name}  {runner.name}  {count:,.0f} instructions per operation", flush=True)
 
 
@@ -196,7 +182,7 @@ def chosen(text: str, known: dict[str, Any]) -> list[Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks", description="Compare this project with asyncpg.")
+    parser = argparse.ArgumentParser("python -m benchmarks", description="Compare this project with its peers.")
     parser.add_argument(
         "--cases", type=lambda text: chosen(text, CASES), metavar="A,B", help=f"default: all of {','.join(CASES)}"
     )
@@ -207,6 +193,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=0.3, help="of each run; default: 0.3")
     parser.add_argument("--dsn", help="a server to use (Unix socket or TCP); default: one is started")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
+    parser.add_argument("--charts", type=Path, metavar="FOLDER", help="draw it, as SVG files")
+    parser.add_argument("--read", type=Path, metavar="FILE", help="measure nothing, show what --json has written")
     parser.add_argument(
         "--instructions",
         action="store_true",
@@ -218,10 +206,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parsed.cases = parsed.cases or [CASES["one"]]
         parsed.runners = parsed.runners or [RUNNERS["asyncpg"], RUNNERS["pgsansio"]]
         instructions(parsed)
-    else:
-        parsed.cases = parsed.cases or list(CASES.values())
-        parsed.runners = parsed.runners or list(RUNNERS.values())
-        compare(parsed)
+        return
+    parsed.cases = parsed.cases or list(CASES.values())
+    parsed.runners = parsed.runners or list(RUNNERS.values())
+    results, machine = compare(parsed) if parsed.read is None else read(parsed.read)
+    show_series(results)
+    if parsed.json is not None:
+        parsed.json.write_text(json.dumps(results.as_json(machine), indent=1) + "\n")
+    if parsed.charts is not None:
+        parsed.charts.mkdir(parents=True, exist_ok=True)
+        for name, text in charts(results).items():
+            (parsed.charts / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,37 +1,60 @@
-"""What is measured: the cases, the tables they read, and how an operation of each is carried out."""
+"""What is measured: the cases, one line each. `tables.py` has what they read, `clients/` how each client does it."""
 
 import enum
-import itertools
-from collections.abc import Awaitable, Callable, Mapping
+import os
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final
 
-__all__ = ["CASES", "DROP", "POINTS", "SETUP", "TASKS", "Case", "Client", "Shape", "check", "elements", "run"]
+from benchmarks.tables import BATCH, COPIED, SCHEMA
 
-#: Rows of the table of the point lookups; their keys are 1 to this.
-POINTS: Final = 10_000
-#: Tasks of the case that has many of them.
-TASKS: Final = 50
-_MANY: Final = 10_000
+__all__ = ["CASES", "LARGE", "LOOKUP", "PREFETCH", "Case", "Growth", "Shape"]
+
+#: Rows of the large results.
+LARGE: Final = 200_000
+#: Rows that a cursor asks for at a time.
+PREFETCH: Final = 1000
 
 
 class Shape(enum.Enum):
-    """How an operation is carried out."""
+    """How an operation is carried out: the method of a client that makes it has this name."""
 
     #: fetchval()
     VALUE = "value"
-    #: fetchrow() with another key each time
+    #: fetchrow() by key, another one each time
     ROW = "row"
     #: fetch()
     ROWS = "rows"
-    #: ROW by many tasks at once; an operation is one lookup
-    TASKS = "tasks"
+    #: a loop over a cursor in a transaction
+    CURSOR = "cursor"
+    #: a loop over rows as they come
+    STREAM = "stream"
     #: executemany()
     MANY = "many"
+    #: records in, by COPY
+    COPY_IN = "copy_in"
+    #: a table's text out, by COPY
+    COPY_RAW = "copy_raw"
+    #: a table's values out, by COPY; by fetch() where there is no such thing
+    COPY_TYPED = "copy_typed"
+    #: BEGIN, ROW, COMMIT
+    TRANSACTION = "transaction"
+    #: ROW by many tasks at once on one connection; where that cannot be, on a pool
+    TASKS = "tasks"
+    #: ROW by many tasks at once on a pool
+    POOL = "pool"
     #: one fetch() in a process of its own, for its memory
     MEMORY = "memory"
     #: a connection that is opened and closed
     CONNECT = "connect"
+    #: a notification that is sent on one connection and received on another
+    NOTIFY = "notify"
+
+
+class Growth(enum.Enum):
+    """What grows from one case of a series to the next; what a row or a task costs should not."""
+
+    ROWS = "rows"
+    TASKS = "tasks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,175 +62,87 @@ class Case:
     """One line of the comparison.
 
     Attributes:
-        rows: that one operation fetches or writes.
+        rows: that one operation reads or writes; 0: that depends on the server.
         before: SQL that is run before each measured run, outside of the measured time.
-        growth: it is one of the sizes whose cost per row is compared, to see that it does not grow.
+        tasks: at once; each carries out `each` operations, and ends.
+        connections: of the pool.
+        growth: the series it belongs to.
     """
 
     name: str
     title: str
     shape: Shape
-    sql: str
+    sql: str = ""
     rows: int = 1
     before: str = ""
-    growth: bool = False
+    tasks: int = 1
+    each: int = 1
+    connections: int = 10
+    growth: Growth | None = None
+
+    @property
+    def unit(self) -> int:
+        """Operations come in multiples of this."""
+        return self.tasks * self.each
+
+    @property
+    def size(self) -> int:
+        """The place in its series."""
+        return self.rows if self.growth is Growth.ROWS else self.tasks
 
 
-#: One row of the wide case has all these columns; every tenth value is NULL, each row's at other columns.
-_WIDE: Final = {
-    "whole": "i",
-    "real": "i * 1.25::float8",
-    "flag": "i % 2 = 0",
-    "label": "repeat('x', i % 20) || 'label ' || i",
-    "id": "md5(i::text)::uuid",
-    "at": "'2024-01-01 00:00:00+00'::timestamptz + i * interval '17 minutes 1.5 seconds'",
-    "day": "'2000-01-01'::date + i",
-    "amount": "(i * 1234567 % 10000000)::numeric / 100",
-    "raw": "decode(md5(i::text), 'hex')",
-}
-
-SETUP: Final = f"""
-DROP SCHEMA IF EXISTS pgsansio_benchmarks CASCADE;
-CREATE SCHEMA pgsansio_benchmarks;
-CREATE TABLE pgsansio_benchmarks.points AS
-    SELECT i AS id, 'name of ' || lpad(i::text, 8, '0') AS name, i * 1.5::float8 AS weight
-    FROM generate_series(1, {POINTS}) AS i;
-ALTER TABLE pgsansio_benchmarks.points ADD PRIMARY KEY (id);
-CREATE TABLE pgsansio_benchmarks.wide AS
-    SELECT {
-    ", ".join(
-        f"CASE WHEN (i + {index}) % 10 <> 0 THEN {expression} END AS {name}"
-        for index, (name, expression) in enumerate(_WIDE.items())
-    )
-}
-    FROM generate_series(1, 1000) AS i;
-CREATE UNLOGGED TABLE pgsansio_benchmarks.many (a int4, b text, c float8);
-VACUUM ANALYZE pgsansio_benchmarks.points, pgsansio_benchmarks.wide;
-"""
-
-DROP: Final = "DROP SCHEMA IF EXISTS pgsansio_benchmarks CASCADE"
-
-_LOOKUP: Final = "SELECT id, name, weight FROM pgsansio_benchmarks.points WHERE id = $1"
+LOOKUP: Final = f"SELECT id, name, weight FROM {SCHEMA}.points WHERE id = $1"
 _TRIPLE: Final = "SELECT i AS a, i::int8 AS b, 'row ' || i AS c FROM generate_series(1, {}) AS i"
+_LARGE: Final = _TRIPLE.format(LARGE)
+_COPIED: Final = f"SELECT * FROM {SCHEMA}.copied"
+_TRUNCATE: Final = f"TRUNCATE {SCHEMA}.filled"
+_PG_TYPE: Final = (
+    "SELECT typname, typnamespace, typowner, typlen, typbyval, typcategory, typispreferred, typisdefined, "
+    "typdelim, typrelid, typelem, typarray FROM pg_catalog.pg_type WHERE oid < 16384"
+)
+_INSERT: Final = f"INSERT INTO {SCHEMA}.filled VALUES ($1, $2, $3, $4, $5, $6, $7)"
 
 
-def _growth(rows: int) -> Case:
-    return Case(f"rows-{rows}", f"{rows} rows of int4, int8, text", Shape.ROWS, _TRIPLE.format(rows), rows, growth=True)
+def _rows(name: str, title: str, table: str, rows: int = 1000) -> Case:
+    return Case(name, title, Shape.ROWS, f"SELECT * FROM {SCHEMA}.{table}", rows)
 
 
 CASES: Final = {
     case.name: case
     for case in [
         Case("one", "select 1+1", Shape.VALUE, "select 1+1"),
-        Case("lookup", "one row by its primary key", Shape.ROW, _LOOKUP),
-        Case(
-            "pg_type",
-            "pg_type: all its rows, 12 columns",
-            Shape.ROWS,
-            "SELECT typname, typnamespace, typowner, typlen, typbyval, typcategory, typispreferred, typisdefined, "
-            "typdelim, typrelid, typelem, typarray FROM pg_catalog.pg_type WHERE oid < 16384",
-            0,
-        ),
+        Case("lookup", "one row by its primary key", Shape.ROW, LOOKUP),
+        Case("pg_type", "pg_type: all its rows, 12 columns", Shape.ROWS, _PG_TYPE, 0),
         Case("int4", "1000 rows of int4", Shape.ROWS, "SELECT generate_series(1, 1000)", 1000),
-        Case("wide", "1000 rows of 9 types, 10% NULL", Shape.ROWS, "SELECT * FROM pgsansio_benchmarks.wide", 1000),
-        Case("tasks", f"{TASKS} tasks, each its lookups", Shape.TASKS, _LOOKUP),
-        Case(
-            "many",
-            f"executemany of {_MANY} rows of int4, text, float8",
-            Shape.MANY,
-            "INSERT INTO pgsansio_benchmarks.many VALUES ($1, $2, $3)",
-            _MANY,
-            before="TRUNCATE pgsansio_benchmarks.many",
+        _rows("bytea", "100 rows of 1000 bytes", "bytes", 100),
+        _rows("arrays", "10 rows of 1000 int4 in an array", "arrays", 10),
+        _rows("wide", "1000 rows of 9 types, 10% NULL", "wide"),
+        _rows("scalars", "1000 rows of uuid, numeric, timestamptz", "scalars"),
+        _rows("text", "1000 rows of 3 texts", "texts"),
+        Case("large-fetch", f"{LARGE:,} rows of int4, int8, text by fetch", Shape.ROWS, _LARGE, LARGE),
+        Case("large-cursor", f"the same by a cursor, {PREFETCH} at a time", Shape.CURSOR, _LARGE, LARGE),
+        Case("large-stream", "the same as a stream", Shape.STREAM, _LARGE, LARGE),
+        Case("copy-in", f"COPY in of {COPIED:,} records", Shape.COPY_IN, "filled", COPIED, _TRUNCATE),
+        Case("copy-out-raw", f"COPY out of {COPIED:,} rows as text", Shape.COPY_RAW, _COPIED, COPIED),
+        Case("copy-out-typed", "the same as values; asyncpg by fetch", Shape.COPY_TYPED, _COPIED, COPIED),
+        Case("batch", f"executemany of {BATCH} rows of 7 columns", Shape.MANY, _INSERT, BATCH, _TRUNCATE),
+        Case("transaction", "a transaction around one lookup", Shape.TRANSACTION, LOOKUP),
+        Case("tasks", "lookups by 50 tasks on one connection", Shape.TASKS, LOOKUP, tasks=50, each=10),
+        Case("pool-100", "lookups by 100 tasks on a pool of 10", Shape.POOL, LOOKUP, tasks=100, each=5),
+        Case("pool-10000", "by 10,000 tasks on a pool of 20", Shape.POOL, LOOKUP, tasks=10_000, connections=20),
+        Case("connect-trust", "connect and close, no authentication, Unix socket", Shape.CONNECT),
+        Case("connect-scram", "connect and close, SCRAM, Unix socket", Shape.CONNECT),
+        Case("connect-tls", "connect and close, SCRAM, TLS (sslmode=require)", Shape.CONNECT),
+        # A channel for each process: all hear what is told on one.
+        Case("notify", "a notification to another connection", Shape.NOTIFY, f"{SCHEMA}_{os.getpid()}"),
+        Case("memory", f"{LARGE:,} rows of int4, int8, text", Shape.MEMORY, _LARGE, LARGE),
+        *(
+            Case(f"rows-{n}", f"{n:,} rows of int4, int8, text", Shape.ROWS, _TRIPLE.format(n), n, growth=Growth.ROWS)
+            for n in (10**3, 10**4, 10**5, 10**6)
         ),
-        Case("connect-trust", "connect and close, no authentication, Unix socket", Shape.CONNECT, ""),
-        Case("connect-scram", "connect and close, SCRAM, Unix socket", Shape.CONNECT, ""),
-        Case("connect-tls", "connect and close, SCRAM, TLS (sslmode=require)", Shape.CONNECT, ""),
-        Case("memory", "200,000 rows of int4, int8, text", Shape.MEMORY, _TRIPLE.format(200_000), 200_000),
-        *(_growth(10**exponent) for exponent in (3, 4, 5)),
+        *(
+            Case(f"tasks-{n}", f"{n:,} tasks, pool of 10", Shape.POOL, LOOKUP, tasks=n, growth=Growth.TASKS)
+            for n in (10, 10**2, 10**3, 10**4)
+        ),
     ]
 }
-
-
-class Client(Protocol):
-    """A connection with asyncpg's methods, and its loop's way to run tasks."""
-
-    #: Connection strings of the cases of connecting, by their names.
-    places: Mapping[str, str]
-    connection: Any
-    #: What many tasks share: a pool, or the connection itself.
-    shared: Any
-
-    async def fan_out(self, worker: Callable[[], Awaitable[None]], tasks: int) -> None:
-        """Run so many tasks of this until all have ended."""
-        ...
-
-    async def connect_and_close(self, dsn: str) -> None:
-        """Open another connection, and close it."""
-        ...
-
-
-def elements() -> list[tuple[int, str, float]]:
-    """The arguments of executemany()."""
-    return [(i, f"text number {i}", i * 0.5) for i in range(_MANY)]
-
-
-async def run(client: Client, case: Case, count: int) -> None:
-    """Carry out `count` operations."""
-    connection, sql = client.connection, case.sql
-    match case.shape:
-        case Shape.VALUE:
-            for _ in range(count):
-                await connection.fetchval(sql)
-        case Shape.ROW:
-            for index in range(count):
-                await connection.fetchrow(sql, index % POINTS + 1)
-        case Shape.ROWS | Shape.MEMORY:
-            for _ in range(count):
-                await connection.fetch(sql)
-        case Shape.TASKS:
-            shared, keys = client.shared, itertools.islice(itertools.cycle(range(1, POINTS + 1)), count)
-
-            async def worker() -> None:
-                for key in keys:
-                    await shared.fetchrow(sql, key)
-
-            await client.fan_out(worker, TASKS)
-        case Shape.MANY:
-            arguments = elements()
-            for _ in range(count):
-                await connection.executemany(sql, arguments)
-        case Shape.CONNECT:
-            dsn = client.places[case.name]
-            for _ in range(count):
-                await client.connect_and_close(dsn)
-
-
-async def check(client: Client, case: Case) -> int:
-    """See that a client gets the right answer before it is measured; returns the rows of an operation.
-
-    Raises:
-        AssertionError: it does not.
-    """
-    connection = client.connection
-    rows = case.rows
-    match case.shape:
-        case Shape.VALUE:
-            right = await connection.fetchval(case.sql) == 2
-        case Shape.ROW | Shape.TASKS:
-            row = await client.shared.fetchrow(case.sql, 7)
-            right = tuple(row) == (7, "name of 00000007", 10.5)
-        case Shape.MANY:
-            await connection.execute(case.before)
-            await connection.executemany(case.sql, elements())
-            row = await connection.fetchrow("SELECT count(*), sum(a), sum(c) FROM pgsansio_benchmarks.many")
-            right = tuple(row) == (_MANY, sum(range(_MANY)), sum(range(_MANY)) * 0.5)
-        case Shape.ROWS | Shape.MEMORY:
-            fetched = await connection.fetch(case.sql)
-            right = len(fetched) == rows if rows else len(fetched) > 100
-            rows = len(fetched)
-        case Shape.CONNECT:
-            await client.connect_and_close(client.places[case.name])
-            right = True
-    if not right:
-        raise AssertionError(f"wrong answer to the case {case.name!r}")
-    return rows

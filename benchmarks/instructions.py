@@ -5,12 +5,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
-from pathlib import Path
 from typing import Final
 
-from benchmarks.cases import TASKS, Case, Shape
+from benchmarks.cases import Case, Shape
+from benchmarks.child import COMMAND, ROOT
 from benchmarks.runners import Runner
 from benchmarks.server import Prepared
 
@@ -20,7 +19,7 @@ __all__ = ["count_instructions"]
 _COUNTS: Final = (100, 600)
 
 
-def count_instructions(runner: Runner, case: Case, server: Prepared, root: Path) -> float:
+def count_instructions(runner: Runner, case: Case, server: Prepared) -> float:
     """Instructions of the client's process (not the kernel's) for one operation.
 
     Raises:
@@ -31,24 +30,23 @@ def count_instructions(runner: Runner, case: Case, server: Prepared, root: Path)
         raise SystemExit("--instructions needs valgrind on PATH")
     share = 5 if case.shape is Shape.CONNECT else 1 if case.rows == 1 else 50
     few, many = (count // share for count in _COUNTS)
-    if case.shape is Shape.TASKS:
-        few, many = few // TASKS * TASKS, many // TASKS * TASKS
-    totals = [_total(program, runner, case, server, root, count) for count in (few, many)]
+    few, many = (max(factor, count // case.unit) * case.unit for factor, count in ((1, few), (2, many)))
+    totals = [_total(program, runner, case, server, count) for count in (few, many)]
     return (totals[1] - totals[0]) / (many - few)
 
 
-def _total(program: str, runner: Runner, case: Case, server: Prepared, root: Path, count: int) -> int:
+def _total(program: str, runner: Runner, case: Case, server: Prepared, count: int) -> int:
     first = {"runner": runner.name, "dsn": server.dsn, "places": dict(server.places)}
-    commands = first, {"case": case.name, "count": count}
+    commands = first, {"case": case.name, "count": count, "latencies": False}
     with tempfile.TemporaryDirectory() as folder:
         command = [program, "--tool=callgrind", f"--callgrind-out-file={folder}/out"]
         finished = subprocess.run(
-            [*command, sys.executable, "-m", "benchmarks.runners"],
+            [*command, *COMMAND],
             input="".join(json.dumps(each) + "\n" for each in commands),
             capture_output=True,
             text=True,
             check=False,
-            cwd=root,
+            cwd=ROOT,
             # The same hashes, and with them the same collisions, in both runs.
             env=os.environ | {"PYTHONHASHSEED": "0"},
         )

@@ -1,134 +1,112 @@
-"""What the rounds have shown, as tables for people and as JSON for programs."""
+"""Results as tables for people."""
 
-import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-from benchmarks.cases import CASES
-from benchmarks.runners import BASELINE, RUNNERS
+from benchmarks.cases import CASES, Growth
+from benchmarks.results import Gap, Results, ratio
+from benchmarks.runners import RUNNERS, Kind
 
-__all__ = ["Result", "Round", "as_json", "growth_table", "main_table", "memory_table", "table"]
+__all__ = ["case_table", "growth", "growth_table", "memory_table", "summary_table", "table"]
 
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """One measured run: seconds and MiB for `count` operations."""
-
-    count: int
-    wall: float
-    cpu: float
-    peak_mib: float | None = None
-    kept_mib: float | None = None
+_TITLES: Final = (
+    *("runner", "ops/s", "p50 us", "p99 us", "CPU us/op", "best CPU", "peak MiB"),
+    *("wall / asyncpg", "CPU / asyncpg", "CPU / best peer", "G"),
+)
 
 
-@dataclass(slots=True)
-class Result:
-    """All rounds of one runner at one case; round number i of all runners was measured at about the same time.
-
-    `rows` are those of one operation.
-    """
-
-    case: str
-    runner: str
-    rows: int
-    rounds: list[Round]
-
-    def per_operation(self, measure: str) -> list[float]:
-        """Seconds of "wall" or "cpu" for one operation, in each round."""
-        return [getattr(each, measure) / each.count for each in self.rounds]
-
-    def median(self, measure: str) -> float:
-        return statistics.median(self.per_operation(measure))
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """How many times as fast as the baseline; of each round, then the median and the extremes of these."""
-
-    median: float
-    lowest: float
-    highest: float
-
-    def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.lowest:.2f}-{self.highest:.2f})"
-
-
-def ratio(baseline: Result, result: Result, measure: str) -> Ratio:
-    pairs = zip(baseline.per_operation(measure), result.per_operation(measure), strict=True)
-    ratios = [of_baseline / own for of_baseline, own in pairs]
-    return Ratio(statistics.median(ratios), min(ratios), max(ratios))
-
-
-def _baseline(results: Sequence[Result], result: Result) -> Result | None:
-    """asyncpg's result on the same loop; for trio, which it does not know, on asyncio."""
-    wanted = RUNNERS[result.runner].baseline
-    found = {other.runner: other for other in results if other.case == result.case}
-    return found.get(wanted) or found.get(BASELINE)
-
-
-def _floor(results: Sequence[Result], result: Result) -> Result | None:
-    loop = RUNNERS[result.runner].loop
-    name = "floor" if loop == "asyncio" else f"floor-{loop}"
-    return next((other for other in results if other.case == result.case and other.runner == name), None)
-
-
-_TITLES: Final = ("runner", "ops/s", "wall us/op", "CPU us/op", "best CPU", "wall ratio", "CPU ratio", "CPU over floor")
-
-
-def main_table(results: Sequence[Result]) -> str:
-    """Times of all cases, a block for each."""
-    blocks: list[str] = []
-    for case in dict.fromkeys(result.case for result in results):
-        lines: list[Sequence[str]] = [_TITLES]
-        for result in results:
-            if result.case != case:
-                continue
-            baseline, floor = _baseline(results, result), _floor(results, result)
-            compared = baseline is not None and baseline is not result
-            lines.append(
-                (
-                    result.runner,
-                    f"{1 / result.median('wall'):,.0f}",
-                    f"{result.median('wall') * 1e6:,.1f}",
-                    f"{result.median('cpu') * 1e6:,.1f}",
-                    f"{min(result.per_operation('cpu')) * 1e6:,.1f}",
-                    str(ratio(baseline, result, "wall")) if compared and baseline else "",
-                    str(ratio(baseline, result, "cpu")) if compared and baseline else "",
-                    f"{ratio(result, floor, 'cpu').median:.2f}" if floor is not None and floor is not result else "",
-                )
+def case_table(results: Results, case: str) -> str:
+    """All runners of one case."""
+    lines: list[Sequence[str]] = [_TITLES]
+    for result in results.of(case):
+        baseline, peer = results.baseline(result), results.best_peer(result, "cpu")
+        compared = baseline is not None and baseline is not result
+        is_ours = RUNNERS[result.runner].kind is Kind.OURS
+        lines.append(
+            (
+                result.runner,
+                f"{1 / result.median('wall'):,.0f}",
+                _microseconds(result.middle("p50")),
+                _microseconds(result.middle("p99")),
+                f"{result.median('cpu') * 1e6:,.1f}",
+                f"{min(result.per_operation('cpu')) * 1e6:,.1f}",
+                _number(result.middle("peak_mib")),
+                str(ratio(baseline, result, "wall")) if compared and baseline else "",
+                str(ratio(baseline, result, "cpu")) if compared and baseline else "",
+                f"{ratio(peer, result, 'cpu')} {peer.runner}" if is_ours and peer is not None else "",
+                _gap(results.gap(result)),
             )
-        blocks.append(f"{case}: {CASES[case].title}\n{table(lines)}")
-    return "\n\n".join(blocks)
+        )
+    return f"{case}: {CASES[case].title}\n{table(lines)}"
 
 
-def memory_table(results: Sequence[Result]) -> str:
-    """Memory of the cases that measure it; empty if there are none."""
-    lines: list[Sequence[str]] = [("case", "runner", "peak MiB", "kept MiB")]
-    for result in results:
-        peaks = [each.peak_mib for each in result.rounds if each.peak_mib is not None]
-        kept = [each.kept_mib for each in result.rounds if each.kept_mib is not None]
-        if peaks and kept:
-            medians = statistics.median(peaks), statistics.median(kept)
-            lines.append((result.case, result.runner, *(f"{median:.1f}" for median in medians)))
+def summary_table(results: Results) -> str:
+    """Ours in all cases, a line each; empty if none of ours was measured."""
+    titles = ("case", "runner", "CPU us/op", "wall / asyncpg", "CPU / asyncpg", "wall / best peer", "CPU / best peer")
+    lines: list[Sequence[str]] = [(*titles, "G")]
+    for result in results.all:
+        if RUNNERS[result.runner].kind is not Kind.OURS:
+            continue
+        baseline = results.baseline(result)
+        cells = [result.case, result.runner, f"{result.median('cpu') * 1e6:,.1f}"]
+        cells += [f"{ratio(baseline, result, each).median:.2f}" if baseline else "" for each in ("wall", "cpu")]
+        for measure in ("wall", "cpu"):
+            peer = results.best_peer(result, measure)
+            cells.append(f"{ratio(peer, result, measure).median:.2f} {peer.runner}" if peer else "")
+        lines.append((*cells, _gap(results.gap(result))))
     return table(lines) if len(lines) > 1 else ""
 
 
-def growth_table(results: Sequence[Result]) -> str:
-    """CPU per row at each size of result, and of the largest by the smallest; empty if there is one size."""
-    sizes = sorted({result.rows for result in results if CASES[result.case].growth})
+def _gap(gap: Gap | None) -> str:
+    if gap is None:
+        return ""
+    if not gap.counts:
+        return f"- ({gap.above_floor:.0%} above floor)"
+    return str(gap.share)
+
+
+def _microseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1e6:,.1f}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def memory_table(results: Results) -> str:
+    """Memory of the case that measures one result in a fresh process; empty without it."""
+    lines: list[Sequence[str]] = [("case", "runner", "peak MiB", "kept MiB")]
+    for result in results.all:
+        kept = result.middle("kept_mib")
+        if kept is not None:
+            lines.append((result.case, result.runner, _number(result.middle("peak_mib")), _number(kept)))
+    return table(lines) if len(lines) > 1 else ""
+
+
+def growth(results: Results, series: Growth) -> dict[str, dict[int, float]]:
+    """CPU in seconds per row or per task, by runner and size."""
+    costs: dict[str, dict[int, float]] = {}
+    for result in results.all:
+        case = CASES[result.case]
+        if case.growth is series:
+            # An operation of the other series is the lookup of one task.
+            per = case.rows if series is Growth.ROWS else 1
+            costs.setdefault(result.runner, {})[case.size] = result.median("cpu") / per
+    return costs
+
+
+def growth_table(results: Results, series: Growth) -> str:
+    """CPU per row or per task at each size, and of the largest by the smallest; empty if there is one size."""
+    costs = growth(results, series)
+    sizes = sorted({size for of_runner in costs.values() for size in of_runner})
     if len(sizes) < 2:
         return ""
-    lines: list[Sequence[str]] = [("runner", *(f"{size:,} rows" for size in sizes), "last / first")]
-    for runner in dict.fromkeys(result.runner for result in results):
-        costs = {
-            result.rows: result.median("cpu") / result.rows * 1e9
-            for result in results
-            if result.runner == runner and CASES[result.case].growth
-        }
-        if len(costs) == len(sizes):
-            last = costs[sizes[-1]] / costs[sizes[0]]
-            lines.append((runner, *(f"{costs[size]:.0f} ns/row" for size in sizes), f"{last:.2f}"))
+    unit = series.value
+    lines: list[Sequence[str]] = [("runner", *(f"{size:,} {unit}" for size in sizes), "last / first")]
+    for runner, found in costs.items():
+        if len(found) == len(sizes):
+            cells = (f"{found[size] * 1e9:,.0f} ns" for size in sizes)
+            lines.append((runner, *cells, f"{found[sizes[-1]] / found[sizes[0]]:.2f}"))
     return table(lines)
 
 
@@ -145,17 +123,3 @@ def table(lines: Sequence[Sequence[str]]) -> str:
 
     title, *rest = lines
     return "\n".join([format_line(title), format_line(["-" * width for width in widths]), *map(format_line, rest)])
-
-
-def as_json(results: Iterable[Result], machine: dict[str, Any]) -> dict[str, Any]:
-    """Everything: seconds and MiB of `count` operations in each round, and what the tables make of them."""
-    results = list(results)
-    entries: list[dict[str, Any]] = []
-    for result in results:
-        baseline = _baseline(results, result)
-        entry = asdict(result) | {f"{measure}_us": result.median(measure) * 1e6 for measure in ("wall", "cpu")}
-        if baseline is not None:
-            entry["baseline"] = baseline.runner
-            entry |= {f"{measure}_ratio": asdict(ratio(baseline, result, measure)) for measure in ("wall", "cpu")}
-        entries.append(entry)
-    return {"machine": machine, "results": entries}

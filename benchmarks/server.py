@@ -9,13 +9,15 @@ from typing import Final
 import trustme
 
 import pgsansio_asyncio
-from benchmarks.cases import DROP, SETUP
+from benchmarks.tables import DROP, SETUP
 from pgsansio_asyncio.cluster import ClusterError, TempCluster
 
 __all__ = ["Prepared", "prepared_server"]
 
 _TRUSTED: Final = "pgsansio_benchmarks_trusted"
 _HBA: Final = (f"local all {_TRUSTED} trust",)
+#: All clients hold their pools at the same time.
+_SETTINGS: Final = {"max_connections": "500"}
 _TLS: Final = {"ssl": "on", "ssl_cert_file": "../server.crt", "ssl_key_file": "../server.key"}
 
 
@@ -70,11 +72,11 @@ def _started() -> tuple[TempCluster, str]:
         "server.crt": b"".join(each.bytes() for each in issued.cert_chain_pems),
         "server.key": issued.private_key_pem.bytes(),
     }
-    own = TempCluster(hba=_HBA, server_settings=_TLS, files=files)
+    own = TempCluster(hba=_HBA, server_settings=_SETTINGS | _TLS, files=files)
     try:
         asyncio.run(own.start())
     except ClusterError:
-        own = TempCluster(hba=_HBA)
+        own = TempCluster(hba=_HBA, server_settings=_SETTINGS)
         asyncio.run(own.start())
         return own, "the server has no TLS (PG_BIN names the programs of another one)"
     return own, ""

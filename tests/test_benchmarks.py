@@ -1,18 +1,36 @@
-"""The comparison runs: every runner gives right answers and has a line. What it measures is not looked at."""
+"""The comparison runs: every client answers every case rightly, and what is made of the times is right.
+
+What it measures is not looked at.
+"""
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks import bench_types
 from benchmarks.__main__ import main
+from benchmarks.answers import check
 from benchmarks.bench_types import Times
-from benchmarks.report import Result, Round, as_json, growth_table, main_table, memory_table
+from benchmarks.cases import CASES as COMPARED
+from benchmarks.cases import LARGE, Case, Growth, Shape
+from benchmarks.chart import charts, comparison_chart, growth_chart
+from benchmarks.loops import loop_named
+from benchmarks.process import measure_times
+from benchmarks.report import case_table, growth_table, memory_table, summary_table
+from benchmarks.results import Gap, Ratio, Result, Results, Round
+from benchmarks.runners import RUNNERS, Kind, Runner
+from benchmarks.server import Prepared, prepared_server
+from benchmarks.tables import BATCH, RECORD
 from benchmarks.type_cases import CASES, TypeCase
 from pgsansio.codecs.builtin import PREFERRED
 from pgsansio.codecs.catalog import BY_NAME, BY_OID
@@ -21,10 +39,106 @@ from tests.support.servers import Server
 ROOT = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def dsn(postgres: Server) -> str:
     # Over TCP, since a server that root starts lets only root and its own account into its folder.
     return f"postgresql://{postgres.user}:{postgres.password}@{postgres.host}:{postgres.port}/{postgres.database}"
+
+
+# answers
+
+
+@pytest.fixture(scope="module")
+def prepared(dsn: str) -> Iterator[Prepared]:
+    with prepared_server(dsn) as server:
+        yield server
+
+
+def shrunk(case: Case) -> Case:
+    """The same with fewer rows, tasks and connections."""
+    if case.rows > 10_000:
+        return replace(case, rows=2000, sql=case.sql.replace(f"1, {case.rows}", "1, 2000"))
+    return replace(case, tasks=min(case.tasks, 20), each=1, connections=3)
+
+
+def load(runner: Runner) -> Any:
+    try:
+        runner.versions()
+        return runner.load()
+    except ImportError as error:
+        pytest.skip(f"needs the extra 'bench': {error}")
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("runner", RUNNERS.values(), ids=lambda runner: runner.name)
+def test_every_client_answers_every_case(runner: Runner, prepared: Prepared) -> None:
+    client_class, loop = load(runner), loop_named(runner.loop)
+    # What prepared_server() has no places for.
+    places = dict.fromkeys(("connect-trust", "connect-scram", "connect-tls"), prepared.dsn)
+    cases = [shrunk(case) for case in COMPARED.values() if case.shape in client_class.shapes() and not case.growth]
+    done: list[str] = []
+
+    async def work() -> None:
+        async with AsyncExitStack() as stack:
+            client = client_class(prepared.dsn, places, stack, loop)
+            await client.start()
+            for case in cases:
+                operation, rows = await client.prepare(case)  # sees to it that the answer is right
+                await client.before(case)
+                measured = await measure_times(client, operation, case, 2 * case.unit, with_latencies=True)
+                assert 0 < measured["p50"] <= measured["p99"] <= measured["wall"]
+                assert rows == (case.rows or rows)
+                done.append(case.name)
+
+    loop.run(work)
+    assert done == [case.name for case in cases]
+
+
+def test_ours_and_asyncpg_do_every_case() -> None:
+    stream = {Shape.STREAM}  # asyncpg has none
+    assert RUNNERS["pgsansio"].load().shapes() == RUNNERS["pgsansio-trio"].load().shapes() == set(Shape)
+    assert RUNNERS["asyncpg"].load().shapes() == set(Shape) - stream
+    assert RUNNERS["floor"].load().shapes() == set(Shape) - {Shape.MEMORY, Shape.CONNECT}
+    assert RUNNERS["floor-trio"].load().shapes() == set(Shape) - {Shape.MEMORY, Shape.CONNECT, Shape.TASKS}
+
+
+WRONG: dict[str, Any] = {
+    "one": 3,
+    "lookup": (1, "name of 00000002", 1.5),
+    "pg_type": [("int4", 0, 0, 8, True)] * 200,
+    "int4": [(i,) for i in range(1000)],
+    "bytea": [(b"a" * 1000,)] * 99,
+    "arrays": [(list(range(1000)),)] * 10,
+    "wide": [(None,) * 9] * 1000,
+    "scalars": [],
+    "text": [("row 1", "y1", None)] * 1000,
+    "large-fetch": [],
+    "large-cursor": (LARGE, (LARGE, LARGE, "row 1")),
+    "large-stream": (LARGE - 1, (LARGE, LARGE, f"row {LARGE}")),
+    "copy-in": None,
+    "copy-out-raw": 0,
+    "copy-out-typed": (10_000, RECORD[:-1]),
+    "batch": None,
+    "transaction": (2, "name of 00000002", 3.0),
+    "tasks": (1, "name of 00000001", None),
+    "pool-100": (1, "name of 00000001"),
+    "notify": "",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_answer_is_seen(name: str) -> None:
+    async def query(sql: str) -> list[tuple[Any, ...]]:
+        return [(BATCH - 1, 1, RECORD[3], RECORD[4], RECORD[6])]
+
+    def plain(rows: Any) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in rows]
+
+    with pytest.raises(AssertionError, match=f"wrong answer to the case '{name}'"):
+        check(COMPARED[name], WRONG[name], plain, query).send(None)
+
+
+# the program
 
 
 def measure(dsn: str, *arguments: str) -> str:
@@ -35,30 +149,24 @@ def measure(dsn: str, *arguments: str) -> str:
 
 
 @pytest.mark.server
-def test_every_runner_measures_a_lookup(dsn: str, tmp_path: Path) -> None:
-    target = tmp_path / "result.json"
-    printed = measure(dsn, "--cases", "lookup", "--json", str(target))
+def test_every_runner_has_its_line(dsn: str, tmp_path: Path) -> None:
+    target, folder = tmp_path / "result.json", tmp_path / "charts"
+    names = "asyncpg,pgsansio,pgsansio-uvloop,asyncpg-uvloop,floor,floor-uvloop,pgsansio-trio"
+    cases = "one,rows-1000,rows-10000,memory"
+    printed = measure(dsn, "--cases", cases, "--runners", names, "--json", str(target), "--charts", str(folder))
 
     written: dict[str, Any] = json.loads(target.read_text())
-    runners = {result["runner"] for result in written["results"]}
-    expected = {"asyncpg", "pgsansio", "floor", "asyncpg-uvloop", "pgsansio-uvloop", "floor-uvloop"}
-    expected |= {"pgsansio-trio", "pgsansio-trio-bare", "floor-trio"}
-    # triopg is nobody's dependency.
-    assert runners - {"triopg"} == expected
+    assert written["machine"]["server"].startswith("PostgreSQL")
+    assert [result["runner"] for result in written["results"] if result["case"] == "one"] == names.split(",")
     for result in written["results"]:
         assert [each["count"] > 0 and each["wall"] > 0 for each in result["rounds"]] == [True, True]
         assert f"\n  {result['runner']} " in printed
-    assert written["machine"]["server"].startswith("PostgreSQL")
-
-
-@pytest.mark.server
-def test_every_case_has_a_floor_or_a_memory(dsn: str) -> None:
-    cases = "one,pg_type,int4,wide,tasks,many,memory"
-    printed = measure(dsn, "--cases", cases, "--runners", "pgsansio,floor")
-    for case in cases.split(","):
-        assert f"\n{case}: " in printed
-    assert printed.count("\n  floor ") == 6
-    assert "peak MiB" in printed
+    assert re.findall(r"^(?:Memory|Client CPU per|Summary)", printed, re.MULTILINE) == [
+        "Memory",
+        "Client CPU per",
+        "Summary",
+    ]
+    assert {file.name for file in folder.iterdir()} >= {"cases-asyncio.svg", "cases-uvloop.svg", "growth-rows.svg"}
 
 
 @pytest.mark.server
@@ -69,7 +177,7 @@ def test_connecting_needs_a_server_of_its_own(dsn: str) -> None:
     assert given.stderr.count(" is left out: it needs a server of our own") == 3
 
     own = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    measured = [line.partition(":")[0] for line in own.stdout.splitlines() if line.startswith("connect-")]
+    measured = [line.partition(":")[0] for line in own.stdout.splitlines() if re.match(r"connect-\w+:", line)]
     left_out = [line.split()[0] for line in own.stderr.splitlines() if "the server has no TLS" in line]
     assert [*measured, *left_out] == ["connect-trust", "connect-scram", "connect-tls"]
     assert own.stdout.count("\n  pgsansio-trio ") == len(measured)
@@ -81,45 +189,171 @@ def test_an_unknown_case_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unknown: nothing; there are: one, lookup" in capsys.readouterr().err
 
 
-def results() -> list[Result]:
-    """Of two runners; the second is twice, then four times as fast by the clock, and always twice by the processor."""
-    return [
-        Result("rows-1000", "asyncpg", 1000, [Round(1, 8.0, 4.0), Round(2, 16.0, 8.0)]),
-        Result("rows-1000", "pgsansio", 1000, [Round(10, 40.0, 20.0), Round(10, 20.0, 20.0)]),
-        Result("rows-1000", "floor", 1000, [Round(1, 1.0, 0.5), Round(1, 1.0, 0.5)]),
-        Result("rows-10000", "asyncpg", 10_000, [Round(1, 80.0, 40.0)]),
-        Result("rows-10000", "pgsansio", 10_000, [Round(1, 80.0, 60.0)]),
+def test_what_was_written_is_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = made_up()
+    file = tmp_path / "result.json"
+    file.write_text(json.dumps(results.as_json({"date": "today"})))
+    main(["--read", str(file), "--charts", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert printed.startswith("date: today\n")
+    assert case_table(results, "one") in printed
+    assert summary_table(results) in printed
+    assert (tmp_path / "cases-asyncio.svg").read_text() == comparison_chart(results, "asyncio")
+
+
+# what is made of it
+
+
+def rounds(*times: tuple[int, float, float]) -> list[Round]:
+    return [Round(count, wall, cpu) for count, wall, cpu in times]
+
+
+def made_up() -> Results:
+    """By the clock ours is twice, then four times as fast as asyncpg, by the processor twice and 1.6 times."""
+    return Results(
+        [
+            Result("one", "asyncpg", 1, rounds((1, 8.0, 4.0), (2, 16.0, 8.0))),
+            Result("one", "pgsansio", 1, rounds((10, 40.0, 20.0), (10, 20.0, 25.0))),
+            Result("one", "psycopg", 1, rounds((1, 10.0, 3.0), (1, 10.0, 3.0))),
+            Result("one", "pg8000", 1, rounds((1, 1.0, 0.1), (1, 1.0, 0.1))),
+            Result("one", "floor", 1, rounds((1, 1.0, 1.5), (1, 1.0, 1.0))),
+            Result("one", "pgsansio-trio", 1, rounds((1, 4.0, 4.0), (1, 4.0, 4.0))),
+            Result("lookup", "asyncpg-uvloop", 1, rounds((1, 1.0, 1.0), (1, 1.0, 1.0))),
+            Result("lookup", "pgsansio-uvloop", 1, rounds((1, 0.5, 0.9), (1, 0.5, 0.9))),
+            Result("lookup", "floor-uvloop", 1, rounds((1, 0.5, 0.8), (1, 0.5, 0.8))),
+            Result("rows-1000", "asyncpg", 1000, rounds((1, 8.0, 4.0))),
+            Result("rows-10000", "asyncpg", 10_000, rounds((1, 80.0, 40.0))),
+            Result("rows-1000", "pgsansio", 1000, rounds((10, 40.0, 20.0))),
+            Result("rows-10000", "pgsansio", 10_000, rounds((1, 80.0, 60.0))),
+            Result("tasks-10", "pgsansio", 1, rounds((10, 1.0, 1e-4))),
+            Result("tasks-1000", "pgsansio", 1, rounds((1000, 1.0, 2e-2))),
+            Result("memory", "pgsansio", LARGE, [Round(1, 1.0, 1.0, None, None, peak, peak / 2) for peak in (3, 1, 2)]),
+        ]
+    )
+
+
+def one_of(results: Results, case: str, runner: str) -> Result:
+    return next(result for result in results.of(case) if result.runner == runner)
+
+
+def test_the_gap_is_of_the_same_round() -> None:
+    results = made_up()
+    # (4 - 2) / (4 - 1.5) and (4 - 2.5) / (4 - 1)
+    gap = results.gap(one_of(results, "one", "pgsansio"))
+    assert gap == Gap(Ratio(pytest.approx(0.65), 0.5, 0.8), pytest.approx((0.625 + 0.75) / 2))
+    assert gap.counts
+    assert results.gap(one_of(results, "one", "psycopg")) is None  # not ours
+    assert results.gap(one_of(results, "one", "pgsansio-trio")) is None  # there is no floor of trio
+    assert results.gap(one_of(results, "rows-1000", "pgsansio")) is None
+
+
+def test_a_gap_near_the_floor_does_not_count() -> None:
+    results = made_up()
+    gap = results.gap(one_of(results, "lookup", "pgsansio-uvloop"))
+    assert gap is not None
+    assert gap.above_floor == pytest.approx(0.2)
+    assert not gap.counts
+    assert summary_table(results).splitlines()[4].split() == [
+        *("lookup", "pgsansio-uvloop", "900,000.0", "2.00", "1.11", "2.00", "asyncpg-uvloop", "1.11", "asyncpg-uvloop"),
+        *("-", "(20%", "above", "floor)"),
     ]
+
+
+def test_a_floor_that_is_dearer_makes_no_gap() -> None:
+    times = {"asyncpg": 1.0, "pgsansio": 0.9, "floor": 1.1}
+    results = Results(Result("one", name, 1, rounds((1, 1.0, cpu))) for name, cpu in times.items())
+    gap = results.gap(one_of(results, "one", "pgsansio"))
+    assert gap == Gap(None, pytest.approx(-0.1))
+    assert not gap.counts
 
 
 def test_ratios_are_of_the_same_round() -> None:
-    line = next(line for line in main_table(results()).splitlines() if line.startswith("  pgsansio"))
-    times = ["3,000,000.0", "2,000,000.0", "2,000,000.0"]
+    line = next(line for line in case_table(made_up(), "one").splitlines() if line.startswith("  pgsansio "))
     assert [part.strip() for part in line.split("  ") if part.strip()] == [
-        "pgsansio",
-        "0",
-        *times,
-        "3.00 (2.00-4.00)",
-        "2.00 (2.00-2.00)",
-        "4.00",
+        *("pgsansio", "0", "2,250,000.0", "2,000,000.0"),
+        *("3.00 (2.00-4.00)", "1.80 (1.60-2.00)", "1.35 (1.20-1.50) psycopg", "0.65 (0.50-0.80)"),
     ]
-    entry = as_json(results(), {})["results"][1]
-    assert entry["baseline"] == "asyncpg"
-    assert entry["wall_ratio"] == {"median": 3.0, "lowest": 2.0, "highest": 4.0}
+    entry = made_up().as_json({})["results"][1]
+    assert entry["baseline"]["runner"] == "asyncpg"
+    assert entry["baseline"]["wall"] == {"median": 3.0, "lowest": 2.0, "highest": 4.0}
+    assert entry["best_peer"]["runner"] == "psycopg"
+    assert entry["gap"]["counts"] is True
 
 
-def test_growth_is_cost_per_row() -> None:
-    lines = {line.split()[0]: line.split() for line in growth_table(results()).splitlines()}
-    assert lines["asyncpg"] == ["asyncpg", "4000000", "ns/row", "4000000", "ns/row", "1.00"]
+def test_the_best_peer_is_on_the_same_loop() -> None:
+    results = made_up()
+    found = {
+        (case, name): peer and peer.runner
+        for case, name in [("one", "pgsansio"), ("one", "pgsansio-trio"), ("lookup", "pgsansio-uvloop")]
+        for peer in [results.best_peer(one_of(results, case, name), "cpu")]
+    }
+    # pg8000, which blocks, is the fastest of all.
+    assert list(found.values()) == ["psycopg", "psycopg", "asyncpg-uvloop"]
+    by_wall = results.best_peer(one_of(results, "one", "pgsansio"), "wall")
+    assert by_wall is not None
+    assert by_wall.runner == "asyncpg"
+
+
+def test_growth_is_cost_per_row_and_per_task() -> None:
+    lines = {line.split()[0]: line.split() for line in growth_table(made_up(), Growth.ROWS).splitlines()}
+    assert lines["asyncpg"] == ["asyncpg", "4,000,000", "ns", "4,000,000", "ns", "1.00"]
     assert lines["pgsansio"][-1] == "3.00"
-    assert "floor" not in lines  # it has only one size
-    assert growth_table(results()[:3]) == ""
+    tasks = growth_table(made_up(), Growth.TASKS).splitlines()[-1]
+    assert tasks.split() == ["pgsansio", "10,000", "ns", "20,000", "ns", "2.00"]
+    assert growth_table(Results(made_up().all[:10]), Growth.ROWS) == ""
 
 
 def test_memory_is_a_median() -> None:
-    rounds = [Round(1, 1.0, 1.0, peak, peak / 2) for peak in (3.0, 1.0, 2.0)]
-    assert memory_table([Result("memory", "asyncpg", 200_000, rounds)]).split()[-2:] == ["2.0", "1.0"]
-    assert memory_table(results()) == ""
+    assert memory_table(made_up()).split()[-2:] == ["2.0", "1.0"]
+    assert memory_table(Results(made_up().of("one"))) == ""
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_the_bars_are_as_long_as_the_ratios() -> None:
+    drawn = ElementTree.fromstring(comparison_chart(made_up(), "asyncio"))
+    bars = [each for each in drawn.iter(f"{SVG}rect") if each.find(f"{SVG}title") is not None]
+    lengths = {bar.findtext(f"{SVG}title"): float(bar.attrib["width"]) for bar in bars}
+    unit = (760 - 150 - 60) / 8
+    assert lengths == {
+        "pgsansio: 1.80": pytest.approx(1.8 * unit, abs=0.1),
+        "psycopg: 1.33": pytest.approx(4 / 3 * unit, abs=0.1),
+        "floor: 3.33": pytest.approx((4 / 1.5 + 4) / 2 * unit, abs=0.1),
+    }
+    (line,) = drawn.iter(f"{SVG}line")
+    assert float(line.attrib["x1"]) == pytest.approx(150 + unit, abs=0.1)
+
+
+def test_growth_is_drawn_as_a_line_for_each_runner() -> None:
+    drawn = ElementTree.fromstring(growth_chart(made_up(), Growth.ROWS))
+    curves = {each.findtext(f"{SVG}title"): each.find(f"{SVG}polyline") for each in drawn.iter(f"{SVG}g")}
+    points = {name: curve.attrib["points"].split() for name, curve in curves.items() if curve is not None}
+    # The highest cost, 6 ms, is at the top, y = 56, and nothing at y = 330.
+    assert points == {"asyncpg": ["60.0,147.3", "700.0,147.3"], "pgsansio": ["60.0,238.7", "700.0,56.0"]}
+
+
+def test_charts_without_results_are_left_out() -> None:
+    assert charts(Results([])) == {}
+    assert set(charts(made_up())) == {
+        "cases-asyncio.svg",
+        "cases-uvloop.svg",
+        "cases-trio.svg",
+        "growth-rows.svg",
+        "growth-tasks.svg",
+    }
+
+
+def test_every_runner_has_a_baseline() -> None:
+    times = rounds((1, 1.0, 1.0))
+    results = Results(Result("one", name, 1, times) for name in RUNNERS)
+    for result in results.all:
+        runner, baseline, floor = RUNNERS[result.runner], results.baseline(result), results.floor(result)
+        assert baseline is not None
+        assert baseline.runner == ("asyncpg-uvloop" if runner.loop == "uvloop" else "asyncpg")
+        assert floor is not None
+        assert RUNNERS[floor.runner].kind is Kind.FLOOR
+        assert runner.loop in (RUNNERS[floor.runner].loop, "blocking")
 
 
 # types
