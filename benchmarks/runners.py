@@ -78,6 +78,7 @@ RUNNERS: Final = {
         *_both_loops("asyncpg", Kind.PEER, "asyncpg_api:Asyncpg", "asyncpg"),
         *_both_loops("pgsansio", Kind.OURS, "asyncpg_api:PgsansioAsyncio"),
         *_both_loops("pgsansio-multiplex", Kind.OURS, "asyncpg_api:Multiplexed"),
+        *_both_loops("pgsansio-terminate", Kind.OURS, "asyncpg_api:Terminating"),
         *_both_loops("psycopg", Kind.PEER, "psycopg_api:Psycopg", "psycopg", "psycopg-binary", "psycopg-pool"),
         *_both_loops("psycopg-pipeline", Kind.PEER, "psycopg_api:Pipelined", "psycopg", "psycopg-binary"),
         *_both_loops("psqlpy", Kind.PEER, "psqlpy_api:Psqlpy", "psqlpy"),

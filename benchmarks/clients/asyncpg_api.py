@@ -193,6 +193,23 @@ class Multiplexed(PgsansioAsyncio):
         return await super()._open_pool(connections, multiplex=2)
 
 
+class Terminating(PgsansioAsyncio):
+    """Does not wait until the server has ended the session, as psycopg does not."""
+
+    @classmethod
+    def shapes(cls) -> frozenset[Shape]:
+        return frozenset({Shape.CONNECT})
+
+    async def connect(self, case: Case) -> Operation:
+        connect, dsn = self.library.connect, self.places[case.name]
+
+        async def operation() -> None:
+            connection = await connect(dsn)
+            connection.terminate()
+
+        return operation
+
+
 class PgsansioTrio(PgsansioAsyncio):
     module = "pgsansio_trio"
 
