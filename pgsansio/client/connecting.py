@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, TypeAlias
 from pgsansio.client.attempting import Attempt, ConnectionT, MakeConnection, Recipe, shown
 from pgsansio.client.connection import Connection
 from pgsansio.client.port import Address, Port
-from pgsansio.client.time_limit import time_limit
+from pgsansio.client.time_limit import is_late, time_limit
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
@@ -55,12 +55,13 @@ async def connect(
         TargetServerAttributeNotMatched: hosts answered, but none of them is what was asked for.
     """
     recipe = Recipe(make_port, settings, make_connection, record_class, CodecSet() if codecs is None else codecs)
-    search = _Search(make_port(), recipe, around)
-    port, seconds = search.port, settings.connect_timeout
+    port, seconds = make_port(), settings.connect_timeout
     if seconds is not None and seconds <= 0:
         raise _too_late()
+    at = None if seconds is None else (port.clock() if began is None else began) + seconds
+    search = _Search(port, recipe, around, at)
     try:
-        async with port.deadline(None if seconds is None else (port.clock() if began is None else began) + seconds):
+        async with port.deadline(at):
             return await search.run()
     except TimeoutError as error:
         if hasattr(error, "attempts"):
@@ -81,15 +82,19 @@ class _Search(Generic[ConnectionT]):
         attempts: why each attempt failed so far.
     """
 
-    def __init__(self, port: Port, recipe: Recipe[ConnectionT], around: AroundAttempt[ConnectionT] | None) -> None:
+    def __init__(
+        self, port: Port, recipe: Recipe[ConnectionT], around: AroundAttempt[ConnectionT] | None, deadline: float | None
+    ) -> None:
         """
         Args:
             port: for everything but streams.
+            deadline: of all of it.
         """
         self.port = port
         self.attempts: list[BaseException] = []
         self._recipe = recipe
         self._around = around
+        self._deadline = deadline
         #: What is raised if all fail: the last host's error.
         self._failure: BaseException | None = None
         #: `prefer-standby`: what will do if there is no standby, chosen among so many.
@@ -131,6 +136,8 @@ class _Search(Generic[ConnectionT]):
             try:
                 connection = await self._connect(attempt, asked)
             except Exception as error:
+                if is_late(self.port, self._deadline, error):
+                    raise
                 self._note(error)
                 if not hosts.another_host_may_do(error):
                     raise with_attempts(error, self.attempts) from error.__cause__

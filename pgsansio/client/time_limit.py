@@ -8,7 +8,7 @@ from pgsansio.client.port import Port
 from pgsansio.enums import Outcome
 from pgsansio.errors import OperationTimeoutError
 
-__all__ = ["time_limit"]
+__all__ = ["is_late", "time_limit"]
 
 _NO_LIMIT: Final = nullcontext()
 
@@ -22,6 +22,16 @@ def time_limit(port: Port, at: float | None, what: str) -> AbstractAsyncContextM
     return _NO_LIMIT if at is None else _time_limit(port, at, what)
 
 
+def is_late(port: Port, at: float | None, error: Exception) -> bool:
+    """Whether this error, raised inside of a block with this deadline, is the deadline's.
+
+    A port without tasks raises it where it waits. Other TimeoutErrors are the network's, of an earlier deadline, or of
+    a function of the user's with a limit of its own.
+    """
+    is_plain = isinstance(error, TimeoutError) and error.errno is None and not isinstance(error, OperationTimeoutError)
+    return is_plain and at is not None and port.clock() >= at
+
+
 @asynccontextmanager
 async def _time_limit(port: Port, at: float, what: str) -> AsyncGenerator[None]:
     is_its_own = False
@@ -29,9 +39,8 @@ async def _time_limit(port: Port, at: float, what: str) -> AsyncGenerator[None]:
         async with port.deadline(at):
             try:
                 yield
-            except TimeoutError:
-                # The network's, or of a function of the user's with a limit of its own.
-                is_its_own = True
+            except TimeoutError as error:
+                is_its_own = not is_late(port, at, error)
                 raise
     except TimeoutError as error:
         if is_its_own:

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 import pgsansio
-from pgsansio.client import Connection, run
+from pgsansio.client import Connection, connecting, run
+from pgsansio.policy.conninfo import resolve_settings
 from tests.support.servers import Server
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -156,6 +157,15 @@ def test_nobody_there(blocking_client: ModuleType, tmp_path: Path) -> None:
 def test_nobody_answers(blocking_client: ModuleType) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf, pytest.raises(pgsansio.OperationTimeoutError):
         blocking_client.connect(f"host=127.0.0.1 port={deaf.getsockname()[1]} user=x connect_timeout=1")
+
+
+def test_nobody_answers_within_the_time_for_all_of_it(blocking_client: ModuleType) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        place = f"host=127.0.0.1,127.0.0.1 port={deaf.getsockname()[1]}"
+        process: dict[str, Any] = {"environment": {}, "os_user": "x", "home": None, "platform": "linux"}
+        settings = resolve_settings(place, timeout=0.2, **process)
+        with pytest.raises(pgsansio.OperationTimeoutError, match="time limit for connecting has passed"):
+            run(connecting.connect(blocking_client.BlockingPort, settings, Connection))
 
 
 def test_run_refuses_what_suspends() -> None:
