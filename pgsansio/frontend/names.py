@@ -150,11 +150,10 @@ class Names(StartUp):
         if found is None or found is self.statement_mode:
             return
         self._is_unsure = False
+        self.statement_mode = found
         if found is StatementMode.CACHED:
-            self.statement_mode = found
             self.statements.clear()  # they have no names
         else:
-            self.statement_mode = found
             self._lose_names()
 
     def _names_are_lost(self) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from pgsansio.client import Connection
 from pgsansio.errors import (
     ClientConfigurationError,
     ConnectionDoesNotExistError,
@@ -20,7 +19,7 @@ from pgsansio.messages.backend import BindComplete, ParameterDescription, ParseC
 from pgsansio.messages.startup import StartupMessage
 from pgsansio.policy.tls_settings import TlsSettings
 from tests.support.manual_net import Net, Server, rejecting, standby
-from tests.support.manual_port import Cancelled, ManualPort, Peer, Stop
+from tests.support.manual_port import ManualPort, Peer, Stop
 from tests.support.scripted_backend import (
     Step,
     error,
@@ -335,17 +334,7 @@ def test_stopped_at_every_moment(how: str, kind: Callable[[bool], Callable[[], P
                 net.loop.step()
         if task.done:
             break
-        if how == "close":
-            task.close()
-            net.loop.tasks.remove(task)
-        else:
-            task.cancel(for_good=how == "cancel for good")
-            net.loop.run(task)
-            if task.error is None:  # it came too late
-                connection: Connection = task.result()
-                connection.terminate()
-            else:
-                assert isinstance(task.error, Cancelled)
+        net.stop(task, how)
         assert net.is_over, (moment, net.open)
         moment += 1
     assert moment > 20

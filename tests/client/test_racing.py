@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from pgsansio.client import Connection
 from pgsansio.client.port import Address
 from pgsansio.errors import (
     CannotConnectNowError,
@@ -17,7 +16,7 @@ from pgsansio.errors import (
 from pgsansio.messages.startup import SSLRequest
 from pgsansio.policy.conninfo import Settings, TcpAddress
 from tests.support.manual_net import Deaf, Net, Server, rejecting
-from tests.support.manual_port import Cancelled, Peer
+from tests.support.manual_port import Peer
 from tests.support.scripted_backend import error, expect, hang_up, login, send
 
 NEVER = math.inf
@@ -232,18 +231,8 @@ def test_stopped_at_every_moment(race: dict[str, Any], how: str) -> None:
                 net.loop.step()
         if task.done:
             break
-        if how == "close":
-            task.close()
-            net.loop.tasks.remove(task)
-        else:
-            task.cancel(for_good=how == "cancel for good")
-            net.loop.run(task)
-            if task.error is None:  # it came too late
-                connection: Connection = task.result()
-                connection.terminate()
-            else:
-                assert isinstance(task.error, Cancelled)
-                assert not hasattr(task.error, "attempts")
+        net.stop(task, how)
+        assert not hasattr(task.error, "attempts")
         assert net.is_over, (moment, net.open)
         moment += 1
     assert moment > 10

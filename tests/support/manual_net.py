@@ -15,7 +15,7 @@ from pgsansio.client import Connection, connecting
 from pgsansio.client.port import Address
 from pgsansio.engine.driven import Engine
 from pgsansio.policy.conninfo import Settings, TcpAddress, resolve_settings
-from tests.support.manual_port import FakeTls, ManualLoop, ManualPort, Peer, Stop, Task
+from tests.support.manual_port import Cancelled, FakeTls, ManualLoop, ManualPort, Peer, Stop, Task
 from tests.support.scripted_backend import ScriptedBackend, Step, error, expect, hang_up, login, send
 
 __all__ = ["START", "Deaf", "Net", "Server", "rejecting", "standby"]
@@ -152,6 +152,20 @@ class Net:
         around = keywords.pop("around", None)
         settings = self.settings(dsn, **keywords)
         return self.loop.start(connecting.connect(self.port, settings, self._make, around=around))
+
+    def stop(self, task: Task, how: str) -> None:
+        """Cancel it ("cancel"), again and again ("cancel for good"), or throw it away ("close")."""
+        if how == "close":
+            task.close()
+            self.loop.tasks.remove(task)
+            return
+        task.cancel(for_good=how == "cancel for good")
+        self.loop.run(task)
+        if task.error is None:  # it came too late
+            connection: Connection = task.result()
+            connection.terminate()
+        else:
+            assert isinstance(task.error, Cancelled)
 
     def _make(self, *arguments: Any) -> Connection:
         # Kept, so that none is closed by having been forgotten.
