@@ -6,6 +6,7 @@ link if the reference has it.
 
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 import sys
@@ -21,6 +22,8 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
+# Classes in C have no signatures of their own, and the pure kernel is what defines them.
+os.environ["PGSANSIO_KERNEL"] = "pure"
 import pgsansio
 import pgsansio.sqlstates
 
