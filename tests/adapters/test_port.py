@@ -15,6 +15,7 @@ import pytest
 import trio
 
 import pgsansio_asyncio.port
+import pgsansio_trio.baton
 import pgsansio_trio.port
 from pgsansio.engine.operations import Operation
 from pgsansio.policy.conninfo import UnixAddress
@@ -75,7 +76,7 @@ async def test_a_cancellation_that_falls_due_has_a_time_limit(
     anyio_backend_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pgsansio_asyncio.port, "_CANCEL_SECONDS", 0.01)
-    monkeypatch.setattr(pgsansio_trio.port, "CANCEL_GRACE", 0.01)
+    monkeypatch.setattr(pgsansio_trio.baton, "CANCEL_GRACE", 0.01)
     engine, port = ToyEngine(), make_port(anyio_backend_name)
     over = anyio.Event()
 

@@ -1,0 +1,66 @@
+"""Where a connection belongs: the trio run, the thread and the process that it was made in."""
+
+import os
+from threading import get_ident
+
+import trio
+
+from pgsansio.errors import InterfaceError
+
+__all__ = ["Place"]
+
+_forks = 0
+
+
+def _forked() -> None:
+    global _forks  # noqa: PLW0603 - one process, one number
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+class Place:
+    """Notes where it is made."""
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread = get_ident()
+        self._forks = _forks
+
+    @property
+    def _is_parents(self) -> bool:
+        """Whether this is a child that was forked later: the connection is its parent's."""
+        return self._forks != _forks
+
+    @property
+    def _is_here(self) -> bool:
+        """Whether it is used where it belongs."""
+        return (
+            not self._is_parents and trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token
+        )
+
+    def guard(self) -> None:
+        if self._forks != _forks:
+            raise InterfaceError(
+                f"cannot use a connection of process {os.getppid()} in its forked child {os.getpid()}",
+                hint="Connect after the fork.",
+            )
+        try:
+            running = trio.lowlevel.current_trio_token()
+        except RuntimeError:
+            running = None
+        if running is not self._token:
+            raise InterfaceError(
+                f"cannot use a connection of the trio run {id(self._token):#x} "
+                + (f"in the run {id(running):#x}" if running is not None else "outside of it, or in another thread"),
+                hint="A connection belongs to the run and the thread that it was made in.",
+            )
+
+    def guard_thread(self) -> None:
+        if self._thread != get_ident() and self._forks == _forks:
+            raise InterfaceError(
+                "cannot close a connection of another thread",
+                hint="A connection belongs to the loop and the thread that it was made in.",
+            )

@@ -1,0 +1,185 @@
+"""Bytes between the socket and the engine: what is written at once and what waits, one read, and the end.
+
+Nothing here waits for the socket: that is the baton's.
+"""
+
+import math
+import socket
+from abc import ABC, abstractmethod
+from collections import deque
+from typing import Any, Final, cast
+
+import trio
+
+from pgsansio.client.port import Address
+from pgsansio.engine.driven import Engine
+from pgsansio.policy.conninfo import UnixAddress
+from pgsansio.policy.tcp_options import TcpOptions
+from pgsansio.tls import TlsEngine
+from pgsansio_trio.place import Place
+from pgsansio_trio.tcp import tcp_socket, tcp_target
+from pgsansio_trio.unix import peer_user
+
+__all__ = ["Transport"]
+
+_WOULD_BLOCK: Final = (BlockingIOError, InterruptedError)
+
+
+class Transport(Place, ABC):
+    """A socket that is read and written without waiting, for one engine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._engine: Engine = cast(Engine, None)
+        self._tls: TlsEngine | None = None
+        self._tcp_options = TcpOptions()
+        self._raw: socket.socket | None = None
+        self._outbox: deque[memoryview] = deque()
+        self._outbox_bytes = 0
+        #: When somebody last looked for bytes.
+        self._last_received = -math.inf
+
+    @abstractmethod
+    def _fed(self) -> None:
+        """The engine was fed, or told of an end: do what follows from that."""
+
+    @abstractmethod
+    def _written(self) -> None:
+        """As much was written as the socket takes."""
+
+    @abstractmethod
+    def _closed(self) -> None:
+        """There is no socket any more."""
+
+    def set_tcp_options(self, options: TcpOptions) -> None:
+        self._tcp_options = options
+
+    async def open_stream(self, address: Address, engine: Engine) -> None:
+        target: Any
+        if isinstance(address, UnixAddress):
+            target, raw = address.path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        else:
+            target, raw = tcp_target(address.host, address.port), tcp_socket(address.host, self._tcp_options)
+        try:
+            await trio.socket.from_stdlib_socket(raw).connect(target)
+        except BaseException:
+            raw.close()
+            raise
+        self.drive(engine)
+        self._raw = raw
+        self._send()
+
+    def peer_user(self) -> str | None:
+        return None if self._raw is None else peer_user(self._raw)
+
+    def drive(self, engine: Engine) -> None:
+        # If the connection has ended meanwhile, whoever waits finds no socket.
+        if self._tls is not None:
+            self._tls.inner = engine
+        else:
+            self._engine = engine
+
+    def _receive(self, raw: socket.socket) -> None:
+        """One non-blocking read into the engine, and everything that follows from it."""
+        engine = self._engine
+        self._last_received = trio.current_time()
+        try:
+            size = raw.recv_into(engine.get_buffer(-1))
+        except _WOULD_BLOCK:
+            return
+        except OSError as error:
+            self._lost(error)
+            return
+        if size:
+            engine.bytes_received(size)
+        else:
+            engine.receive_eof()
+            self._close_socket()
+        self._fed()
+
+    def _lost(self, cause: BaseException | None) -> None:
+        self._close_socket()
+        self._engine.connection_lost(cause)
+        self._fed()
+
+    def _send(self) -> None:
+        """Write what the socket takes at once."""
+        self._send_some()
+        self._written()
+
+    def _send_some(self) -> None:
+        data = self._engine.data_to_send()
+        raw = self._raw
+        if not data and not self._outbox:
+            return
+        if raw is None:
+            self._outbox.clear()
+            self._outbox_bytes = 0
+            return
+        if data:
+            if not self._outbox:
+                try:
+                    sent = raw.send(data)
+                except _WOULD_BLOCK:
+                    sent = 0
+                except OSError as error:
+                    self._write_failed(raw, error)
+                    return
+                if sent == len(data):
+                    return
+                self._outbox.append(memoryview(data)[sent:])
+                self._outbox_bytes += len(data) - sent
+                return
+            self._outbox.append(memoryview(data))
+            self._outbox_bytes += len(data)
+        try:
+            while self._outbox:
+                sent = raw.send(self._outbox[0])
+                self._outbox_bytes -= sent
+                if sent < len(self._outbox[0]):
+                    self._outbox[0] = self._outbox[0][sent:]
+                    return
+                self._outbox.popleft()
+        except _WOULD_BLOCK:
+            return
+        except OSError as error:
+            self._write_failed(raw, error)
+
+    def _write_failed(self, raw: socket.socket, error: OSError) -> None:
+        """The server has gone; what it said before that is still to be read (57P01, usually)."""
+        error.__traceback__ = None  # its frames have what was to be sent: a password, perhaps
+        self._outbox.clear()
+        self._outbox_bytes = 0
+        engine = self._engine
+        while self._raw is raw and not engine.ended:
+            try:
+                size = raw.recv_into(engine.get_buffer(-1))
+            except OSError:
+                break
+            if not size:
+                break
+            engine.bytes_received(size)
+        self._lost(error)
+
+    def flush(self) -> None:
+        if not self._is_parents:
+            self._send()
+
+    def abort(self) -> None:
+        raw = self._raw
+        if raw is None:
+            return
+        if self._is_parents:
+            # Here in the child the connection is the parent's: only the descriptor is ours.
+            self._raw = None
+            raw.close()
+        else:
+            self._lost(None)
+
+    def _close_socket(self) -> None:
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            if trio.lowlevel.in_trio_run():  # after its end nobody is left to be told
+                trio.lowlevel.notify_closing(raw)
+            raw.close()
+        self._closed()
