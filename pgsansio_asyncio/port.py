@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from threading import get_ident
-from types import TracebackType
+from types import FunctionType, MethodType, TracebackType
 from typing import Any, Final, TypeVar, cast
 
 from pgsansio.client.port import Address, BinaryFile, FilePath, GssContext, Port, PortEvent, TaskHandle
@@ -479,7 +479,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         return await result if inspect.isawaitable(result) else result
 
     def deliver(self, callback: Callable[..., Any], *arguments: object) -> None:
-        if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None)):  # noqa: B004
+        if _is_coroutine_function(callback):
             task = self._loop.create_task(callback(*arguments))
             self._tasks.add(task)
             task.add_done_callback(self._delivered)
@@ -555,6 +555,14 @@ def _wake(waiter: Any) -> None:
             _wake(future)
     elif not waiter.done():
         waiter.set_result(None)
+
+
+def _is_coroutine_function(callback: Callable[..., Any]) -> bool:
+    function = callback.__func__ if isinstance(callback, MethodType) else callback
+    if type(function) is FunctionType and not function.__dict__:  # nor is it marked as one
+        return bool(function.__code__.co_flags & inspect.CO_COROUTINE)
+    # (inspect looks at all that it can be, which takes longer than what is left of a notification.)
+    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004
 
 
 def _close_opened(opening: "asyncio.Future[Any]") -> None:

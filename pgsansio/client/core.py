@@ -176,12 +176,18 @@ class ConnectionCore:
 
     async def _script(self, query: str, *, internal: bool = False) -> str:
         check_query(query)
-        self._port.guard()
+        port, frontend = self._port, self._frontend
+        port.guard()
         self._check_alone()
-        await self._begin_now()
-        operation = self._frontend.simple_query(query, internal=internal)
+        if frontend.begin_is_due:
+            await self._begin_now()
+        operation = frontend.simple_query(query, internal=internal)
         self._queries += 1
-        await self._finish(operation)
+        try:
+            await port.wait(operation)
+        except BaseException as error:
+            await self._give_up(operation, error)
+            raise
         if operation.error is not None:
             raise self._failure(operation, query)
         return operation.status or ""

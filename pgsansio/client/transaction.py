@@ -1,11 +1,11 @@
 """Transaction: a transaction block, or a savepoint inside one."""
 
 import warnings
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pgsansio.client.callbacks import QueryTimer
-from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError, InterfaceWarning, ProtocolError
 from pgsansio.policy.transactions import Level, TransactionState
 
@@ -46,7 +46,17 @@ class Transaction:
     async def __aenter__(self) -> None:
         self._level.enter()
         try:
-            await self._start(at_once=False)
+            connection = self._connection
+            session = connection._frontend
+            # Another task's statement, written behind a BEGIN that then fails, would be outside of the transaction.
+            if connection._levels.depth or self._shared or session.is_simple or not session.pipelining:
+                await self.start()
+            else:
+                connection._check_open()
+                connection._check_alone()
+                if connection._port.has_checkpoints:
+                    await connection._port.checkpoint()
+                self._begin_with_next()
         except BaseException:
             self._level.leave()
             raise
@@ -79,7 +89,12 @@ class Transaction:
             PostgresError: the server's word.
             OperationTimeoutError: the connection's `command_timeout` has passed.
         """
-        await self._start(at_once=True)
+        connection = self._connection
+        if connection._command_timeout is None:
+            await self._begin()
+        else:
+            async with connection._limit(connection._deadline(None)):
+                await self._begin()
 
     async def commit(self) -> None:
         """End it and keep what was done; with `prepare_as`, prepare it for two-phase commit.
@@ -97,46 +112,39 @@ class Transaction:
         self._level.check_manual("rollback")
         await self._end(commit=False)
 
-    async def _start(self, *, at_once: bool) -> None:
-        """Begin it; with `at_once` False, BEGIN may wait for the first statement."""
-        connection = self._connection
-        if connection._command_timeout is None:
-            await self._begin(at_once=at_once)
-        else:
-            async with connection._limit(connection._deadline(None)):
-                await self._begin(at_once=at_once)
+    def _begin_with_next(self) -> None:
+        """Begin it by a BEGIN that goes out with the next statement."""
+        connection, level = self._connection, self._level
+        levels, session = connection._levels, connection._frontend
+        self._mark = connection._subscriptions.mark()
+        sql = levels.start(level, session.predicted_status)
+        try:
+            session.begin_with_next(sql)
+        except BaseException:
+            levels.start_failed(level)
+            raise
+        if connection._query_loggers:
+            timer = QueryTimer(connection, sql, (), None)
+            timer.begin()
+            timer.end(None)  # as far as anybody knows: its time, and whether it fails, are the first statement's
 
-    async def _begin(self, *, at_once: bool) -> None:
+    async def _begin(self) -> None:
+        """Begin it now."""
         connection, level = self._connection, self._level
         connection._check_open()
         connection._check_alone()
         levels, session = connection._levels, connection._frontend
         await self._ask_outer_isolation()
-        # Another task's statement, written behind a BEGIN that then fails, would be outside of the transaction.
-        deferred = (
-            not levels.depth and not at_once and not self._shared and session.pipelining and not session.is_simple
-        )
-        if deferred:
-            await connection._port.checkpoint()
         self._mark = connection._subscriptions.mark()
         sql = levels.start(level, session.predicted_status)
         outermost = levels.depth == 1
         timer = QueryTimer(connection, sql, (), None)
         timer.begin()
-        operation: Operation | None = None
         try:
-            if not outermost:
-                operation = session.savepoint(sql)
-            elif deferred:
-                session.begin_with_next(sql)
-            else:
-                operation = session.simple_query(sql, begins=True)
+            operation = session.simple_query(sql, begins=True) if outermost else session.savepoint(sql)
         except BaseException:
             levels.start_failed(level)
             raise
-        if operation is None:
-            timer.end(None)  # as far as anybody knows: its time, and whether it fails, are the first statement's
-            return
         try:
             await connection._port.wait(operation)
         except BaseException as error:
@@ -165,12 +173,13 @@ class Transaction:
                 raise ProtocolError("the answer to SHOW transaction_isolation is not a text")
             levels.outer_isolation(row[0])
 
-    async def _end(self, *, commit: bool) -> bool:
+    def _end(self, *, commit: bool) -> Awaitable[bool]:
         """Whether it was rolled back instead of committed."""
-        connection = self._connection
-        if connection._command_timeout is None:
-            return await self._finish(commit=commit)
-        async with connection._limit(connection._deadline(None)):
+        in_time = self._connection._command_timeout is not None
+        return (self._finish_in_time if in_time else self._finish)(commit=commit)
+
+    async def _finish_in_time(self, *, commit: bool) -> bool:
+        async with self._connection._limit(self._connection._deadline(None)):
             return await self._finish(commit=commit)
 
     async def _finish(self, *, commit: bool) -> bool:
@@ -179,7 +188,6 @@ class Transaction:
         connection._check_open()
         sql = levels.end(level, commit=commit)
         outermost = levels.depth == 1
-        timer = QueryTimer(connection, sql, (), None)
         is_prepared = commit and level.prepare_as is not None
         if is_prepared and session.begin_is_due:
             # Whoever ends it counts on it, even if nothing was done in it.
@@ -189,17 +197,21 @@ class Transaction:
                 await self._abandon(error)
                 raise
         if outermost and (session.begin_is_due or session.begin_error is not None):
-            async with timer:
+            async with QueryTimer(connection, sql, (), None):
                 await self._end_unbegun(commit=commit)
             return False
         if outermost:
             session.drop_begin()
-        timer.begin()
+        timer = None
+        if connection._query_loggers:
+            timer = QueryTimer(connection, sql, (), None)
+            timer.begin()
         operation = session.simple_query(sql, begins=False)
         try:
             await connection._port.wait(operation)
         except BaseException as error:
-            timer.end(error)
+            if timer is not None:
+                timer.end(error)
             self._ended(TransactionState.FAILED, outermost)
             if outermost:
                 await connection._give_up_block(operation, error)
@@ -220,8 +232,9 @@ class Transaction:
             state = TransactionState.COMMITTED if committed else TransactionState.ROLLEDBACK
         self._ended(state, outermost)
         failure = None if operation.error is None else connection._failure(operation, sql)
-        timer.end(failure)
-        if session.is_open:
+        if timer is not None:
+            timer.end(failure)
+        if session.is_open and connection._subscriptions.mark():
             await connection._restore_subscriptions(self._mark, ended=outermost, committed=committed)
         if failure is not None:
             raise failure

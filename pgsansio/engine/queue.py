@@ -186,8 +186,9 @@ class Queue:
 
     @property
     def busy(self) -> bool:
-        """More than one operation is in flight."""
-        return len(self._in_flight) > 1
+        """More than one operation is in flight, the members of one group (BEGIN and a statement) left aside."""
+        in_flight = self._in_flight
+        return len(in_flight) > 1 and in_flight[0].traits & (SYNC | EXCLUSIVE) != 0
 
     @property
     def exclusive(self) -> Batch | Copy | RowStream | None:

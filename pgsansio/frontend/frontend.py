@@ -1,6 +1,7 @@
 """Operations of every kind: simple queries, scripts, groups, portals, COPY."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NoReturn
 
 from pgsansio.codecs.descriptions import Descriptions
@@ -76,6 +77,19 @@ def _simple_traits(kind: StatementKind) -> int:
     return (BARRIER if kind.simple_barrier else 0) | (BEGINS if kind.begins_transaction else 0)
 
 
+def _simple(query: str) -> tuple[bytes, int]:
+    """A text in the simple protocol: the message, and what the queue has to know. Raises InterfaceError: a zero byte."""
+    return Query(query).encode(), _simple_traits(classify(query))
+
+
+#: Texts without arguments come again and again: COMMIT, what resets a session, NOTIFY.
+_known_simple: Final = lru_cache(maxsize=256)(_simple)
+_SHORT_TEXT: Final = 1024
+
+#: There are only so many ways to begin a transaction.
+_begin: Final = lru_cache(maxsize=64)(unnamed)
+
+
 class Frontend(Learning):
     """The client's end of one connection, start-up included. Nothing in it waits.
 
@@ -123,12 +137,11 @@ class Frontend(Learning):
         Raises:
             InterfaceError: the text holds a zero byte; or as `Session.submit`.
         """
-        data = Query(query).encode()
-        traits = SYNC
-        if internal:
-            traits |= INTERNAL
+        if kind is not None:
+            data, traits = Query(query).encode(), _simple_traits(kind)
         else:
-            traits |= _simple_traits(kind or classify(query))
+            data, traits = (_known_simple if len(query) <= _SHORT_TEXT else _simple)(query)
+        traits = SYNC | INTERNAL if internal else SYNC | traits
         if begins is not None:
             traits = (traits & ~BEGINS) | (BEGINS | BARRIER if begins else 0)
         if discard_rows:
@@ -150,7 +163,7 @@ class Frontend(Learning):
         if self._finds_mode and not self._is_unsure:
             # In the transaction it would be too late to do as others have found to be right.
             self._look_at_mode()
-        self.defer_begin(unnamed(sql))
+        self.defer_begin(_begin(sql))
 
     def savepoint(self, sql: str) -> Operation:
         """SAVEPOINT, in the extended protocol, where there is that, so that it can bring a BEGIN along."""

@@ -302,6 +302,10 @@ class NotificationResponse:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
+        strings = body[4:].split(b"\x00")
+        if len(strings) == 3 and not strings[2]:  # as it should be: a call for each field would take longer
+            channel, payload = (string.decode("utf-8", "surrogateescape") for string in strings[:2])
+            return cls(int.from_bytes(body[:4], "big", signed=True), channel, payload)
         reader = Reader("NotificationResponse", body)
         process_id = reader.int32("process id")
         channel = reader.string("channel")
