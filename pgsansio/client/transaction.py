@@ -46,17 +46,7 @@ class Transaction:
     async def __aenter__(self) -> None:
         self._level.enter()
         try:
-            connection = self._connection
-            session = connection._frontend
-            # Another task's statement, written behind a BEGIN that then fails, would be outside of the transaction.
-            if connection._levels.depth or self._shared or session.is_simple or not session.pipelining:
-                await self.start()
-            else:
-                connection._check_open()
-                connection._check_alone()
-                if connection._port.has_checkpoints:
-                    await connection._port.checkpoint()
-                self._begin_with_next()
+            await self._start(at_once=False)
         except BaseException:
             self._level.leave()
             raise
@@ -89,12 +79,7 @@ class Transaction:
             PostgresError: the server's word.
             OperationTimeoutError: the connection's `command_timeout` has passed.
         """
-        connection = self._connection
-        if connection._command_timeout is None:
-            await self._begin()
-        else:
-            async with connection._limit(connection._deadline(None)):
-                await self._begin()
+        await self._start(at_once=True)
 
     async def commit(self) -> None:
         """End it and keep what was done; with `prepare_as`, prepare it for two-phase commit.
@@ -111,6 +96,24 @@ class Transaction:
         """End it and undo what was done. Raises as `commit`."""
         self._level.check_manual("rollback")
         await self._end(commit=False)
+
+    async def _start(self, *, at_once: bool) -> None:
+        """Begin it; with `at_once` False, BEGIN may wait for the first statement."""
+        connection = self._connection
+        session = connection._frontend
+        connection._check_open()
+        connection._check_alone()
+        # Another task's statement, written behind a BEGIN that then fails, would be outside of the transaction.
+        may_wait = not at_once and not self._shared and session.pipelining and not session.is_simple
+        if may_wait and not connection._levels.depth:
+            if connection._port.has_checkpoints:
+                await connection._port.checkpoint()
+            self._begin_with_next()
+        elif connection._command_timeout is None:
+            await self._begin()
+        else:
+            async with connection._limit(connection._deadline(None)):
+                await self._begin()
 
     def _begin_with_next(self) -> None:
         """Begin it by a BEGIN that goes out with the next statement."""
@@ -131,8 +134,6 @@ class Transaction:
     async def _begin(self) -> None:
         """Begin it now."""
         connection, level = self._connection, self._level
-        connection._check_open()
-        connection._check_alone()
         levels, session = connection._levels, connection._frontend
         await self._ask_outer_isolation()
         self._mark = connection._subscriptions.mark()

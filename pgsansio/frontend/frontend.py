@@ -78,7 +78,7 @@ def _simple_traits(kind: StatementKind) -> int:
 
 
 def _simple(query: str) -> tuple[bytes, int]:
-    """A text in the simple protocol: the message, and what the queue has to know. Raises InterfaceError: a zero byte."""
+    """A text in the simple protocol: the message, and its traits. Raises InterfaceError: it holds a zero byte."""
     return Query(query).encode(), _simple_traits(classify(query))
 
 
