@@ -17,18 +17,22 @@ from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 import trio
+from trio.lowlevel import checkpoint, current_task, current_trio_token, wait_readable, wait_task_rescheduled
 
 from pgsansio.engine.operations import Operation
 from pgsansio.enums import CANCEL_GRACE, Outcome
+from pgsansio_trio import place
 from pgsansio_trio.transport import Transport
 
 __all__ = ["Baton"]
 
 #: Below this much unwritten, `outbox_low` returns.
 _LOW_WATER_BYTES: Final = 65536
-_PENDING: Final = Outcome.PENDING
+_PENDING: Final[Outcome] = Outcome.PENDING
 #: A connection that nobody has used for so long is read by its nursery's task.
 _IDLE_SECONDS: Final = 0.005
+#: How seldom that task looks whether the connection is still in use. (To be woken takes as long as half a query does.)
+_BUSY_SECONDS: Final = 0.04
 #: Without a nursery the socket is looked at before it is used, if nobody has looked at it for so long.
 _POLL_SECONDS: Final = 0.001
 
@@ -39,10 +43,11 @@ class Baton(Transport):
     def __init__(self) -> None:
         super().__init__()
         self._nursery: trio.Nursery | None = None
-        #: The task that reads, if any does; and those that wait for it to, in order.
-        self._reader: trio.lowlevel.Task | None = None
+        #: A task reads.
+        self._reading = False
         #: The task that was woken to read next, and has not run yet.
         self._heir: trio.lowlevel.Task | None = None
+        #: Those that wait until another one has read, in order.
         self._parked: dict[trio.lowlevel.Task, Operation | None] = {}
         #: The holder of the baton waits for the socket to be writable, too.
         self._writing = False
@@ -55,66 +60,71 @@ class Baton(Transport):
         self.on_news: Callable[[], None] | None = None
         self.on_cancel_due: Callable[[], Awaitable[None]] | None = None
 
-    async def wait(self, operation: Operation) -> None:
-        if operation.outcome is not _PENDING:
-            await trio.lowlevel.checkpoint()
-            return
-        await self._until(operation, settled=True)
+    def guard(self) -> None:
+        try:
+            if current_trio_token() is not self._token or self._forks != place.forks:
+                raise self._misplaced()
+        except RuntimeError:
+            raise self._misplaced() from None
+        if self._nursery is None and self.clock() - self._last_received > _POLL_SECONDS:
+            self._look()
 
-    async def progress(self, operation: Operation) -> None:
-        if operation.attention or operation.outcome is not _PENDING:
-            await trio.lowlevel.checkpoint()
-            return
-        await self._until(operation, settled=False)
+    async def wait(self, operation: Operation, *, settled: bool = True) -> None:
+        """Read, or let another task read, until the operation is settled or (not `settled`) has news.
 
-    async def _until(self, operation: Operation, *, settled: bool) -> None:
-        """Read, or let another task read, until the operation is settled or (not `settled`) has news."""
-        task = trio.lowlevel.current_task()
+        In the steady state this is the one frame between the query and trio, and it waits for the socket once.
+        """
+        if operation.outcome is not _PENDING or (operation.attention and not settled):
+            await checkpoint()
+            return
         engine = self._engine
         if self._paused:
             self._paused = engine.reading_paused
-        if self._reader is not None or self._paused:
-            self._send()
+        data = engine.data_to_send()
+        if data or self._outbox:
+            self._write(data)
+        holds_baton = False
         try:
-            while not operation.settled and (settled or not operation.attention):
-                if engine.cancel_due and self._cancel_is_due():
+            while operation.outcome is _PENDING and (settled or not operation.attention):
+                # (Nothing can be in the way of what was written.)
+                if (operation.abandoned or not operation.written) and self._cancel_is_due():
+                    if holds_baton:
+                        holds_baton = self._reading = False
                     await self._cancel()
-                    continue
-                if self._reader is not None or self._paused:
-                    await self._park(task, operation)
-                    continue
-                # This is written out, since a frame more between trio and here costs at every query.
-                self._reader = task
-                try:
-                    while operation.outcome is _PENDING and (settled or not operation.attention):
-                        self._send()
-                        raw = self._raw
-                        if raw is None:
-                            await trio.lowlevel.checkpoint()
-                            self._lost(None)
-                            break
-                        if self._outbox:
-                            await self._ready(raw)
-                        else:
-                            try:
-                                await trio.lowlevel.wait_readable(raw)
-                            except trio.ClosedResourceError:
-                                pass
-                        if self._raw is raw:
-                            self._receive(raw)
-                        if (engine.cancel_due and self._cancel_is_due()) or self._paused:
-                            break
-                finally:
-                    self._reader = None
+                elif self._paused or (self._reading and not holds_baton):
+                    if holds_baton:
+                        holds_baton = self._reading = False
+                    await self._park(operation)
+                else:
+                    holds_baton = self._reading = True
+                    raw = self._raw
+                    if raw is None:
+                        await checkpoint()
+                        self._lost(None)
+                        continue
+                    if self._outbox:
+                        await self._ready(raw)
+                    else:
+                        try:
+                            await wait_readable(raw)
+                        except trio.ClosedResourceError:
+                            pass
+                    if self._raw is raw:
+                        self._receive(raw)
         finally:
+            if holds_baton:
+                self._reading = False
             if self._parked:
                 self._pass_baton()
+
+    async def progress(self, operation: Operation) -> None:
+        await self.wait(operation, settled=False)
 
     async def _ready(self, raw: socket.socket) -> None:
         """Until the socket can be read, or something that waited for it was written; or until it was closed."""
         if not self._outbox:
             with contextlib.suppress(trio.ClosedResourceError):
-                await trio.lowlevel.wait_readable(raw)
+                await wait_readable(raw)
             return
         self._writing = True
         try:
@@ -126,7 +136,7 @@ class Baton(Transport):
                             await ready(raw)
                     nursery.cancel_scope.cancel()
 
-                nursery.start_soon(until, trio.lowlevel.wait_readable)
+                nursery.start_soon(until, wait_readable)
                 nursery.start_soon(until, trio.lowlevel.wait_writable)
         except BaseExceptionGroup as group:
             # The nursery is our detail: whoever is cancelled sees one Cancelled.
@@ -146,7 +156,7 @@ class Baton(Transport):
         self._pass_baton()
         if self._nursery is not None:
             self._nursery.start_soon(self._carry_out_cancel)
-            await trio.lowlevel.checkpoint()
+            await checkpoint()
         else:
             await self._carry_out_cancel()
 
@@ -158,29 +168,29 @@ class Baton(Transport):
             self._cancelling = False
 
     async def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
-        scope = trio.CancelScope(shield=True, deadline=trio.current_time() + min(seconds, CANCEL_GRACE))
+        scope = trio.CancelScope(shield=True, deadline=self.clock() + min(seconds, CANCEL_GRACE))
         with scope, contextlib.suppress(OSError):
             await work()
 
-    async def _park(self, task: trio.lowlevel.Task, operation: Operation | None) -> None:
+    async def _park(self, operation: Operation | None) -> None:
         """Wait until this operation has news or the baton is free."""
+        task = current_task()
         self._parked[task] = operation
-        operation_waiter = operation.waiter if operation is not None else None
         if operation is not None:
-            if operation_waiter is None:
+            waiter = operation.waiter
+            if waiter is None:
                 operation.waiter = task
+            elif isinstance(waiter, list):
+                operation.waiter = [*cast("list[object]", waiter), task]
             else:
-                operation.waiter = [
-                    *(operation_waiter if isinstance(operation_waiter, list) else [operation_waiter]),
-                    task,
-                ]
+                operation.waiter = [waiter, task]
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self._unpark(task)
             return trio.lowlevel.Abort.SUCCEEDED
 
         try:
-            await trio.lowlevel.wait_task_rescheduled(abort)
+            await wait_task_rescheduled(abort)
         finally:
             if self._heir is task:
                 self._heir = None
@@ -201,7 +211,7 @@ class Baton(Transport):
 
     def _pass_baton(self) -> None:
         """Wake one parked task, which will find that nobody reads."""
-        if self._parked and self._reader is None and self._heir is None and not self._paused:
+        if self._parked and not self._reading and self._heir is None and not self._paused:
             self._heir = next(iter(self._parked))
             self._resume(self._heir)
 
@@ -222,50 +232,56 @@ class Baton(Transport):
                         self._resume(task)
                 else:
                     self._resume(waiter)
-        self._send()
+        data = engine.data_to_send()
+        if data or self._outbox:
+            self._write(data)
 
     def _written(self) -> None:
         if self._outbox:
             raw = self._raw
-            if raw is not None and self._reader is not None and not self._writing:
+            if raw is not None and self._reading and not self._writing:
                 # Whoever reads has to wait for the socket to be writable, too, or the server may wait for us, and we
                 # for it. This wakes it up, as it would if the socket were about to be closed.
                 trio.lowlevel.notify_closing(raw)
-        if self._low_waiters and self._outbox_bytes <= _LOW_WATER_BYTES:
-            for task in list(self._low_waiters):
-                self._resume(task)
+        if self._outbox_bytes <= _LOW_WATER_BYTES:
+            self._resume_low_waiters()
 
     def _closed(self) -> None:
         self._paused = False
+        self._resume_low_waiters()
         self._pass_baton()
 
+    def _resume_low_waiters(self) -> None:
+        for task in list(self._low_waiters):
+            self._resume(task)
+
     async def outbox_low(self) -> None:
-        await trio.lowlevel.checkpoint()
+        await checkpoint()
         await self._drain(_LOW_WATER_BYTES)
 
     async def _drain(self, size_bytes: int) -> None:
         """Until no more than this is unwritten."""
         self._send()
-        task = trio.lowlevel.current_task()
+        task = current_task()
         try:
             while self._outbox_bytes > size_bytes and (raw := self._raw) is not None:
                 if self._cancel_is_due():
                     await self._cancel()
                     continue
-                if self._reader is not None:
+                if self._reading:
                     self._low_waiters.add(task)
                     try:
-                        await self._park(task, None)
+                        await self._park(None)
                     finally:
                         self._low_waiters.discard(task)
                     continue
-                self._reader = task
+                self._reading = True
                 try:
                     await self._ready(raw)
                     if self._raw is raw:
                         self._receive(raw)
                 finally:
-                    self._reader = None
+                    self._reading = False
         finally:
             self._pass_baton()
 
@@ -275,38 +291,40 @@ class Baton(Transport):
         It steps in some milliseconds after the last task that waited has gone, and steps back when another one has
         come: to be woken, or to read for it, would cost every query a change of tasks.
         """
-        task = trio.lowlevel.current_task()
+        pause = _IDLE_SECONDS
         while (raw := self._raw) is not None:
             last_received = self._last_received
-            is_wanted = self._reader is None and not self._parked and not self._paused
-            if not is_wanted or trio.current_time() - last_received < _IDLE_SECONDS:
-                await trio.sleep(_IDLE_SECONDS)
-                if (self._reader is not None or self._paused) and self._last_received == last_received:
+            is_wanted = not (self._reading or self._parked or self._paused)
+            if not is_wanted or self.clock() - last_received < _IDLE_SECONDS:
+                with trio.CancelScope(deadline=self.clock() + pause):
+                    await trio.sleep_forever()
+                if self._last_received != last_received:
+                    pause = min(2 * pause, _BUSY_SECONDS)
+                elif self._reading or self._paused:
                     # Somebody waits for long: there is no need to look again and again until the baton is free.
-                    await self._park(task, None)
+                    await self._park(None)
                     self._pass_baton()
                 continue
+            pause = _IDLE_SECONDS
             if self._cancel_is_due():
                 await self._cancel()
                 continue
-            self._reader = task
+            self._reading = True
             try:
                 while self._raw is raw and not self._parked and not self._cancel_is_due() and not self._paused:
                     await self._ready(raw)
                     if self._raw is raw:
                         self._receive(raw)
             finally:
-                self._reader = None
+                self._reading = False
                 self._pass_baton()
 
     def poll(self) -> None:
+        if self._is_here() and self.clock() - self._last_received > _POLL_SECONDS:
+            self._look()
+
+    def _look(self) -> None:
         """Look for what has arrived, the end of the connection above all, where nobody reads while it is idle."""
         raw = self._raw
-        if (
-            raw is not None
-            and self._reader is None
-            and not self._paused
-            and self._is_here
-            and trio.current_time() - self._last_received > _POLL_SECONDS
-        ):
+        if raw is not None and not self._reading and not self._paused:
             self._receive(raw)

@@ -4,17 +4,20 @@ import os
 from threading import get_ident
 
 import trio
+from trio.lowlevel import current_trio_token
 
 from pgsansio.errors import InterfaceError
 
 __all__ = ["Place"]
 
-_forks = 0
+#: How often this process, or one that it descends from, was forked: more than when a connection was made means that
+#: the connection is the parent's.
+forks = 0
 
 
 def _forked() -> None:
-    global _forks  # noqa: PLW0603 - one process, one number
-    _forks += 1
+    global forks  # noqa: PLW0603 - one process, one number
+    forks += 1
 
 
 if hasattr(os, "register_at_fork"):
@@ -25,41 +28,38 @@ class Place:
     """Notes where it is made."""
 
     def __init__(self) -> None:
-        self._token = trio.lowlevel.current_trio_token()
+        self._token = current_trio_token()
         self._thread = get_ident()
-        self._forks = _forks
+        self._forks = forks
 
     @property
     def _is_parents(self) -> bool:
         """Whether this is a child that was forked later: the connection is its parent's."""
-        return self._forks != _forks
+        return self._forks != forks
 
-    @property
     def _is_here(self) -> bool:
         """Whether it is used where it belongs."""
-        return (
-            not self._is_parents and trio.lowlevel.in_trio_run() and trio.lowlevel.current_trio_token() is self._token
-        )
+        try:
+            return current_trio_token() is self._token and self._forks == forks
+        except RuntimeError:
+            return False
 
-    def guard(self) -> None:
-        if self._forks != _forks:
-            raise InterfaceError(
+    def _misplaced(self) -> InterfaceError:
+        """What to say where it does not belong."""
+        if self._forks != forks:
+            return InterfaceError(
                 f"cannot use a connection of process {os.getppid()} in its forked child {os.getpid()}",
                 hint="Connect after the fork.",
             )
-        try:
-            running = trio.lowlevel.current_trio_token()
-        except RuntimeError:
-            running = None
-        if running is not self._token:
-            raise InterfaceError(
-                f"cannot use a connection of the trio run {id(self._token):#x} "
-                + (f"in the run {id(running):#x}" if running is not None else "outside of it, or in another thread"),
-                hint="A connection belongs to the run and the thread that it was made in.",
-            )
+        running = current_trio_token() if trio.lowlevel.in_trio_run() else None
+        return InterfaceError(
+            f"cannot use a connection of the trio run {id(self._token):#x} "
+            + (f"in the run {id(running):#x}" if running is not None else "outside of it, or in another thread"),
+            hint="A connection belongs to the run and the thread that it was made in.",
+        )
 
     def guard_thread(self) -> None:
-        if self._thread != get_ident() and self._forks == _forks:
+        if self._thread != get_ident() and self._forks == forks:
             raise InterfaceError(
                 "cannot close a connection of another thread",
                 hint="A connection belongs to the loop and the thread that it was made in.",

@@ -43,11 +43,6 @@ class TrioPort(Baton, World):
     def reads_when_idle(self) -> bool:
         return self._nursery is not None
 
-    def guard(self) -> None:
-        super().guard()
-        if self._nursery is None:
-            self.poll()
-
     async def start_tls(self, context: object, server_hostname: str | None) -> TlsInfo:
         self._engine = self._tls = tls = tls_engine(self._engine, context, server_hostname)
         await self.wait(tls.handshake)

@@ -7,6 +7,7 @@ import math
 import socket
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import trio
@@ -30,6 +31,8 @@ class Transport(Place, ABC):
 
     def __init__(self) -> None:
         super().__init__()
+        #: `trio.current_time` would ask for the run's clock each time.
+        self.clock: Callable[[], float] = trio.lowlevel.current_clock().current_time
         self._engine: Engine = cast(Engine, None)
         self._tls: TlsEngine | None = None
         self._tcp_options = TcpOptions()
@@ -45,11 +48,11 @@ class Transport(Place, ABC):
 
     @abstractmethod
     def _written(self) -> None:
-        """As much was written as the socket takes."""
+        """As much of the outbox was written as the socket takes, and perhaps all."""
 
     @abstractmethod
     def _closed(self) -> None:
-        """There is no socket any more."""
+        """There is no socket any more, and nothing that waits to be written."""
 
     def set_tcp_options(self, options: TcpOptions) -> None:
         self._tcp_options = options
@@ -82,7 +85,7 @@ class Transport(Place, ABC):
     def _receive(self, raw: socket.socket) -> None:
         """One non-blocking read into the engine, and everything that follows from it."""
         engine = self._engine
-        self._last_received = trio.current_time()
+        self._last_received = self.clock()
         try:
             size = raw.recv_into(engine.get_buffer(-1))
         except _WOULD_BLOCK:
@@ -103,35 +106,37 @@ class Transport(Place, ABC):
         self._fed()
 
     def _send(self) -> None:
-        """Write what the socket takes at once."""
-        self._send_some()
-        self._written()
-
-    def _send_some(self) -> None:
+        """Write what is due, as far as the socket takes it at once."""
         data = self._engine.data_to_send()
+        if data or self._outbox:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        """Write this, behind what waits, as far as the socket takes it at once."""
         raw = self._raw
-        if not data and not self._outbox:
-            return
         if raw is None:
-            self._outbox.clear()
-            self._outbox_bytes = 0
             return
-        if data:
+        try:
             if not self._outbox:
                 try:
                     sent = raw.send(data)
                 except _WOULD_BLOCK:
                     sent = 0
-                except OSError as error:
-                    self._write_failed(raw, error)
-                    return
                 if sent == len(data):
                     return
                 self._outbox.append(memoryview(data)[sent:])
                 self._outbox_bytes += len(data) - sent
-                return
-            self._outbox.append(memoryview(data))
-            self._outbox_bytes += len(data)
+            else:
+                if data:
+                    self._outbox.append(memoryview(data))
+                    self._outbox_bytes += len(data)
+                self._write_waiting(raw)
+        except OSError as error:
+            self._write_failed(raw, error)
+        else:
+            self._written()
+
+    def _write_waiting(self, raw: socket.socket) -> None:
         try:
             while self._outbox:
                 sent = raw.send(self._outbox[0])
@@ -141,15 +146,11 @@ class Transport(Place, ABC):
                     return
                 self._outbox.popleft()
         except _WOULD_BLOCK:
-            return
-        except OSError as error:
-            self._write_failed(raw, error)
+            pass
 
     def _write_failed(self, raw: socket.socket, error: OSError) -> None:
         """The server has gone; what it said before that is still to be read (57P01, usually)."""
         error.__traceback__ = None  # its frames have what was to be sent: a password, perhaps
-        self._outbox.clear()
-        self._outbox_bytes = 0
         engine = self._engine
         while self._raw is raw and not engine.ended:
             try:
@@ -182,4 +183,6 @@ class Transport(Place, ABC):
             if trio.lowlevel.in_trio_run():  # after its end nobody is left to be told
                 trio.lowlevel.notify_closing(raw)
             raw.close()
+        self._outbox.clear()
+        self._outbox_bytes = 0
         self._closed()

@@ -34,9 +34,6 @@ class World:
     def task(self) -> object:
         return trio.lowlevel.current_task()
 
-    def clock(self) -> float:
-        return trio.current_time()
-
     def stopwatch(self) -> float:
         return time.perf_counter()
 

@@ -25,7 +25,7 @@ from tests.support.toy_engine import CANCEL, NEWS, PAUSE, SETTLED, TOKEN, ToyEng
 #: More than this waits in no socket buffer (Linux keeps some 200 KB of a Unix socket's).
 LARGE = 500_000
 #: Enough for the nursery's task to step in.
-IDLE_SECONDS = 0.006
+IDLE_SECONDS = 0.041
 #: What a task may wait for, with so many bytes to be sent.
 WAITS = st.tuples(st.sampled_from(["wait", "wait", "progress", "low"]), st.sampled_from([0, 7, LARGE]))
 #: What the server may say, and of which operation that is not settled.
