@@ -12,7 +12,7 @@ __all__ = ["Place"]
 
 #: How often this process, or one that it descends from, was forked: more than when a connection was made means that
 #: the connection is the parent's.
-forks = 0
+forks: int = 0
 
 
 def _forked() -> None:
