@@ -9,6 +9,8 @@ those of `bench_rows.py` without figures, ranges and the composite, and
 
     series      1000 rows of an int4 from 1 to 1000
     small       100 rows of an int4[] of the numbers from 1 to 100
+    thousands   10 rows of an int4[] of the numbers from 1 to 1000
+    blobs       100 rows of a bytea of 1000 bytes
     large       10 rows of a bytea of 100 KiB
     wide_keys   400 rows of uuid, numeric, timestamptz
 
@@ -25,11 +27,13 @@ import struct
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks import bench_bind, bench_rows
 from benchmarks.asyncpg_alone import AsyncpgAlone
 from benchmarks.bench_rows import TIMESTAMPTZ, Value, array, numeric
+from benchmarks.results import Ratio
 from benchmarks.type_cases import CATALOG
 from pgsansio import kernel
 from pgsansio.codecs.catalog import BY_NAME
@@ -51,6 +55,8 @@ ROWS: Final[dict[str, tuple[dict[str, Value], int, float]]] = {
         if name not in ("figures", "ranges", "composite", "copy", "one", "count")
     },
     "small": ({"int4[]": array("int4", numbers(1, 100), 100)}, 100, 0),
+    "thousands": ({"int4[]": array("int4", numbers(1, 1000), 1000)}, 10, 0),
+    "blobs": ({"bytea": lambda source: source.randbytes(1000)}, 100, 0),
     "large": ({"bytea": lambda source: source.randbytes(102_400)}, 10, 0),
     "wide_keys": (
         {"uuid": lambda source: source.randbytes(16), "numeric": numeric, "timestamptz": TIMESTAMPTZ},
@@ -76,28 +82,41 @@ async def measured(call: Callable[[], Awaitable[object]]) -> float:
     return best
 
 
-async def compare(
-    name: str, rows: int, ours: Callable[[], object], theirs: Callable[[bool], Awaitable[object]]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The same work twice: of ours, and of asyncpg's with all of it (True) or nothing (False)."""
+
+    name: str
+    rows: int
+    ours: Callable[[], object]
+    theirs: Callable[[bool], Awaitable[object]]
+
+
+async def compare(pair: Pair) -> tuple[float, float, Ratio]:
+    """Nanoseconds per row of ours and of asyncpg's, and asyncpg's by ours."""
+
     async def run_ours() -> None:
-        ours()
+        pair.ours()
 
     await run_ours()
+    gc.disable()
     found: list[tuple[float, float]] = []
     for _ in range(_ROUNDS):
         our_time = await measured(run_ours)
-        empty = await measured(lambda: theirs(False))
-        their_time = await measured(lambda: theirs(True)) - empty
-        found.append((our_time / rows, their_time / rows))
-    ratios = [their_time / our_time for our_time, their_time in found]
+        empty = await measured(lambda: pair.theirs(False))
+        their_time = await measured(lambda: pair.theirs(True)) - empty
+        found.append((our_time / pair.rows, their_time / pair.rows))
+    gc.enable()
     our_time, their_time = (statistics.median(column) for column in zip(*found, strict=True))
-    print(
-        f"{name:10} {our_time:9.0f} {their_time:9.0f}"
-        f" {statistics.median(ratios):7.1f} ({min(ratios):.1f}-{max(ratios):.1f})"
-    )
+    return our_time, their_time, Ratio.of([theirs / ours for ours, theirs in found])
 
 
-async def compare_rows(name: str) -> None:
+async def pair_of(name: str) -> Pair:
+    """The pair of this shape, which has been seen to give the same."""
+    return await (_pair_of_rows(name) if name in ROWS else _pair_of_lists(name))
+
+
+async def _pair_of_rows(name: str) -> Pair:
     columns, rows, null_share = ROWS[name]
     source = random.Random(7)
     plan = kernel.row_plan(tuple(columns), tuple(map(bench_rows.codec_of, columns)), kernel.Record)
@@ -115,10 +134,10 @@ async def compare_rows(name: str) -> None:
     await alone.start()
     statement = await alone.prepare((), [oid_of(column) for column in columns])
     assert list(map(tuple, await statement.fetch(data))) == list(map(tuple, ours()))
-    await compare(name, rows, ours, lambda full: statement.fetch(data if full else b""))
+    return Pair(name, rows, ours, lambda full: statement.fetch(data if full else b""))
 
 
-async def compare_lists(name: str) -> None:
+async def _pair_of_lists(name: str) -> Pair:
     types, null_share, count = LISTS[name]
     source = random.Random(7)
     lists = [
@@ -129,15 +148,15 @@ async def compare_lists(name: str) -> None:
     alone = AsyncpgAlone(CATALOG)
     await alone.start()
     statement = await alone.prepare([oid_of(type_name) for type_name in types], ())
-    await compare(name, count, ours, lambda full: statement.executemany(lists if full else lists[:1]))
+    return Pair(name, count, ours, lambda full: statement.executemany(lists if full else lists[:1]))
 
 
 async def main() -> None:
     print(f"kernel {kernel.NAME}, Python {platform.python_version()}, {platform.platform()}; ns per row")
-    print(f"{'':10} {'ours':>9} {'asyncpg':>9} {'times as fast':>14}")
-    gc.disable()
+    print(f"{'':10} {'ours':>9} {'asyncpg':>9} {'times as fast':>18}")
     for name in sys.argv[1:] or [*ROWS, *LISTS]:
-        await (compare_rows(name) if name in ROWS else compare_lists(name))
+        ours, theirs, ratio = await compare(await pair_of(name))
+        print(f"{name:10} {ours:9.0f} {theirs:9.0f}  {ratio}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ class Shape(enum.Enum):
     ROWS = "rows"
     #: a loop over a cursor in a transaction
     CURSOR = "cursor"
-    #: a loop over rows as they come
+    #: a loop over rows as they come; over a cursor where there is no such thing
     STREAM = "stream"
     #: executemany()
     MANY = "many"
@@ -67,6 +67,7 @@ class Case:
         tasks: at once; each carries out `each` operations, and ends.
         connections: of the pool.
         growth: the series it belongs to.
+        about: seconds of `unit` operations, where they are not far below a round's; to say how long a run will take.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Case:
     each: int = 1
     connections: int = 10
     growth: Growth | None = None
+    about: float = 0.01
 
     @property
     def unit(self) -> int:
@@ -107,6 +109,16 @@ def _rows(name: str, title: str, table: str, rows: int = 1000) -> Case:
     return Case(name, title, Shape.ROWS, f"SELECT * FROM {SCHEMA}.{table}", rows)
 
 
+def _series(*, rows: int = 1, tasks: int = 1) -> Case:
+    if tasks == 1:
+        title, sql, about = f"{rows:,} rows of int4, int8, text", _TRIPLE.format(rows), rows * 1.2e-6
+        return Case(f"rows-{rows}", title, Shape.ROWS, sql, rows, growth=Growth.ROWS, about=about)
+    title = f"{tasks:,} tasks, pool of 10"
+    about = tasks * 2e-4
+    return Case(f"tasks-{tasks}", title, Shape.POOL, LOOKUP, tasks=tasks, growth=Growth.TASKS, about=about)
+
+
+#: In the order in which they are measured: first what the targets are about.
 CASES: Final = {
     case.name: case
     for case in [
@@ -114,35 +126,29 @@ CASES: Final = {
         Case("lookup", "one row by its primary key", Shape.ROW, LOOKUP),
         Case("pg_type", "pg_type: all its rows, 12 columns", Shape.ROWS, _PG_TYPE, 0),
         Case("int4", "1000 rows of int4", Shape.ROWS, "SELECT generate_series(1, 1000)", 1000),
-        _rows("bytea", "100 rows of 1000 bytes", "bytes", 100),
-        _rows("arrays", "10 rows of 1000 int4 in an array", "arrays", 10),
         _rows("wide", "1000 rows of 9 types, 10% NULL", "wide"),
         _rows("scalars", "1000 rows of uuid, numeric, timestamptz", "scalars"),
+        _rows("arrays", "10 rows of 1000 int4 in an array", "arrays", 10),
+        _rows("bytea", "100 rows of 1000 bytes", "bytes", 100),
         _rows("text", "1000 rows of 3 texts", "texts"),
-        Case("large-fetch", f"{LARGE:,} rows of int4, int8, text by fetch", Shape.ROWS, _LARGE, LARGE),
-        Case("large-cursor", f"the same by a cursor, {PREFETCH} at a time", Shape.CURSOR, _LARGE, LARGE),
-        Case("large-stream", "the same as a stream", Shape.STREAM, _LARGE, LARGE),
+        Case("large-fetch", f"{LARGE:,} rows of int4, int8, text by fetch", Shape.ROWS, _LARGE, LARGE, about=0.3),
+        Case("large-cursor", f"the same by a cursor, {PREFETCH} at a time", Shape.CURSOR, _LARGE, LARGE, about=0.4),
+        Case("large-stream", "the same as a stream; asyncpg by a cursor", Shape.STREAM, _LARGE, LARGE, about=0.4),
+        Case("memory", "the same by fetch, once in a fresh process", Shape.MEMORY, _LARGE, LARGE, about=0.5),
         Case("copy-in", f"COPY in of {COPIED:,} records", Shape.COPY_IN, "filled", COPIED, _TRUNCATE),
+        Case("batch", f"executemany of {BATCH} rows of 7 columns", Shape.MANY, _INSERT, BATCH, _TRUNCATE),
         Case("copy-out-raw", f"COPY out of {COPIED:,} rows as text", Shape.COPY_RAW, _COPIED, COPIED),
         Case("copy-out-typed", "the same as values; asyncpg by fetch", Shape.COPY_TYPED, _COPIED, COPIED),
-        Case("batch", f"executemany of {BATCH} rows of 7 columns", Shape.MANY, _INSERT, BATCH, _TRUNCATE),
         Case("transaction", "a transaction around one lookup", Shape.TRANSACTION, LOOKUP),
-        Case("tasks", "lookups by 50 tasks on one connection", Shape.TASKS, LOOKUP, tasks=50, each=10),
-        Case("pool-100", "lookups by 100 tasks on a pool of 10", Shape.POOL, LOOKUP, tasks=100, each=5),
-        Case("pool-10000", "by 10,000 tasks on a pool of 20", Shape.POOL, LOOKUP, tasks=10_000, connections=20),
+        Case("pool-100", "lookups by 100 tasks on a pool of 10", Shape.POOL, LOOKUP, tasks=100, each=5, about=0.1),
+        Case("pool-10000", "by 10,000 tasks on a pool of 20", Shape.POOL, LOOKUP, tasks=10**4, connections=20, about=2),
+        Case("tasks", "lookups by 50 tasks on one connection", Shape.TASKS, LOOKUP, tasks=50, each=10, about=0.1),
         Case("connect-trust", "connect and close, no authentication, Unix socket", Shape.CONNECT),
         Case("connect-scram", "connect and close, SCRAM, Unix socket", Shape.CONNECT),
         Case("connect-tls", "connect and close, SCRAM, TLS (sslmode=require)", Shape.CONNECT),
         # A channel for each process: all hear what is told on one.
         Case("notify", "a notification to another connection", Shape.NOTIFY, f"{SCHEMA}_{os.getpid()}"),
-        Case("memory", f"{LARGE:,} rows of int4, int8, text", Shape.MEMORY, _LARGE, LARGE),
-        *(
-            Case(f"rows-{n}", f"{n:,} rows of int4, int8, text", Shape.ROWS, _TRIPLE.format(n), n, growth=Growth.ROWS)
-            for n in (10**3, 10**4, 10**5, 10**6)
-        ),
-        *(
-            Case(f"tasks-{n}", f"{n:,} tasks, pool of 10", Shape.POOL, LOOKUP, tasks=n, growth=Growth.TASKS)
-            for n in (10, 10**2, 10**3, 10**4)
-        ),
+        *(_series(rows=n) for n in (10**3, 10**4, 10**5, 10**6)),
+        *(_series(tasks=n) for n in (10, 10**2, 10**3, 10**4)),
     ]
 }

@@ -6,9 +6,9 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 from benchmarks.cases import CASES, Growth
-from benchmarks.report import growth
+from benchmarks.report import flatness, growth
 from benchmarks.results import Result, Results, ratio
-from benchmarks.runners import RUNNERS, Kind
+from benchmarks.runners import BASELINE, RUNNERS
 
 __all__ = ["charts", "comparison_chart", "growth_chart"]
 
@@ -93,7 +93,9 @@ def comparison_chart(results: Results, loop: str) -> str:
 
 def _is_drawn(result: Result, loop: str) -> bool:
     runner = RUNNERS[result.runner]
-    return runner.loop == loop and not (runner.kind is Kind.PEER and runner.name.partition("-")[0] == "asyncpg")
+    # Who does not close its connections is not drawn beside those who do.
+    hidden = ("pgsansio-terminate", BASELINE)
+    return runner.loop == loop and runner.name.removesuffix("-uvloop") not in hidden
 
 
 def growth_chart(results: Results, series: Growth) -> str:
@@ -102,7 +104,7 @@ def growth_chart(results: Results, series: Growth) -> str:
     sizes = sorted({size for found in costs.values() for size in found})
     if len(sizes) < 2:
         return ""
-    parts, above = _legend(list(costs))
+    parts, above = _legend([f"{runner} {flatness(found.values()):.2f}" for runner, found in costs.items()])
     top = above + 18
     bottom = top + 274
     highest = max(cost for found in costs.values() for cost in found.values())
@@ -123,7 +125,8 @@ def growth_chart(results: Results, series: Growth) -> str:
     for index, (runner, found) in enumerate(costs.items()):
         parts.append(_curve(runner, [place(size, found[size]) for size in sorted(found)], _color(index)))
     parts.append(_text(_WIDTH / 2, bottom + 34, f"number of {unit}", "middle"))
-    return _drawing(f"Processor time of the client per {unit.removesuffix('s')}", bottom + 44, parts)
+    title = f"Processor time of the client per {unit.removesuffix('s')}; beside the names the most by the least"
+    return _drawing(title, bottom + 44, parts)
 
 
 def _curve(name: str, places: Sequence[tuple[float, float]], color: str) -> str:

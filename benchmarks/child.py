@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,16 @@ class Child:
 
     def _start(self) -> None:
         runner, server = self.runner, self._server
-        self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        self._process = subprocess.Popen(
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | dict(runner.environment),
+            # Control-C is for the parent, which hangs up then.
+            start_new_session=True,
+        )
         about = self._ask(runner=runner.name, dsn=server.dsn, places=dict(server.places))
         self.versions: dict[str, str] = about["versions"]
         self.shapes = frozenset(map(Shape, about["shapes"]))
@@ -67,7 +77,7 @@ class Child:
             raise Unavailable(answer["error"])
         return answer
 
-    def run(self, case: Case, count: int) -> tuple[int, Round]:
+    def run(self, case: Case, count: int, turn: int = 0) -> tuple[int, Round]:
         """Measure so many operations; returns the rows of each, too.
 
         Raises:
@@ -76,7 +86,7 @@ class Child:
         if self._process.poll() is not None:
             self._start()
         answer = self._ask(case=case.name, count=count, latencies=True)
-        return answer.pop("rows"), Round(count, **answer)
+        return answer.pop("rows"), Round(turn, count, **answer)
 
     def close(self) -> None:
         """Hang up, which ends the process."""

@@ -2,12 +2,36 @@
 
 import asyncio
 import importlib
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["Asyncio", "Loop", "Signal", "Trio", "loop_named"]
+__all__ = ["Asyncio", "Loop", "Signal", "Trio", "lending", "loop_named"]
 
+T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+def lending(free: list[T], use: Callable[[T], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+    """An operation of asyncio that takes one of these, in turn if there is none, uses it, and hands it on."""
+    waiting: deque[asyncio.Future[T]] = deque()
+    create_future = asyncio.get_running_loop().create_future
+
+    async def operation() -> Any:
+        if free:
+            lent = free.pop()
+        else:
+            turn = create_future()
+            waiting.append(turn)
+            lent = await turn
+        result = await use(lent)
+        if waiting:
+            waiting.popleft().set_result(lent)
+        else:
+            free.append(lent)
+        return result
+
+    return operation
 
 
 class Signal(Protocol):

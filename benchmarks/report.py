@@ -1,13 +1,30 @@
 """Results as tables for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from benchmarks.cases import CASES, Growth
 from benchmarks.results import Gap, Results, ratio
 from benchmarks.runners import RUNNERS, Kind
 
-__all__ = ["case_table", "growth", "growth_table", "memory_table", "summary_table", "table"]
+__all__ = [
+    "Lines",
+    "case_lines",
+    "case_table",
+    "flatness",
+    "growth",
+    "growth_lines",
+    "growth_table",
+    "markdown",
+    "memory_lines",
+    "memory_table",
+    "summary_table",
+    "table",
+]
+
+#: Cells of a table; those of the first line are the titles.
+Lines = Sequence[Sequence[str]]
+
 
 _TITLES: Final = (
     *("runner", "ops/s", "p50 us", "p99 us", "CPU us/op", "best CPU", "peak MiB"),
@@ -17,6 +34,11 @@ _TITLES: Final = (
 
 def case_table(results: Results, case: str) -> str:
     """All runners of one case."""
+    return f"{case}: {CASES[case].title}\n{table(case_lines(results, case))}"
+
+
+def case_lines(results: Results, case: str) -> Lines:
+    """The cells of `case_table`."""
     lines: list[Sequence[str]] = [_TITLES]
     for result in results.of(case):
         baseline, peer = results.baseline(result), results.best_peer(result, "cpu")
@@ -37,7 +59,7 @@ def case_table(results: Results, case: str) -> str:
                 _gap(results.gap(result)),
             )
         )
-    return f"{case}: {CASES[case].title}\n{table(lines)}"
+    return lines
 
 
 def summary_table(results: Results) -> str:
@@ -75,12 +97,18 @@ def _number(value: float | None) -> str:
 
 def memory_table(results: Results) -> str:
     """Memory of the case that measures one result in a fresh process; empty without it."""
+    lines = memory_lines(results)
+    return table(lines) if lines else ""
+
+
+def memory_lines(results: Results) -> Lines:
+    """The cells of `memory_table`."""
     lines: list[Sequence[str]] = [("case", "runner", "peak MiB", "kept MiB")]
     for result in results.all:
         kept = result.middle("kept_mib")
         if kept is not None:
             lines.append((result.case, result.runner, _number(result.middle("peak_mib")), _number(kept)))
-    return table(lines) if len(lines) > 1 else ""
+    return lines if len(lines) > 1 else []
 
 
 def growth(results: Results, series: Growth) -> dict[str, dict[int, float]]:
@@ -95,22 +123,46 @@ def growth(results: Results, series: Growth) -> dict[str, dict[int, float]]:
     return costs
 
 
+def flatness(costs: Iterable[float]) -> float:
+    """The most by the least: 1 is flat."""
+    found = list(costs)
+    return max(found) / min(found)
+
+
 def growth_table(results: Results, series: Growth) -> str:
-    """CPU per row or per task at each size, and of the largest by the smallest; empty if there is one size."""
+    """CPU per row or per task at each size, the most by the least, and the last by the first; empty if of one size."""
+    lines = growth_lines(results, series)
+    return table(lines) if lines else ""
+
+
+def growth_lines(results: Results, series: Growth) -> Lines:
+    """The cells of `growth_table`."""
     costs = growth(results, series)
     sizes = sorted({size for of_runner in costs.values() for size in of_runner})
     if len(sizes) < 2:
-        return ""
+        return []
     unit = series.value
-    lines: list[Sequence[str]] = [("runner", *(f"{size:,} {unit}" for size in sizes), "last / first")]
+    lines: list[Sequence[str]] = [("runner", *(f"{size:,} {unit}" for size in sizes), "max / min", "last / first")]
     for runner, found in costs.items():
         if len(found) == len(sizes):
             cells = (f"{found[size] * 1e9:,.0f} ns" for size in sizes)
-            lines.append((runner, *cells, f"{found[sizes[-1]] / found[sizes[0]]:.2f}"))
-    return table(lines)
+            shares = (flatness(found.values()), found[sizes[-1]] / found[sizes[0]])
+            lines.append((runner, *cells, *(f"{share:.2f}" for share in shares)))
+    return lines
 
 
-def table(lines: Sequence[Sequence[str]]) -> str:
+def markdown(lines: Lines, texts: int = 1) -> str:
+    """The same as `table`, for Markdown; so many columns are texts, and aligned to the left."""
+
+    def format_line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cells) + " |"
+
+    title, *rest = lines
+    below = [*["---"] * texts, *["--:"] * (len(title) - texts)]
+    return "\n".join(map(format_line, (title, below, *rest)))
+
+
+def table(lines: Lines) -> str:
     """Lines of cells, the first of them the titles, as aligned text; the first column to the left."""
     widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from benchmarks.cases import CASES
 from benchmarks.runners import BASELINE, RUNNERS, Kind, Runner
 
-__all__ = ["SIGNIFICANT", "Gap", "Ratio", "Result", "Results", "Round", "ratio"]
+__all__ = ["SIGNIFICANT", "Gap", "Ratio", "Result", "Results", "Round", "ratio", "shared_turns"]
 
 #: The part of asyncpg's time that is above the floor has to be at least this much of it, or G does not count.
 SIGNIFICANT: Final = 0.25
@@ -20,8 +21,12 @@ SIGNIFICANT: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One measured run: seconds for `count` operations, seconds that one of them took, and MiB."""
+    """One measured run: seconds for `count` operations, seconds that one of them took, and MiB.
 
+    `turn` is equal in those that were measured one after the other, and in no others of the case.
+    """
+
+    turn: int
     count: int
     wall: float
     cpu: float
@@ -33,19 +38,31 @@ class Round:
 
 @dataclass(slots=True)
 class Result:
-    """All rounds of one runner at one case; round number i of all runners was measured at about the same time.
+    """All rounds of one runner at one case.
 
-    `rows` are those of one operation.
+    Attributes:
+        rows: of one operation.
+        commit: of what was measured.
     """
 
     case: str
     runner: str
     rows: int
     rounds: list[Round]
+    commit: str = ""
+
+    @property
+    def by_turn(self) -> dict[int, Round]:
+        return {each.turn: each for each in self.rounds}
 
     def per_operation(self, measure: str) -> list[float]:
         """Seconds of "wall" or "cpu" for one operation, in each round."""
         return [getattr(each, measure) / each.count for each in self.rounds]
+
+    def of_turns(self, measure: str, turns: Sequence[int]) -> list[float]:
+        """As `per_operation`, in these turns."""
+        rounds = self.by_turn
+        return [getattr(rounds[turn], measure) / rounds[turn].count for turn in turns]
 
     def median(self, measure: str) -> float:
         """Of the rounds: seconds of "wall" or "cpu" for one operation."""
@@ -70,12 +87,24 @@ class Ratio:
         return cls(statistics.median(values), min(values), max(values))
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.lowest:.2f}-{self.highest:.2f})"
+        between = "-" if self.lowest >= 0 else " to "
+        return f"{self.median:.2f} ({self.lowest:.2f}{between}{self.highest:.2f})"
+
+
+def shared_turns(*results: Result) -> list[int]:
+    """The turns in which all of them were measured."""
+    return sorted(set[int].intersection(*(set(result.by_turn) for result in results)))
 
 
 def ratio(other: Result, result: Result, measure: str) -> Ratio:
-    """How many times as fast as another one; more than 1 is faster."""
-    pairs = zip(other.per_operation(measure), result.per_operation(measure), strict=True)
+    """How many times as fast as another one; more than 1 is faster.
+
+    Of the rounds of the same turns; of the medians, if there are none, since both were measured at other times.
+    """
+    turns = shared_turns(other, result)
+    if not turns:
+        return Ratio.of([other.median(measure) / result.median(measure)])
+    pairs = zip(other.of_turns(measure, turns), result.of_turns(measure, turns), strict=True)
     return Ratio.of([of_other / own for of_other, own in pairs])
 
 
@@ -102,6 +131,22 @@ class Results:
     def __init__(self, results: Iterable[Result]) -> None:
         self.all = list(results)
         self._found = {(result.case, result.runner): result for result in self.all}
+
+    def add(self, result: Result) -> None:
+        """Take it in, at its place in the order of the cases and the runners."""
+        cases, runners = list(CASES), list(RUNNERS)
+        self.all.append(result)
+        self.all.sort(key=lambda each: (cases.index(each.case), runners.index(each.runner)))
+        self._found[result.case, result.runner] = result
+
+    def drop(self, case: str, runner: str) -> None:
+        """Forget what was measured, if anything was."""
+        found = self._found.pop((case, runner), None)
+        if found is not None:
+            self.all.remove(found)
+
+    def find(self, case: str, runner: str) -> Result | None:
+        return self._found.get((case, runner))
 
     def of(self, case: str) -> list[Result]:
         return [result for result in self.all if result.case == case]
@@ -138,13 +183,17 @@ class Results:
         baseline, floor = self.baseline(result), self.floor(result)
         if RUNNERS[result.runner].kind is not Kind.OURS or baseline is None or floor is None:
             return None
-        rounds = list(zip(*(each.per_operation("cpu") for each in (baseline, result, floor)), strict=True))
+        measured = baseline, result, floor
+        turns = shared_turns(*measured)
+        if not turns:
+            return None
+        rounds = list(zip(*(each.of_turns("cpu", turns) for each in measured), strict=True))
         above = statistics.median((a - f) / a for a, _, f in rounds)
         if any(a <= f for a, _, f in rounds):
             return Gap(None, above)
         return Gap(Ratio.of([(a - own) / (a - f) for a, own, f in rounds]), above)
 
-    def as_json(self, machine: dict[str, Any]) -> dict[str, Any]:
+    def as_json(self) -> list[dict[str, Any]]:
         """Everything: what was measured in each round, and what the tables make of it."""
         entries: list[dict[str, Any]] = []
         for result in self.all:
@@ -156,14 +205,20 @@ class Results:
             if (gap := self.gap(result)) is not None:
                 entry["gap"] = asdict(gap) | {"counts": gap.counts}
             entries.append(entry)
-        return {"machine": machine, "results": entries}
+        return entries
 
     @classmethod
-    def from_json(cls, written: dict[str, Any]) -> "Results":
+    def from_json(cls, written: Iterable[dict[str, Any]]) -> "Results":
         """What `as_json` has written."""
         return cls(
-            Result(each["case"], each["runner"], each["rows"], [Round(**values) for values in each["rounds"]])
-            for each in written["results"]
+            Result(
+                each["case"],
+                each["runner"],
+                each["rows"],
+                [Round(**values) for values in each["rounds"]],
+                each["commit"],
+            )
+            for each in written
         )
 
 

@@ -28,6 +28,7 @@ class Runner:
         loop: "asyncio", "uvloop", "trio", or "blocking".
         client: where its class is, as "module:class" under benchmarks.clients; imported in its own process.
         packages: distributions whose versions say what was measured.
+        environment: variables of its process.
     """
 
     name: str
@@ -35,18 +36,33 @@ class Runner:
     kind: Kind
     client: str
     packages: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def in_series(self) -> bool:
+        """Whether it is measured at many sizes: ours and asyncpg."""
+        return (self.kind is Kind.OURS and not self.environment) or self.name.removesuffix("-uvloop") == BASELINE
 
     @property
     def compared_on(self) -> str:
         """The loop whose asyncpg it is compared with: uvloop, or else asyncio."""
         return "uvloop" if self.loop == "uvloop" else "asyncio"
 
-    def load(self) -> type[Client]:
-        """Its class.
+    @property
+    def absent(self) -> list[str]:
+        """Packages that it needs and that are not installed."""
 
-        Raises:
-            ImportError: what it needs is not installed.
-        """
+        def is_absent(name: str) -> bool:
+            try:
+                importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                return True
+            return False
+
+        return [name for name in self.packages if is_absent(name)]
+
+    def load(self) -> type[Client]:
+        """Its class, which needs none of its packages yet."""
         module, _, name = self.client.partition(":")
         found: type[Client] = getattr(importlib.import_module(f"benchmarks.clients.{module}"), name)
         return found
@@ -61,7 +77,8 @@ class Runner:
         if self.kind is Kind.OURS:
             from pgsansio import __version__, kernel
 
-            versions["pgsansio"] = f"{__version__}, kernel {kernel.NAME}"
+            name = "pgsansio (pure)" if self.environment else "pgsansio"
+            versions[name] = f"{__version__}, kernel {kernel.NAME}"
         return versions
 
 
@@ -72,6 +89,9 @@ def _both_loops(name: str, kind: Kind, client: str, *packages: str) -> list[Runn
     ]
 
 
+#: It imports the third without asking for it.
+_TRIOPG: Final = ("triopg", "asyncpg", "async-generator")
+
 RUNNERS: Final = {
     runner.name: runner
     for runner in [
@@ -79,12 +99,14 @@ RUNNERS: Final = {
         *_both_loops("pgsansio", Kind.OURS, "asyncpg_api:PgsansioAsyncio"),
         *_both_loops("pgsansio-multiplex", Kind.OURS, "asyncpg_api:Multiplexed"),
         *_both_loops("pgsansio-terminate", Kind.OURS, "asyncpg_api:Terminating"),
+        Runner("pgsansio-pure", "asyncio", Kind.OURS, "asyncpg_api:Pure", environment=(("PGSANSIO_KERNEL", "pure"),)),
+        *_both_loops("asyncpg-dedicated", Kind.PEER, "asyncpg_api:Dedicated", "asyncpg"),
         *_both_loops("psycopg", Kind.PEER, "psycopg_api:Psycopg", "psycopg", "psycopg-binary", "psycopg-pool"),
         *_both_loops("psycopg-pipeline", Kind.PEER, "psycopg_api:Pipelined", "psycopg", "psycopg-binary"),
         *_both_loops("psqlpy", Kind.PEER, "psqlpy_api:Psqlpy", "psqlpy"),
         *_both_loops("floor", Kind.FLOOR, "floor:AsyncioFloor"),
         Runner("pg8000", "blocking", Kind.PEER, "pg8000_api:Pg8000", ("pg8000",)),
-        Runner("triopg", "trio", Kind.PEER, "asyncpg_api:Triopg", ("triopg",)),
+        Runner("triopg", "trio", Kind.PEER, "asyncpg_api:Triopg", _TRIOPG),
         Runner("pgsansio-trio", "trio", Kind.OURS, "asyncpg_api:PgsansioTrio", ("trio",)),
         Runner("pgsansio-trio-bare", "trio", Kind.OURS, "asyncpg_api:Bare", ("trio",)),
         Runner("floor-trio", "trio", Kind.FLOOR, "floor:TrioFloor", ("trio",)),

@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from itertools import groupby
+from math import inf
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 import pytest
@@ -24,13 +26,18 @@ from benchmarks.bench_types import Times
 from benchmarks.cases import CASES as COMPARED
 from benchmarks.cases import LARGE, Case, Growth, Shape
 from benchmarks.chart import charts, comparison_chart, growth_chart
+from benchmarks.child import Child, Unavailable
+from benchmarks.comparison import Comparison, Count, Differs
 from benchmarks.loops import loop_named
+from benchmarks.measuring import Measurement, estimate, lacking
 from benchmarks.process import measure_times
+from benchmarks.publish import between, publish
 from benchmarks.report import case_table, growth_table, memory_table, summary_table
-from benchmarks.results import Gap, Ratio, Result, Results, Round
+from benchmarks.results import Gap, Ratio, Result, Results, Round, ratio, shared_turns
 from benchmarks.runners import RUNNERS, Kind, Runner
 from benchmarks.server import Prepared, prepared_server
 from benchmarks.tables import BATCH, RECORD
+from benchmarks.targets import Cell, targets
 from benchmarks.type_cases import CASES, TypeCase
 from pgsansio.codecs.builtin import PREFERRED
 from pgsansio.codecs.catalog import BY_NAME, BY_OID
@@ -95,9 +102,8 @@ def test_every_client_answers_every_case(runner: Runner, prepared: Prepared) -> 
 
 
 def test_ours_and_asyncpg_do_every_case() -> None:
-    stream = {Shape.STREAM}  # asyncpg has none
     assert RUNNERS["pgsansio"].load().shapes() == RUNNERS["pgsansio-trio"].load().shapes() == set(Shape)
-    assert RUNNERS["asyncpg"].load().shapes() == set(Shape) - stream
+    assert RUNNERS["asyncpg"].load().shapes() == set(Shape)
     assert RUNNERS["floor"].load().shapes() == set(Shape) - {Shape.MEMORY, Shape.CONNECT}
     assert RUNNERS["floor-trio"].load().shapes() == set(Shape) - {Shape.MEMORY, Shape.CONNECT, Shape.TASKS}
 
@@ -142,7 +148,7 @@ def test_a_wrong_answer_is_seen(name: str) -> None:
 
 
 def measure(dsn: str, *arguments: str) -> str:
-    command = [sys.executable, "-m", "benchmarks", "--dsn", dsn, "--rounds", "2", "--seconds", "0.001", *arguments]
+    command = [sys.executable, "-m", "benchmarks", "--dsn", dsn, "--rounds", "1", "--seconds", "0.001", *arguments]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
@@ -151,22 +157,23 @@ def measure(dsn: str, *arguments: str) -> str:
 @pytest.mark.server
 def test_every_runner_has_its_line(dsn: str, tmp_path: Path) -> None:
     target, folder = tmp_path / "result.json", tmp_path / "charts"
-    names = "asyncpg,pgsansio,pgsansio-uvloop,asyncpg-uvloop,floor,floor-uvloop,pgsansio-trio"
-    cases = "one,rows-1000,rows-10000,memory"
-    printed = measure(dsn, "--cases", cases, "--runners", names, "--json", str(target), "--charts", str(folder))
+    names = "asyncpg,pgsansio,floor,pgsansio-trio"
+    options = ["--cases", "one,rows-1000,rows-10000,memory", "--json", str(target), "--charts", str(folder)]
+    printed = measure(dsn, *options, "--runners", names)
 
     written: dict[str, Any] = json.loads(target.read_text())
     assert written["machine"]["server"].startswith("PostgreSQL")
-    assert [result["runner"] for result in written["results"] if result["case"] == "one"] == names.split(",")
+    assert {result["runner"] for result in written["results"] if result["case"] == "one"} == set(names.split(","))
     for result in written["results"]:
-        assert [each["count"] > 0 and each["wall"] > 0 for each in result["rounds"]] == [True, True]
+        assert [each["count"] > 0 and each["wall"] > 0 for each in result["rounds"]] == [True]
         assert f"\n  {result['runner']} " in printed
     assert re.findall(r"^(?:Memory|Client CPU per|Summary)", printed, re.MULTILINE) == [
         "Memory",
         "Client CPU per",
         "Summary",
     ]
-    assert {file.name for file in folder.iterdir()} >= {"cases-asyncio.svg", "cases-uvloop.svg", "growth-rows.svg"}
+    assert {file.name for file in folder.iterdir()} >= {"cases-asyncio.svg", "cases-trio.svg", "growth-rows.svg"}
+    assert measure(dsn, *options, "--runners", "asyncpg,floor").startswith("there is nothing to be measured\n")
 
 
 @pytest.mark.server
@@ -189,23 +196,142 @@ def test_an_unknown_case_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "unknown: nothing; there are: one, lookup" in capsys.readouterr().err
 
 
+def kept(results: Results) -> Comparison:
+    comparison = Comparison(results=results)
+    comparison.begin({"machine": "a loom"}, {"asyncpg": "0.32.0"}, ["python", "-m", "benchmarks"])
+    return comparison
+
+
 def test_what_was_written_is_shown_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = made_up()
     file = tmp_path / "result.json"
-    file.write_text(json.dumps(results.as_json({"date": "today"})))
+    kept(results).save(file)
     main(["--read", str(file), "--charts", str(tmp_path)])
     printed = capsys.readouterr().out
-    assert printed.startswith("date: today\n")
+    assert printed.startswith("machine: a loom\nversions: asyncpg 0.32.0\n")
     assert case_table(results, "one") in printed
     assert summary_table(results) in printed
     assert (tmp_path / "cases-asyncio.svg").read_text() == comparison_chart(results, "asyncio")
+
+
+def test_runs_on_other_machines_are_refused() -> None:
+    comparison = kept(made_up())
+    comparison.begin({"machine": "a loom"}, {"psycopg": "3.3"}, [])
+    assert comparison.versions == {"asyncpg": "0.32.0", "psycopg": "3.3"}
+    with pytest.raises(Differs, match=r"^asyncpg: '0\.32\.0', now '0\.31\.0'; machine: 'a loom', now 'a mill'$"):
+        comparison.begin({"machine": "a mill"}, {"asyncpg": "0.31.0"}, [])
+    assert len(comparison.runs) == 2
+
+
+class Scripted(Child):
+    """A child that says that it has worked."""
+
+    asked: ClassVar[list[tuple[str, int]]] = []
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+
+    def run(self, case: Case, count: int, turn: int = 0) -> tuple[int, Round]:
+        if turn:
+            self.asked.append((self.runner.name, turn))
+        if self.runner.name == "psqlpy":
+            raise Unavailable("it does not")
+        return 1, Round(turn, count, 1.0, 1.0)
+
+
+def turns(results: Results, rounds: int, *names: str, commit: str = "c0ffee", deadline: float = inf) -> list[str]:
+    """Whom a run with so many rounds asks, turn by turn."""
+    Scripted.asked.clear()
+    children = {name: Scripted(RUNNERS[name]) for name in (*names, *(each.runner for each in results.all))}
+    measurement = Measurement(results, Prepared("", ""), children, rounds, 1.0, commit, deadline=deadline)
+    measurement.measure(COMPARED["one"], [RUNNERS[name] for name in names])
+    grouped = groupby(Scripted.asked, key=lambda each: each[1])
+    return [" ".join(name for name, _ in of_turn) for _, of_turn in grouped]
+
+
+def test_what_is_missing_is_measured_beside_what_it_is_compared_with() -> None:
+    results = Results([])
+    assert turns(results, 2, "asyncpg", "pgsansio", "psycopg", "asyncpg-uvloop") == [
+        "asyncpg asyncpg-uvloop pgsansio psycopg",
+        "psycopg pgsansio asyncpg-uvloop asyncpg",
+    ]
+    assert turns(results, 2, "asyncpg", "pgsansio") == []
+    assert turns(results, 3, "asyncpg") == ["asyncpg pgsansio"]
+    assert turns(results, 1, "floor") == ["floor pgsansio asyncpg"]
+    # Not together with those of another commit.
+    assert turns(results, 1, "psqlpy", "pg8000", commit="decaf") == ["asyncpg floor pg8000"]
+    assert results.find("one", "psqlpy") is None
+    assert turns(results, 9, "asyncpg", deadline=-inf) == []
+    ours = one_of(results, "one", "pgsansio")
+    assert [each.turn for each in ours.rounds] == [1, 2, 3, 4]
+    assert shared_turns(ours, one_of(results, "one", "psycopg")) == [1, 2]
+    assert [result.runner for result in results.all] == [name for name in RUNNERS if results.find("one", name)]
+
+
+def test_the_estimate_is_of_what_is_missing() -> None:
+    runners = [RUNNERS["asyncpg"], RUNNERS["pgsansio"], RUNNERS["triopg"]]
+    results = made_up()
+    assert [each.name for each in lacking(results, COMPARED["one"], runners, 2)] == ["triopg"]
+    # Each with a round of 4 s (the median of 4 and 8, of 8, ...), twice that to calibrate, and a second.
+    assert estimate(results, COMPARED["one"], runners[:1], 3, 1.0) == pytest.approx(0.05 + 2 * 8 + 8 + 1)
+    assert estimate(Results([]), COMPARED["one"], runners, 3, 1.0) == pytest.approx(3 * (0.05 + 0.02 + 3 + 1))
+
+
+def test_rounds_of_other_turns_are_compared_by_their_medians() -> None:
+    early = Result("one", "asyncpg", 1, [Round(1, 1, 2.0, 2.0), Round(2, 1, 4.0, 4.0)])
+    late = Result("one", "pgsansio", 1, [Round(3, 1, 1.0, 1.0)])
+    assert ratio(early, late, "cpu") == Ratio(3.0, 3.0, 3.0)
+    assert Results([early, late, Result("one", "floor", 1, [Round(3, 1, 0.5, 0.5)])]).gap(late) is None
+
+
+def test_targets_are_met_or_missed() -> None:
+    comparison = kept(made_up())
+    for name, number in (("asyncpg", 100_000), ("pgsansio", 44_000), ("pgsansio-trio", 101_000)):
+        comparison.counts["one", name] = Count("one", name, "c0ffee", number)
+    found = {(target.case, target.what): target for target in targets(comparison)}
+    assert found["one", "G"].cells == {"asyncio": Cell("0.65 (0.50-0.80)", met=False)}
+    # The floor is too near.
+    assert found["lookup", "G"].cells == {"uvloop": Cell("CPU 1.11 (1.11-1.11)", met=True)}
+    assert found["one", "instructions, by asyncpg's"].cells == {
+        "asyncio": Cell("0.44 (44,000)", met=True),
+        "trio": Cell("1.01 (101,000)", met=False),
+    }
+    assert found["all", "CPU: not behind the best peer"].cells == {
+        "asyncio": Cell("0 of 2", met=True),
+        "uvloop": Cell("0 of 1", met=True),
+        "trio": Cell("1 of 1: one (0.75 psycopg)", met=None),
+    }
+    assert found["rows-...", "CPU per row, by that of fewer"].cells == {"asyncio": Cell("3.00", met=False)}
+    assert {target.case for target in found.values()} >= {"tasks", "memory", "pool-100", "copy-in"}
+
+
+def test_the_documents_are_written_between_their_marks(tmp_path: Path) -> None:
+    for name in ("benchmarks/README.md", "docs/performance.md"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    comparison = kept(made_up())
+    written = publish(comparison, tmp_path)
+    assert {str(file.relative_to(tmp_path)) for file in written} >= {
+        "docs/performance.md",
+        "docs/charts/growth-rows.svg",
+    }
+    readme, page = (
+        (tmp_path / name).read_text(encoding="utf-8") for name in ("benchmarks/README.md", "docs/performance.md")
+    )
+    assert "| `one` | G | >= 0.7 | **0.65 (0.50-0.80) missed** |  |  |" in readme
+    assert "| pgsansio | 0 |  |  | 2,250,000.0 | " in readme
+    assert "](charts/cases-uvloop.svg)" in page
+    assert publish(comparison, tmp_path) == written
+    assert (tmp_path / "benchmarks/README.md").read_text(encoding="utf-8") == readme
+    with pytest.raises(ValueError, match="no marks"):
+        between("nothing", "text")
 
 
 # what is made of it
 
 
 def rounds(*times: tuple[int, float, float]) -> list[Round]:
-    return [Round(count, wall, cpu) for count, wall, cpu in times]
+    return [Round(turn, count, wall, cpu) for turn, (count, wall, cpu) in enumerate(times)]
 
 
 def made_up() -> Results:
@@ -227,7 +353,12 @@ def made_up() -> Results:
             Result("rows-10000", "pgsansio", 10_000, rounds((1, 80.0, 60.0))),
             Result("tasks-10", "pgsansio", 1, rounds((10, 1.0, 1e-4))),
             Result("tasks-1000", "pgsansio", 1, rounds((1000, 1.0, 2e-2))),
-            Result("memory", "pgsansio", LARGE, [Round(1, 1.0, 1.0, None, None, peak, peak / 2) for peak in (3, 1, 2)]),
+            Result(
+                "memory",
+                "pgsansio",
+                LARGE,
+                [Round(peak, 1, 1.0, 1.0, None, None, peak, peak / 2) for peak in (3, 1, 2)],
+            ),
         ]
     )
 
@@ -273,7 +404,7 @@ def test_ratios_are_of_the_same_round() -> None:
         *("pgsansio", "0", "2,250,000.0", "2,000,000.0"),
         *("3.00 (2.00-4.00)", "1.80 (1.60-2.00)", "1.35 (1.20-1.50) psycopg", "0.65 (0.50-0.80)"),
     ]
-    entry = made_up().as_json({})["results"][1]
+    entry = made_up().as_json()[1]
     assert entry["baseline"]["runner"] == "asyncpg"
     assert entry["baseline"]["wall"] == {"median": 3.0, "lowest": 2.0, "highest": 4.0}
     assert entry["best_peer"]["runner"] == "psycopg"
@@ -296,10 +427,10 @@ def test_the_best_peer_is_on_the_same_loop() -> None:
 
 def test_growth_is_cost_per_row_and_per_task() -> None:
     lines = {line.split()[0]: line.split() for line in growth_table(made_up(), Growth.ROWS).splitlines()}
-    assert lines["asyncpg"] == ["asyncpg", "4,000,000", "ns", "4,000,000", "ns", "1.00"]
-    assert lines["pgsansio"][-1] == "3.00"
+    assert lines["asyncpg"] == ["asyncpg", "4,000,000", "ns", "4,000,000", "ns", "1.00", "1.00"]
+    assert lines["pgsansio"][-2:] == ["3.00", "3.00"]
     tasks = growth_table(made_up(), Growth.TASKS).splitlines()[-1]
-    assert tasks.split() == ["pgsansio", "10,000", "ns", "20,000", "ns", "2.00"]
+    assert tasks.split() == ["pgsansio", "10,000", "ns", "20,000", "ns", "2.00", "2.00"]
     assert growth_table(Results(made_up().all[:10]), Growth.ROWS) == ""
 
 

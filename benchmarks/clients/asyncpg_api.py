@@ -8,10 +8,19 @@ from typing import Any
 
 from benchmarks.cases import PREFETCH, Case, Shape
 from benchmarks.clients.client import Client, Operation
-from benchmarks.loops import Signal
+from benchmarks.loops import Signal, lending
 from benchmarks.tables import BATCH, COPIED, RECORD, SCHEMA
 
-__all__ = ["Asyncpg", "Bare", "Multiplexed", "PgsansioAsyncio", "PgsansioTrio", "Triopg"]
+__all__ = [
+    "Asyncpg",
+    "Bare",
+    "Dedicated",
+    "Multiplexed",
+    "PgsansioAsyncio",
+    "PgsansioTrio",
+    "Pure",
+    "Triopg",
+]
 
 
 class _Queries(Client):
@@ -56,6 +65,9 @@ class Asyncpg(_Queries):
             return count, row
 
         return operation
+
+    #: What comes nearest to it.
+    stream = cursor
 
     async def many(self, case: Case) -> Operation:
         return partial(self.connection.executemany, case.sql, [RECORD] * BATCH)
@@ -145,6 +157,19 @@ class Asyncpg(_Queries):
         return connection
 
 
+class Dedicated(Asyncpg):
+    """Tasks that take a connection from a list and put it back: no pool, and so no reset."""
+
+    @classmethod
+    def shapes(cls) -> frozenset[Shape]:
+        return frozenset({Shape.TASKS})
+
+    async def tasks(self, case: Case) -> Operation:
+        connections = [await self._another(self.of_case) for _ in range(case.connections)]
+        sql, keys = case.sql, self.keys()
+        return lending([each.fetchrow for each in connections], lambda fetchrow: fetchrow(sql, next(keys)))
+
+
 class PgsansioAsyncio(Asyncpg):
     module = "pgsansio_asyncio"
 
@@ -191,6 +216,14 @@ class Multiplexed(PgsansioAsyncio):
 
     async def _open_pool(self, connections: int, **options: object) -> Any:
         return await super()._open_pool(connections, multiplex=2)
+
+
+class Pure(PgsansioAsyncio):
+    """With the kernel in Python, which its process chooses by a variable."""
+
+    @classmethod
+    def shapes(cls) -> frozenset[Shape]:
+        return frozenset({Shape.VALUE, Shape.ROW, Shape.ROWS})
 
 
 class Terminating(PgsansioAsyncio):

@@ -14,13 +14,17 @@ from typing import Any
 
 from benchmarks.cases import Case, Shape
 from benchmarks.clients.client import Client, Operation
+from benchmarks.loops import lending
 from benchmarks.recording import Exchange, Recorder, record
 
 __all__ = ["AsyncioFloor", "TrioFloor"]
 
 
 class _Floor(Client):
-    """What both floors share. A server's errors were seen while recording: there is no answer to be checked."""
+    """What both floors share.
+
+    A server's errors were seen while recording; what is checked of an answer is that it is as long as it was then.
+    """
 
     async def open(self) -> None:
         self._control = Recorder(self.dsn)
@@ -34,6 +38,21 @@ class _Floor(Client):
         return frozenset(Shape) - {Shape.MEMORY, Shape.CONNECT}
 
     async def prepare(self, case: Case) -> tuple[Operation, int]:
+        await self.of_case.aclose()
+        operation, rows = await self._prepare(case)
+        await self.before(case)
+        await operation()
+        self._check(case)
+        return operation, rows
+
+    def _check(self, case: Case) -> None:
+        """See that nothing is missing of the first operation's answers, and nothing was left.
+
+        Raises:
+            AssertionError: they were of another length.
+        """
+
+    async def _prepare(self, case: Case) -> tuple[Operation, int]:
         await self.before(case)
         recorder = Recorder(self.dsn)
         operations = itertools.cycle(record(recorder, case))
@@ -112,6 +131,11 @@ class _Wire(asyncio.BufferedProtocol):
             self._answered.set_result(None)
             self._answered = None
 
+    @property
+    def is_balanced(self) -> bool:
+        """Whether what has come is what was asked for."""
+        return self._missing == 0
+
     def exchange(self, exchange: Exchange) -> "asyncio.Future[None]":
         answered = self._create_future()
         self._missing += exchange.length
@@ -142,6 +166,10 @@ class _SharedWire(_Wire):
             answered.set_result(None)
         self._received = received
 
+    @property
+    def is_balanced(self) -> bool:
+        return self._received == 0 and not self._waiting
+
     def exchange(self, exchange: Exchange) -> "asyncio.Future[None]":
         answered = self._create_future()
         self._waiting.append((exchange.length, answered))
@@ -158,9 +186,19 @@ class _SharedWire(_Wire):
 class AsyncioFloor(_Floor):
     """The floor on asyncio or uvloop."""
 
+    async def open(self) -> None:
+        await super().open()
+        self._wires: list[_Wire] = []
+
+    def _check(self, case: Case) -> None:
+        if not all(wire.is_balanced for wire in self._wires):
+            raise AssertionError(f"answers of another length than recorded in the case {case.name!r}")
+
     async def _on(self, sock: socket.socket, wire: _Wire) -> Callable[[Exchange], Awaitable[Any]]:
         transport, _ = await asyncio.get_running_loop().create_connection(lambda: wire, sock=sock)
         self.of_case.callback(transport.close)
+        self.of_case.callback(self._wires.clear)
+        self._wires.append(wire)
         return wire.exchange
 
     async def _wire(self, sock: socket.socket) -> Callable[[Exchange], Awaitable[Any]]:
@@ -171,24 +209,7 @@ class AsyncioFloor(_Floor):
         return lambda: exchange(next(exchanges))
 
     def _pooled(self, wires: list[Callable[[Exchange], Awaitable[Any]]], exchanges: Iterator[Exchange]) -> Operation:
-        free = wires
-        waiting: deque[asyncio.Future[Any]] = deque()
-        create_future = asyncio.get_running_loop().create_future
-
-        async def operation() -> None:
-            if free:
-                wire = free.pop()
-            else:
-                turn = create_future()
-                waiting.append(turn)
-                wire = await turn
-            await wire(next(exchanges))
-            if waiting:
-                waiting.popleft().set_result(wire)
-            else:
-                free.append(wire)
-
-        return operation
+        return lending(wires, lambda wire: wire(next(exchanges)))
 
 
 class TrioFloor(_Floor):
@@ -204,6 +225,7 @@ class TrioFloor(_Floor):
 
         self.of_case.callback(sock.close)
         send, receive, buffer, number = sock.send, sock.recv_into, memoryview(bytearray(65536)), sock.fileno()
+        size = len(buffer)
         wait_readable, wait_writable = trio.lowlevel.wait_readable, trio.lowlevel.wait_writable
 
         async def exchange(exchange: Exchange) -> None:
@@ -219,7 +241,15 @@ class TrioFloor(_Floor):
             missing = exchange.length
             while missing > 0:
                 await wait_readable(number)
-                missing -= receive(buffer)
+                received = size
+                while received == size and missing > 0:  # there may be more at once
+                    try:
+                        received = receive(buffer)
+                    except BlockingIOError:
+                        break
+                    missing -= received
+            if missing < 0:
+                raise AssertionError("there is more than was recorded")
 
         return exchange
 
