@@ -74,6 +74,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
     """A connection's port on the running asyncio loop (uvloop's, too). Contracts: `pgsansio.client.port`."""
 
     reads_when_idle = True
+    reads_always = True
     has_tls = True
     has_tasks = True
     has_checkpoints = False

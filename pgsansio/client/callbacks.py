@@ -146,6 +146,8 @@ class CallbackMethods(ConnectionCore):
 
     def _end_listening(self) -> list[tuple[str, int]]:
         """The session is over: nobody listens any more. Returns how many listeners there were, by kind."""
+        if not self._log_listeners and not self._parameter_listeners:
+            return []
         found = [("log", len(self._log_listeners)), ("parameter", len(self._parameter_listeners))]
         self._log_listeners.clear()
         self._parameter_listeners.clear()

@@ -78,6 +78,7 @@ class ConnectionCore:
         "_log_listeners",
         "_long_way",
         "_on_end",
+        "_on_reset",
         "_parameter_listeners",
         "_port",
         "_preparing",
@@ -86,6 +87,7 @@ class ConnectionCore:
         "_query_loggers",
         "_record_class",
         "_releases",
+        "_resetting",
         "_settings",
         "_subscriptions",
         "_termination_listeners",
@@ -123,6 +125,9 @@ class ConnectionCore:
         #: The pool's: what stands for this connection while a task has it, and who is told that it has ended.
         self._proxy: Any = None
         self._on_end: Callable[[Any], None] | None = None
+        #: A reset that nobody waits for, and who is told that it has ended.
+        self._resetting: Operation | None = None
+        self._on_reset: Callable[[Any, Operation], None] | None = None
         #: How often it was given back to the pool; what was made on it before then is of no use any more.
         self._releases = 0
         # Weakly: the loop keeps the port while it is open, and a connection that its user has forgotten has to go.
@@ -332,8 +337,12 @@ class ConnectionCore:
         frontend = self._frontend
         while (event := frontend.next_event()) is not None:
             self._heard(event)
-        if not self._frontend.is_open:
+        if not frontend.is_open:
             self._has_ended()
+        resetting = self._resetting
+        if resetting is not None and resetting.settled and self._on_reset is not None:
+            self._resetting = None
+            self._on_reset(self, resetting)
 
     def _heard(self, event: Event) -> None:
         """Something came that is no answer."""

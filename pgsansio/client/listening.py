@@ -144,7 +144,8 @@ class ListenMethods(CallbackMethods):
 
     def _end_listening(self) -> list[tuple[str, int]]:
         ended = self._end_subscriptions()
-        return [*([("notification", ended)] if ended else []), *super()._end_listening()]
+        found = super()._end_listening()
+        return [("notification", ended), *found] if ended else found
 
     def _end_subscriptions(self) -> int:
         """Nobody listens any more; readers are told. Returns how many subscriptions there were."""

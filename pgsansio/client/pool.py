@@ -2,7 +2,6 @@
 
 import logging
 import math
-import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from types import TracebackType
@@ -11,22 +10,20 @@ from typing import Any, Final, Self, cast
 from pgsansio.client.connection import Connection
 from pgsansio.client.pool_proxy import PoolAcquireContext, PoolConnectionProxy
 from pgsansio.client.pool_queries import PoolQueries
-from pgsansio.client.pool_work import NOT_READY, ResetRequest, Start, Waiter, as_ours
+from pgsansio.client.pool_work import NOT_READY, Start, Waiter, as_ours
 from pgsansio.client.port import ConcurrentPort, PortEvent
 from pgsansio.codecs.codec_set import CodecSet, codec_set
 from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.enums import CANCEL_GRACE
-from pgsansio.errors import ClientConfigurationError, InterfaceError, InterfaceWarning, OperationTimeoutError
+from pgsansio.errors import ClientConfigurationError, InterfaceError, OperationTimeoutError
 from pgsansio.kernel import Record
-from pgsansio.policy.pool_actions import PoolState, Reset
+from pgsansio.policy.pool_actions import PoolState
 from pgsansio.policy.pool_limits import PoolLimits
 from pgsansio.types.pool import PoolStatistics
 from pgsansio.types.secret import hide_arguments, hide_source
 
 __all__ = ["Pool", "PoolAcquireContext", "PoolConnectionProxy"]
 
-#: How long a reset may take unless release() or acquire() said so; nobody waits for it, but its place is taken.
-RESET_SECONDS: Final = 30.0
 #: After so long `close()` says in the log that it still waits for somebody.
 CLOSE_WARNING_SECONDS: Final = 60.0
 
@@ -113,6 +110,9 @@ class Pool(PoolQueries):
         self._setup = setup
         self._init = init
         self._reset = reset
+        cls = type(self)
+        is_ours = cls.acquire is Pool.acquire and cls.release is Pool.release
+        self._is_plain = is_ours and setup is None and reset is None and not self._release_waits
         self._check = check if callable(check) else None
         self._connection_class = connection_class
         self._record_class = record_class
@@ -172,6 +172,10 @@ class Pool(PoolQueries):
         return self
 
     async def _ready(self, timeout: float | None) -> tuple[ConcurrentPort, float | None]:
+        if timeout is None and self._limits.acquire_timeout is None and self._policy.state is PoolState.RUNNING:
+            home = cast(ConcurrentPort, self._home)
+            home.guard()
+            return home, None
         starting = self._is_lazy and self._policy.state in (PoolState.NEW, PoolState.STARTING)
         if starting and self._policy.state is PoolState.NEW:
             self._begin_start()
@@ -350,30 +354,12 @@ class Pool(PoolQueries):
             return
         home = self._running_home()
         home.guard()
-        seconds = connection._timeout if timeout is None else timeout
         connection._con = None
         raw._proxy = None
-        raw._releases += 1
-        raw._forget_stream()
-        left_behind = raw._end_listening()
-        actions = self._policy.released(raw, home.clock(), not raw.is_closed(), raw._queries)
-        request = None
-        if Reset(raw) in actions:
-            waits = self._reset is not None or self._release_waits
-            request = self._resets[raw] = ResetRequest(
-                RESET_SECONDS if seconds is None else seconds, home.event() if waits else None
-            )
-        self._carry_out(actions)
-        for kind, count in left_behind:
-            warnings.warn(
-                InterfaceWarning(
-                    f"{raw!r} is being released to the pool but has {count} "
-                    f"active {kind} listener{'' if count == 1 else 's'}"
-                ),
-                stacklevel=2,
-            )
+        request = self._bring_back(raw, connection._timeout if timeout is None else timeout)
         if request is None or request.done is None:
-            await home.checkpoint()
+            if home.has_checkpoints:
+                await home.checkpoint()
             return
         await request.done.wait()
         if request.error is not None:
@@ -388,34 +374,14 @@ class Pool(PoolQueries):
         return self.acquire()
 
     async def _acquire(self, timeout: float | None) -> PoolConnectionProxy:
-        if timeout is None and self._limits.acquire_timeout is None and self._policy.state is PoolState.RUNNING:
-            home, deadline = cast(ConcurrentPort, self._home), None
-            home.guard()
-        else:
-            home, deadline = await self._ready(timeout)
-        policy = self._policy
-        while True:
-            waiter = Waiter()
-            self._carry_out(policy.acquire(waiter, home.clock(), deadline))
-            try:
-                if waiter.connection is None and waiter.error is None:
-                    waiter.event = home.event()
-                    await waiter.event.wait()
-                else:
-                    await home.checkpoint()
-            except BaseException:
-                self._carry_out(policy.cancel_wait(waiter, home.clock()))
-                raise
-            connection = waiter.connection
-            if connection is None:
-                raise as_ours(cast(BaseException, waiter.error), NOT_READY)
-            if not connection.is_closed():
-                break
-            # It was lost before this task could run: that is nobody's error yet.
-            self._carry_out(policy.released(connection, home.clock(), False, 0))
+        deadline = None
+        connection = self._at_once() if timeout is None and self._setup is None else None
+        if connection is None:
+            connection, deadline = await self._waited(timeout)
         proxy = PoolConnectionProxy(self, connection, timeout)
         connection._proxy = proxy
         if self._setup is not None:
+            home = self._running_home()
             try:
                 async with home.deadline(deadline):
                     await home.call_user(self._setup, proxy)
@@ -423,7 +389,7 @@ class Pool(PoolQueries):
                 # Nobody knows what it has done so far.
                 proxy._con = None
                 connection._proxy = None
-                self._carry_out(policy.released(connection, home.clock(), False, 0))
+                self._carry_out(self._policy.released(connection, home.clock(), False, 0))
                 ours = as_ours(error, NOT_READY)
                 if ours is error:
                     raise

@@ -4,7 +4,6 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from pgsansio.client.connection import Connection
@@ -38,28 +37,30 @@ class PoolQueries(PoolWork, _CopyFace):
         """A block with a connection that nobody else uses."""
         raise NotImplementedError
 
-    async def _ready(self, timeout: float | None) -> tuple[ConcurrentPort, float | None]:
-        """The home of the pool, which has started (a lazy one is started), and when a task gives up that waits for a
-        connection.
-
-        Args:
-            timeout: for how long it waits; None: as long as the pool says.
-        """
-        raise NotImplementedError
-
-    def _borrowed(self, query: object) -> AbstractAsyncContextManager[Connection]:
-        """A block with a connection for this query."""
-        if self._one_shots is not None and self._one_shots.fits(query):
-            return _Shared(self)
-        return self._acquired()
+    async def _run(self, query: object, method: str, *args: object, may_share: bool = True, **arguments: Any) -> Any:
+        """Call this method of a connection."""
+        if may_share and self._one_shots is not None and self._one_shots.fits(query):
+            connection = self._shared_at_once() or await self._share()
+            try:
+                return await getattr(connection, method)(query, *args, **arguments)
+            finally:
+                self._shared_done(connection)
+        if not self._is_plain:
+            async with self._acquired() as connection:
+                return await getattr(connection, method)(query, *args, **arguments)
+        connection = self._at_once() or (await self._waited(None))[0]
+        try:
+            return await getattr(connection, method)(query, *args, **arguments)
+        finally:
+            self._bring_back(connection, None)
 
     # queries, each on a connection of its own
 
     async def execute(self, query: str, *args: object, timeout: float | None = None, codecs: Codecs = ()) -> str:
         """As `Connection.execute`, on a connection of the pool; with arguments and `multiplex` beside other queries on
         one."""
-        async with self._borrowed(query) if args else self._acquired() as connection:
-            return await connection.execute(query, *args, timeout=timeout, **_if_any(codecs))
+        status: str = await self._run(query, "execute", *args, may_share=bool(args), timeout=timeout, **_if_any(codecs))
+        return status
 
     async def executemany(
         self, command: str, args: Iterable[Sequence[object]], *, timeout: float | None = None, codecs: Codecs = ()
@@ -92,8 +93,10 @@ class PoolQueries(PoolWork, _CopyFace):
         codecs: Codecs = (),
     ) -> list[Any]:
         """As `Connection.fetch`, on a connection of the pool, or with `multiplex` beside other queries on one."""
-        async with self._borrowed(query) as connection:
-            return await connection.fetch(query, *args, timeout=timeout, record_class=record_class, **_if_any(codecs))
+        rows: list[Any] = await self._run(
+            query, "fetch", *args, timeout=timeout, record_class=record_class, **_if_any(codecs)
+        )
+        return rows
 
     async def fetchrow(
         self,
@@ -104,10 +107,7 @@ class PoolQueries(PoolWork, _CopyFace):
         codecs: Codecs = (),
     ) -> Any:
         """As `Connection.fetchrow`, on a connection of the pool, or with `multiplex` beside other queries on one."""
-        async with self._borrowed(query) as connection:
-            return await connection.fetchrow(
-                query, *args, timeout=timeout, record_class=record_class, **_if_any(codecs)
-            )
+        return await self._run(query, "fetchrow", *args, timeout=timeout, record_class=record_class, **_if_any(codecs))
 
     async def fetchval(
         self,
@@ -118,8 +118,7 @@ class PoolQueries(PoolWork, _CopyFace):
         codecs: Codecs = (),
     ) -> Any:
         """As `Connection.fetchval`, on a connection of the pool, or with `multiplex` beside other queries on one."""
-        async with self._borrowed(query) as connection:
-            return await connection.fetchval(query, *args, column=column, timeout=timeout, **_if_any(codecs))
+        return await self._run(query, "fetchval", *args, column=column, timeout=timeout, **_if_any(codecs))
 
     async def query(
         self,
@@ -130,8 +129,10 @@ class PoolQueries(PoolWork, _CopyFace):
         codecs: Codecs = (),
     ) -> Result:
         """As `Connection.query`, on a connection of the pool, or with `multiplex` beside other queries on one."""
-        async with self._borrowed(query) as connection:
-            return await connection.query(query, *args, timeout=timeout, record_class=record_class, codecs=codecs)
+        result: Result = await self._run(
+            query, "query", *args, timeout=timeout, record_class=record_class, codecs=codecs
+        )
+        return result
 
     async def execute_script(
         self, script: str, *, timeout: float | None = None, record_class: type[Any] | None = None
@@ -142,14 +143,16 @@ class PoolQueries(PoolWork, _CopyFace):
 
     # sharing connections
 
+    def _shared_at_once(self) -> Connection | None:
+        """A connection that other queries use, too; None: something has to be done before."""
+        home = self._home
+        if home is None:
+            return None
+        home.guard()
+        return self._policy.share(home.clock())
+
     async def _share(self) -> Connection:
         """A connection that other queries use, too; to be given back by `_shared_done`."""
-        home = self._home
-        if home is not None:
-            home.guard()
-            found = self._policy.share(home.clock())
-            if found is not None:
-                return found
         home, deadline = await self._ready(None)
         waiter = Waiter()
         self._carry_out(self._policy.join(waiter, home.clock(), deadline))
@@ -169,26 +172,6 @@ class PoolQueries(PoolWork, _CopyFace):
     def _shared_done(self, connection: Connection) -> None:
         home = cast(ConcurrentPort, self._home)
         self._carry_out(self._policy.shared_done(connection, home.clock(), connection._queries))
-
-
-class _Shared:
-    """A block with a connection that other queries use at the same time."""
-
-    __slots__ = ("_connection", "_pool")
-
-    def __init__(self, pool: PoolQueries) -> None:
-        self._pool = pool
-        self._connection: Connection | None = None
-
-    async def __aenter__(self) -> Connection:
-        self._connection = await self._pool._share()
-        return self._connection
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._connection is not None:
-            self._pool._shared_done(self._connection)
 
 
 def _if_any(codecs: Codecs) -> dict[str, Any]:

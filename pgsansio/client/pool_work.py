@@ -11,6 +11,8 @@ when `close()` returns. The one that keeps the time does not keep the pool: one 
 
 import functools
 import logging
+import math
+import warnings
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,8 +23,9 @@ from weakref import ref
 from pgsansio.client.connection import Connection
 from pgsansio.client.port import ConcurrentPort, PortEvent, TaskHandle
 from pgsansio.client.time_limit import time_limit
+from pgsansio.engine.operations import Operation
 from pgsansio.enums import Outcome, TransactionStatus
-from pgsansio.errors import InterfaceError, OperationTimeoutError
+from pgsansio.errors import InterfaceError, InterfaceWarning, OperationTimeoutError
 from pgsansio.policy.conninfo import UNSET, resolve_timeout
 from pgsansio.policy.pool import PoolPolicy
 from pgsansio.policy.pool_actions import (
@@ -44,10 +47,13 @@ from pgsansio.policy.pool_actions import (
 from pgsansio.policy.pool_limits import PoolLimits
 from pgsansio.types.secret import Secret, SecretFunction, hide_arguments
 
-__all__ = ["NOT_READY", "PoolWork", "ResetRequest", "Start", "Waiter", "as_ours"]
+__all__ = ["NOT_READY", "RESET_SECONDS", "PoolWork", "ResetRequest", "Start", "Waiter", "as_ours"]
 
 #: How long a check may take; who waits gets a new connection then.
 CHECK_SECONDS: Final = 5.0
+
+#: How long a reset may take unless release() or acquire() said so; nobody waits for it, but its place is taken.
+RESET_SECONDS: Final = 30.0
 
 NOT_READY: Final = "the time limit has passed before the pool had a connection ready"
 
@@ -91,12 +97,11 @@ class Start:
 
 
 class _Alarm:
-    """When the task that keeps the time looks next, and what makes it look at once."""
+    """What makes the task that keeps the time look at once."""
 
-    __slots__ = ("at", "wake")
+    __slots__ = ("wake",)
 
-    def __init__(self, at: float, wake: PortEvent) -> None:
-        self.at = at
+    def __init__(self, wake: PortEvent) -> None:
         self.wake = wake
 
 
@@ -110,6 +115,8 @@ class PoolWork:
     _release_waits: ClassVar[bool] = False
 
     _alarm: _Alarm | None = None
+    #: When it rings; math.inf: there is none.
+    _alarm_at = math.inf
 
     def __init__(self, limits: PoolLimits, *, is_lazy: bool) -> None:
         self._limits = limits
@@ -119,9 +126,12 @@ class PoolWork:
         self._connect_kwargs: dict[str, Any] = {}
         self._connect_parameters: Callable[[], Any] | None = None
         self._connect: Callable[..., Any] | None = None
+        self._setup: Callable[[Any], Any] | None = None
         self._init: Callable[[Any], Any] | None = None
         self._reset: Callable[[Any], Any] | None = None
         self._check: Callable[[Any], Any] | None = None
+        #: Nobody is called, or waited for, where a connection is acquired and released.
+        self._is_plain = False
         self._connection_class = Connection
         self._home: ConcurrentPort | None = None
         self._due: deque[Action[Waiter, Connection]] = deque()
@@ -133,8 +143,9 @@ class PoolWork:
         self._tasks: dict[object, TaskHandle] = {}
         #: Set when the last task has ended, if somebody waits for that.
         self._alone: PortEvent | None = None
-        #: Resets under way.
+        #: Resets under way: by tasks, and those that need none, with the time when they are late.
         self._resets: dict[Connection, ResetRequest] = {}
+        self._resets_alone: dict[Connection, float] = {}
 
     def __del__(self) -> None:
         if self._alarm is not None:
@@ -149,6 +160,15 @@ class PoolWork:
 
     def _connect_arguments(self) -> dict[str, Any]:
         """Keyword arguments for connect()."""
+        raise NotImplementedError
+
+    async def _ready(self, timeout: float | None) -> tuple[ConcurrentPort, float | None]:
+        """The home of the pool, which has started (a lazy one is started), and when a task gives up that waits for a
+        connection.
+
+        Args:
+            timeout: for how long it waits; None: as long as the pool says.
+        """
         raise NotImplementedError
 
     def _running_home(self) -> ConcurrentPort:
@@ -199,7 +219,8 @@ class PoolWork:
                 self._do(due.popleft())
         finally:
             self._carrying_out = False
-        self._keep_time()
+        if self._policy.soonest < self._alarm_at:
+            self._keep_time()
 
     def _do(self, action: Action[Waiter, Connection]) -> None:
         match action:
@@ -207,7 +228,7 @@ class PoolWork:
                 waiter.connection = connection
                 waiter.settled()
             case Reset(connection):
-                self._begin(functools.partial(self._reset_connection, connection))
+                self._begin_reset(connection, None, is_waited_for=False)
             case Check(connection):
                 self._begin(functools.partial(self._check_connection, connection))
             case Open(slot):
@@ -232,6 +253,8 @@ class PoolWork:
             case Finished():
                 if self._finished is not None:
                     self._finished.set()
+                if self._alarm is not None:
+                    self._alarm.wake.set()  # it has nothing to wait for any more
 
     def _start_failed(self, error: BaseException) -> None:
         start = cast(Start, self._start_under_way)
@@ -261,7 +284,7 @@ class PoolWork:
         tasks = list(self._tasks.values())
         # One that has not begun is gone without a trace.
         self._tasks.clear()
-        self._alarm = None
+        self._alarm, self._alarm_at = None, math.inf
         for task in tasks:
             task.cancel()
         for request in self._resets.values():
@@ -323,10 +346,105 @@ class PoolWork:
             connection.terminate()
             raise
         connection._on_end = self._connection_ended
+        connection._on_reset = self._reset_ended
         return connection
 
     def _connection_ended(self, connection: Connection) -> None:
         self._carry_out(self._policy.connection_lost(connection, cast(ConcurrentPort, self._home).clock()))
+
+    # lending
+
+    def _at_once(self) -> Connection | None:
+        """A connection that is idle; None: it has to be waited for."""
+        home = self._home
+        if home is None or home.has_checkpoints:
+            return None
+        home.guard()
+        connection = self._policy.take(home.clock())
+        if connection is None or not connection.is_closed():
+            return connection
+        self._carry_out(self._policy.released(connection, home.clock(), False, 0))
+        return None
+
+    async def _waited(self, timeout: float | None) -> tuple[Connection, float | None]:
+        """A connection, and when the time ends in which this task wanted to have one."""
+        home, deadline = await self._ready(timeout)
+        policy = self._policy
+        while True:
+            waiter = Waiter()
+            self._carry_out(policy.acquire(waiter, home.clock(), deadline))
+            try:
+                if waiter.connection is None and waiter.error is None:
+                    waiter.event = home.event()
+                    await waiter.event.wait()
+                elif home.has_checkpoints:
+                    await home.checkpoint()
+            except BaseException:
+                self._carry_out(policy.cancel_wait(waiter, home.clock()))
+                raise
+            connection = waiter.connection
+            if connection is None:
+                raise as_ours(cast(BaseException, waiter.error), NOT_READY)
+            if not connection.is_closed():
+                return connection, deadline
+            # It was lost before this task could run: that is nobody's error yet.
+            self._carry_out(policy.released(connection, home.clock(), False, 0))
+
+    def _bring_back(self, connection: Connection, seconds: float | None) -> ResetRequest | None:
+        """Nobody uses it any more. Args and Returns: as of `_begin_reset`."""
+        connection._releases += 1
+        connection._forget_stream()
+        left_behind = connection._end_listening()
+        home = cast(ConcurrentPort, self._home)
+        actions = self._policy.released(connection, home.clock(), not connection.is_closed(), connection._queries)
+        request = None
+        if len(actions) == 1 and isinstance(actions[0], Reset):
+            waits = self._reset is not None or self._release_waits
+            request = self._begin_reset(connection, seconds, is_waited_for=waits)
+        else:
+            self._carry_out(actions)
+        for kind, count in left_behind:
+            warnings.warn(
+                InterfaceWarning(
+                    f"{connection!r} is being released to the pool but has {count} "
+                    f"active {kind} listener{'' if count == 1 else 's'}"
+                ),
+                stacklevel=3,
+            )
+        return request
+
+    def _begin_reset(
+        self, connection: Connection, seconds: float | None, *, is_waited_for: bool
+    ) -> ResetRequest | None:
+        """The policy wants it reset.
+
+        Args:
+            seconds: how long that may take; None: as long as usual.
+        Returns:
+            What tells its end, if somebody waits for that.
+        """
+        home = cast(ConcurrentPort, self._home)
+        if seconds is None:
+            seconds = RESET_SECONDS
+        if is_waited_for or not home.reads_always or self._reset is not None or not connection._may_reset_alone():
+            request = self._resets[connection] = ResetRequest(seconds, home.event() if is_waited_for else None)
+            self._begin(functools.partial(self._reset_connection, connection))
+            return request
+        if connection._command_timeout is not None:
+            seconds = min(seconds, connection._command_timeout)
+        at = home.clock() + seconds
+        if not connection._reset_alone():
+            self._carry_out(self._policy.reset_done(connection, home.clock(), _is_as_new(connection)))
+            return None
+        self._resets_alone[connection] = at
+        if at < self._alarm_at:
+            self._keep_time()
+        return None
+
+    def _reset_ended(self, connection: Connection, operation: Operation) -> None:
+        if self._resets_alone.pop(connection, None) is not None:
+            ok = operation.error is None and _is_as_new(connection)
+            self._carry_out(self._policy.reset_done(connection, cast(ConcurrentPort, self._home).clock(), ok))
 
     async def _reset_connection(self, connection: Connection) -> None:
         policy, home = self._policy, cast(ConcurrentPort, self._home)
@@ -385,17 +503,33 @@ class PoolWork:
 
     # time
 
+    def _next_time(self) -> float:
+        """When something may be due by the clock; math.inf: nothing is."""
+        if self._policy.state is PoolState.CLOSED:
+            return math.inf
+        at = math.inf if self._policy.is_closing else self._policy.soonest
+        return min(at, *self._resets_alone.values()) if self._resets_alone else at
+
     def _keep_time(self) -> None:
-        """See that somebody tells the policy when its next deadline has come."""
-        at = None if self._policy.state is PoolState.CLOSED else self._policy.next_deadline()
-        alarm = self._alarm
-        if alarm is None:
-            if at is not None:
-                home = cast(ConcurrentPort, self._home)
-                alarm = self._alarm = _Alarm(at, home.event())
-                self._begin(functools.partial(_ring, ref(self), home, alarm))
-        elif self._policy.is_closing if at is None else at < alarm.at:
-            alarm.wake.set()
+        """See that somebody looks at the clock in time."""
+        at = self._next_time()
+        if at >= self._alarm_at:
+            return
+        self._alarm_at = at
+        if self._alarm is None:
+            home = cast(ConcurrentPort, self._home)
+            alarm = self._alarm = _Alarm(home.event())
+            self._begin(functools.partial(_ring, ref(self), home, alarm))
+        else:
+            self._alarm.wake.set()
+
+    def _look_at_clock(self) -> None:
+        now = cast(ConcurrentPort, self._home).clock()
+        late = [connection for connection, at in self._resets_alone.items() if at <= now]
+        for connection in late:
+            del self._resets_alone[connection]
+            self._carry_out(self._policy.reset_done(connection, now, ok=False))
+        self._carry_out(self._policy.tick(now))
 
 
 async def _run(weak_pool: "ref[PoolWork]", key: object, work: Callable[[], Awaitable[None]]) -> None:
@@ -410,22 +544,20 @@ async def _run(weak_pool: "ref[PoolWork]", key: object, work: Callable[[], Await
 async def _ring(weak_pool: "ref[PoolWork]", home: ConcurrentPort, alarm: _Alarm) -> None:
     """Tell the policy when its deadlines come. Nothing here keeps the pool while this waits."""
     while (pool := weak_pool()) is not None and pool._alarm is alarm:
-        policy = pool._policy
-        at = None if policy.is_closing else policy.next_deadline()
-        if at is None:
+        at = pool._alarm_at = pool._next_time()
+        if at == math.inf:
             pool._alarm = None
             return
-        alarm.at = at
         if alarm.wake.is_set():
             alarm.wake = home.event()
-        del pool, policy
+        del pool
         try:
             async with home.deadline(at):
                 await alarm.wake.wait()
         except TimeoutError:
             pool = weak_pool()
             if pool is not None:
-                pool._carry_out(pool._policy.tick(home.clock()))
+                pool._look_at_clock()
 
 
 class _NoTask:

@@ -71,6 +71,9 @@ class Port(Protocol):
     #: Whether `checkpoint` does anything. Where it does not, who gives away row after row need not call it for each.
     has_checkpoints: bool
 
+    #: Whether what comes is read at once, though no task waits for it: what is sent needs none then.
+    reads_always: bool
+
     #: What a warning says of where a connection that was never closed comes from, or how to be told that.
     origin: str
 

@@ -49,6 +49,8 @@ INTERNAL: Final = 32
 FOLLOWS: Final = 128
 #: It belongs to the Sync group of what waits unsent in front of it.
 GROUPED: Final = 256
+#: Its end is news: nobody waits for it.
+TELLS: Final = 512
 
 
 _PENDING: Final = Outcome.PENDING

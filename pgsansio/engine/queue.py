@@ -24,6 +24,7 @@ from pgsansio.engine.operations import (
     GROUPED,
     INTERNAL,
     SYNC,
+    TELLS,
     Batch,
     Copy,
     CopyDirection,
@@ -651,8 +652,11 @@ class Queue:
             self._active -= 1
         if operation.traits & BEGINS:
             self._begins -= 1
-        elif operation.traits & ENDS:
-            self._ends -= 1
+        elif operation.traits & (ENDS | TELLS):
+            if operation.traits & ENDS:
+                self._ends -= 1
+            else:
+                self.news = True
         if self._beginning is not None and operation is self._beginning.operation:
             self._begin_settled(self._beginning)
         self.woken.append(operation)

@@ -15,6 +15,7 @@ from pgsansio.engine.operations import (
     EXCLUSIVE,
     INTERNAL,
     SYNC,
+    TELLS,
     Copy,
     DescribedAgain,
     FunctionCallOperation,
@@ -147,6 +148,12 @@ class Frontend(Learning):
         if discard_rows:
             traits |= DISCARDS_ROWS
         operation = SimpleQuery(data, _SIMPLE, traits, None if discard_rows else self._plan_text_rows)
+        self.submit(operation)
+        return operation
+
+    def reset(self, query: str) -> SimpleQuery:
+        """As `simple_query` of the library's own, for which nobody waits: its end is news."""
+        operation = SimpleQuery(_known_simple(query)[0], _SIMPLE, SYNC | INTERNAL | DISCARDS_ROWS | TELLS)
         self.submit(operation)
         return operation
 

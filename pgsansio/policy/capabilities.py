@@ -6,7 +6,8 @@ to be brought back.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from pgsansio.policy.pooling import is_console
@@ -26,6 +27,7 @@ class Capabilities:
         advisory_locks, close_all, notifications, reset_all: whether it knows pg_advisory_unlock_all(), CLOSE ALL,
             UNLISTEN * and RESET ALL.
         copy_where: whether COPY ... FROM takes a WHERE.
+        reset_query: SQL that brings a session back to where it started; "" if the server knows none of it.
     """
 
     advisory_locks: bool = True
@@ -34,16 +36,17 @@ class Capabilities:
     reset_all: bool = True
     copy_where: bool = True
 
-    @property
-    def reset_query(self) -> str:
-        """SQL that brings a session back to where it started; "" if the server knows none of it."""
+    reset_query: str = field(init=False)
+
+    def __post_init__(self) -> None:
         statements = (
             (self.advisory_locks, "SELECT pg_advisory_unlock_all();"),
             (self.close_all, "CLOSE ALL;"),
             (self.notifications, "UNLISTEN *;"),
             (self.reset_all, "RESET ALL;"),
         )
-        return "\n".join([statement for known, statement in statements if known])
+        query = "\n".join([statement for known, statement in statements if known])
+        object.__setattr__(self, "reset_query", query)
 
 
 _POSTGRESQL: Final = Capabilities()
@@ -64,8 +67,13 @@ def detect(parameters: Mapping[str, str]) -> Capabilities:
             return capabilities
     if is_console(parameters):
         return _BARE
+    return _of_version(parameters.get("server_version", ""))
+
+
+@lru_cache(maxsize=64)
+def _of_version(text: str) -> Capabilities:
     try:
-        major = parse_server_version(parameters["server_version"]).major
-    except (KeyError, ValueError):
+        major = parse_server_version(text).major
+    except ValueError:
         return _POSTGRESQL
     return _POSTGRESQL if major >= _COPY_WHERE_SINCE else _OLD_POSTGRESQL

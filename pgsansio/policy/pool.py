@@ -21,8 +21,9 @@ connection was used, `cancel_wait`), Reset by `reset_done`, Check by `checked`, 
 Grant after `join`, by `shared_done`. `connection_lost` may come at any time and replaces none of them.
 """
 
+import math
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from pgsansio.errors import InterfaceError, InternalClientError
 from pgsansio.policy.pool_actions import (
@@ -41,6 +42,11 @@ from pgsansio.policy.pool_rules import PoolRules
 from pgsansio.types.pool import PoolStatistics
 
 __all__ = ["PoolPolicy"]
+
+# Looking up a member of an Enum costs a tenth of a microsecond in Python 3.11.
+_RUNNING: Final = PoolState.RUNNING
+_IN_USE: Final = Place.IN_USE
+_RESETTING: Final = Place.RESETTING
 
 W = TypeVar("W", bound=Hashable)
 C = TypeVar("C", bound=Hashable)
@@ -91,8 +97,7 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
         )
 
     def next_deadline(self) -> float | None:
-        """When `tick` is due; None: not until something else happens."""
-        # It is asked after whatever happens: most pools have but idle connections, and none too many.
+        """When `tick` is due; None: not until something else happens. `soonest` is never later, and costs nothing."""
         soonest = self._line.next_deadline() if self._line.waiting else None
         if self._shared_line.waiting:
             soonest = _sooner(soonest, self._shared_line.next_deadline())
@@ -193,6 +198,19 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
 
     # Acquiring and releasing
 
+    def take(self, now: float) -> C | None:
+        """An idle connection for whoever asks, until `released`; None: `acquire` has something to do first."""
+        if not self._idle or self._line.waiting or self.state is not _RUNNING:
+            return None
+        connection, entry = self._idle.popitem()
+        if self._is_check_due(entry, now):
+            self._idle[connection] = entry
+            return None
+        self._move(entry, _IN_USE)
+        entry.in_use = True
+        self._granted += 1
+        return connection
+
     def acquire(self, waiter: W, now: float, deadline: float | None = None) -> list[Action[W, C]]:
         """`waiter` wants a connection: comes to one Grant or Fail for him, unless he cancels.
 
@@ -220,7 +238,8 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
         else:
             self._check_waiting()
             self._wait(self._line, waiter, now, deadline)
-            self._fill(now, actions)
+            if self._room() > 0:
+                self._fill(now, actions)
         return actions
 
     def cancel_wait(self, waiter: W, now: float) -> list[Action[W, C]]:
@@ -257,7 +276,7 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
             self._expire(connection, entry, actions)
             self._fill(now, actions)
         else:
-            self._move(entry, Place.RESETTING)
+            self._move(entry, _RESETTING)
             actions.append(Reset(connection))
         return actions
 
@@ -331,6 +350,8 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
             entry.since = now
             if connection not in self._shared:
                 self._expire(connection, entry, actions)
+            else:
+                self._may_idle_out()
         return actions
 
     # What happened to a connection
@@ -446,6 +467,8 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
             self._close_old(now, actions)
             self._close_idle(now, actions)
         self._fill(now, actions)
+        deadline = self.next_deadline()
+        self.soonest = math.inf if deadline is None else deadline
         return actions
 
 

@@ -30,6 +30,12 @@ C = TypeVar("C", bound=Hashable)
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
 
+# Looking up a member of an Enum costs a tenth of a microsecond in Python 3.11.
+_RUNNING: Final = PoolState.RUNNING
+_CLOSING: Final = PoolState.CLOSING
+_IDLE: Final = Place.IDLE
+_IN_USE: Final = Place.IN_USE
+
 
 class PoolRules(Places[W, C], Generic[W, C]):
     """The state of one pool, and the steps that `PoolPolicy` is made of. See there."""
@@ -94,7 +100,7 @@ class PoolRules(Places[W, C], Generic[W, C]):
             )
 
     def _outdated(self, entry: Entry[W], now: float) -> bool:
-        return self.state is PoolState.CLOSING or entry.generation != self._generation or entry.expires_at <= now
+        return self.state is _CLOSING or entry.generation != self._generation or entry.expires_at <= now
 
     def _is_check_due(self, entry: Entry[W], now: float) -> bool:
         after = self.limits.check_after
@@ -111,7 +117,7 @@ class PoolRules(Places[W, C], Generic[W, C]):
 
     def _fill(self, now: float, actions: list[Action[W, C]]) -> None:
         """Open what waiters or the floor need and have not been promised."""
-        if self.state is not PoolState.RUNNING:
+        if self.state is not _RUNNING:
             return
         for _ in range(min(len(self._line) - self._coming(), self._room())):
             self._open(actions)
@@ -119,6 +125,8 @@ class PoolRules(Places[W, C], Generic[W, C]):
             self._open(actions, is_shared=True)
         if now >= self._floor_retry_at:
             self._open_several(self.limits.min_size - self._kept(), actions)
+        else:
+            self._due(self._floor_retry_at)
 
     def _back_off(self, now: float) -> float | None:
         """Let the floor wait longer than the last time; None if it waits already."""
@@ -138,6 +146,7 @@ class PoolRules(Places[W, C], Generic[W, C]):
         self.state = PoolState.RUNNING
         actions.append(Ready())
         self._fill(now, actions)  # one may be lost by now
+        self._may_idle_out()
 
     def _settle(self, actions: list[Action[W, C]]) -> None:
         """Tell who waits for connections to be gone."""
@@ -169,17 +178,18 @@ class PoolRules(Places[W, C], Generic[W, C]):
                 self._time_out(waiter, actions)
             for waiter in self._shared_line.take_all(now):
                 self._grant_shared(waiter, connection, entry, actions)
+            self._may_idle_out()
             return
-        if self._line.waiting:
-            for waiter in self._line.take_late(now):
+        line = self._line
+        if line.waiting:
+            for waiter in line.take_late(now):
                 self._time_out(waiter, actions)
-            first = self._line.after(0)
-            if first is not None:
-                self._line.discard(first, now)
-                self._grant(first, connection, entry, actions)
+            if line.waiting:
+                self._grant(line.take_first(now), connection, entry, actions)
                 return
-        self._move(entry, Place.IDLE)
+        self._move(entry, _IDLE)
         self._idle[connection] = entry
+        self._may_idle_out()
 
     def _close_old(self, now: float, actions: list[Action[W, C]]) -> None:
         """Close those that are too old, unless they are in use: they are when they come back."""
@@ -210,7 +220,11 @@ class PoolRules(Places[W, C], Generic[W, C]):
 
     def _wait(self, line: WaitingLine[W], waiter: W, now: float, deadline: float | None) -> None:
         line.add(waiter, now, deadline)
-        self._most_waiting = max(self._most_waiting, len(self._line) + len(self._shared_line))
+        if deadline is not None:
+            self._due(deadline)
+        waiting = len(self._line.waiting) + len(self._shared_line.waiting)
+        if waiting > self._most_waiting:
+            self._most_waiting = waiting
 
     def _open(self, actions: list[Action[W, C]], *, is_shared: bool = False) -> None:
         actions.append(Open(self._enter_slot(is_shared=is_shared)))
@@ -224,7 +238,8 @@ class PoolRules(Places[W, C], Generic[W, C]):
             self._open(actions, is_shared=True)
 
     def _grant(self, waiter: W, connection: C, entry: Entry[W], actions: list[Action[W, C]]) -> None:
-        self._move(entry, Place.IN_USE)
+        self._move(entry, _IN_USE)
+        entry.in_use = True
         entry.waiter = waiter
         self._held[waiter] = connection
         self._granted += 1
@@ -241,6 +256,8 @@ class PoolRules(Places[W, C], Generic[W, C]):
 
     def _close(self, connection: C, entry: Entry[W], actions: list[Action[W, C]]) -> None:
         self._move(entry, Place.CLOSING)
+        if self._kept() < self.limits.min_size:
+            self._due(self._floor_retry_at)
         actions.append(Close(connection))
 
     def _expire(self, connection: C, entry: Entry[W], actions: list[Action[W, C]]) -> None:
@@ -288,10 +305,12 @@ class PoolRules(Places[W, C], Generic[W, C]):
     def _take_back(self, connection: C) -> Entry[W] | None:
         """End its use. None if there is nothing to do with it: it is gone, or was not in use."""
         entry = self._entries[connection]
-        if entry.waiter is None:
+        if not entry.in_use:
             return None
-        del self._held[entry.waiter]
-        entry.waiter = None
+        entry.in_use = False
+        if entry.waiter is not None:
+            del self._held[entry.waiter]
+            entry.waiter = None
         if entry.place is Place.GONE:
             self._remove(connection, entry)
             return None

@@ -55,6 +55,12 @@ class WaitingLine(Generic[W]):
         """The one that so many are in front of."""
         return next(islice(self.waiting, number, None), None)
 
+    def take_first(self, now: float) -> W:
+        """Who came first, and does not wait any more."""
+        waiter, (_, _, since) = self.waiting.popitem(last=False)
+        self.seconds += now - since
+        return waiter
+
     def take_all(self, now: float) -> list[W]:
         """Nobody waits any more; who did, in order."""
         waiters = list(self.waiting)
@@ -66,6 +72,8 @@ class WaitingLine(Generic[W]):
     def take_late(self, now: float) -> list[W]:
         """Those whose deadline has come, who do not wait any more."""
         late: list[W] = []
+        if not self._deadlines:
+            return late
         while (deadline := self.next_deadline()) is not None and deadline <= now:
             _, _, waiter = heapq.heappop(self._deadlines)
             self.discard(waiter, now)

@@ -286,6 +286,8 @@ class Subscriptions(Generic[N]):
         Returns:
             Channel and subscriber of what ends here. Readers of queues among them are to be woken.
         """
+        if not self._channels and not self._undo:
+            return []
         ended = [(name, subscriber) for name, known in self._channels.items() for subscriber in known.subscribers]
         self._channels.clear()
         self._undo.clear()

@@ -264,6 +264,20 @@ class PoolBesideAModel(RuleBasedStateMachine):
                 assert self.used[connection] == waiter, "the one used last"
 
     @precondition(lambda self: self.ready and not self.pool.is_closing)
+    @rule()
+    def take_one(self) -> None:
+        connection = self.pool.take(self.now)
+        if connection is None:
+            assert not self.idle or self.waiting or self.is_check_due(list(self.idle.values())[-1])
+            return
+        assert connection == list(self.idle)[-1], "the one used last"
+        assert not self.waiting, "first come, first served"
+        assert not self.is_check_due(self.idle[connection])
+        assert not self.is_too_old(connection)
+        self.take(connection)
+        self.used[connection] = ""
+
+    @precondition(lambda self: self.ready and not self.pool.is_closing)
     @rule(patience=st.sampled_from([0, 3, 1e9]))
     def share_one(self, patience: float) -> None:
         if not self.limits.multiplex:
@@ -304,10 +318,10 @@ class PoolBesideAModel(RuleBasedStateMachine):
         del self.waiting_to_share[waiter]
         self.pool.leave(waiter, self.now)
 
-    @precondition(lambda self: self.used)
+    @precondition(lambda self: any(self.used.values()))
     @rule(data=st.data())
     def cancel_granted(self, data: st.DataObject) -> None:
-        connection = data.draw(st.sampled_from(sorted(self.used)))
+        connection = data.draw(st.sampled_from(sorted(name for name, waiter in self.used.items() if waiter)))
         self.arrive(connection, self.pool.cancel_wait(self.used.pop(connection), self.now))
 
     @precondition(lambda self: self.slots)
@@ -451,7 +465,9 @@ class PoolBesideAModel(RuleBasedStateMachine):
         assert self.pool.size == seen.size
         assert seen.size == seen.idle + seen.in_use + seen.resetting + seen.checking + seen.multiplexed
         assert len(self.pool._entries) == seen.size + seen.closing + len(self.gone)
-        assert len(self.pool._held) == len(self.used) + list(self.gone.values()).count("released")
+        assert sum(entry.in_use for entry in self.pool._entries.values()) == (
+            len(self.used) + list(self.gone.values()).count("released")
+        )
         assert list(self.pool._idle) == list(self.idle)
         assert {name: entry.load for name, entry in self.pool._entries.items() if name in self.shared} == self.shared
 
@@ -494,6 +510,7 @@ class PoolBesideAModel(RuleBasedStateMachine):
     @invariant()
     def what_is_due_has_a_deadline(self) -> None:
         deadline = self.pool.next_deadline()
+        assert deadline is None or self.pool.soonest <= deadline
         if deadline is not None and deadline <= self.now:
             before = self.pool.statistics()
             self.apply(self.pool.tick(self.now))

@@ -139,11 +139,15 @@ class ManualLoop:
 
     Args:
         make_peer: called with the address for each connection that is opened; its OSError is opening's.
+        reads_always: its ports read though no task waits, and have no checkpoints, as asyncio's.
         inline: `owe` carries out what is owed in the task itself, shielded (as trio); else in another one (as asyncio).
     """
 
-    def __init__(self, make_peer: Callable[[Address], Peer], *, inline: bool = False) -> None:
+    def __init__(
+        self, make_peer: Callable[[Address], Peer], *, inline: bool = False, reads_always: bool = False
+    ) -> None:
         self.make_peer = make_peer
+        self.reads_always = reads_always
         self.inline = inline
         self.now = 1000.0
         self.tasks: list[Task] = []
@@ -244,7 +248,6 @@ class ManualPort:
 
     reads_when_idle = True
     has_tasks = True
-    has_checkpoints = True
     origin = "made by hand"
 
     def __init__(self, loop: ManualLoop) -> None:
@@ -255,6 +258,9 @@ class ManualPort:
         self.unsent = b""
         self.connected = False
         self.tcp_options: TcpOptions | None = None
+        #: As trio's, or as asyncio's.
+        self.has_checkpoints = not loop.reads_always
+        self.reads_always = loop.reads_always
         self.on_news: Callable[[], None] | None = None
         self.on_cancel_due: Callable[[], Awaitable[None]] | None = None
         #: Operations that were seen settled, in order.
@@ -347,7 +353,8 @@ class ManualPort:
                 self.unsent += data
 
     async def checkpoint(self) -> None:
-        await Stop("checkpoint", _at_once)
+        if self.has_checkpoints:
+            await Stop("checkpoint", _at_once)
 
     def deadline(self, at: float | None) -> "_Deadline":
         return _Deadline(self.loop, math.inf if at is None else at)
