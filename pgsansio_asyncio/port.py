@@ -510,10 +510,37 @@ class AsyncioPort(asyncio.BufferedProtocol):
         return cast(TaskHandle, task)
 
     def event(self) -> PortEvent:
-        return cast(PortEvent, asyncio.Event())
+        return _Event(self._create_future)
 
     def keep_reading(self, other: Port) -> None:
         """The transport reads all the time."""
+
+
+class _Event:
+    """What asyncio.Event is, with a future in the place of a coroutine, for it is mostly waited for once."""
+
+    __slots__ = ("_create_future", "_is_set", "_waiters")
+
+    def __init__(self, create_future: "Callable[[], asyncio.Future[None]]") -> None:
+        self._create_future = create_future
+        self._is_set = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def set(self) -> None:
+        self._is_set = True
+        waiters, self._waiters = self._waiters, []
+        _wake(waiters)
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def wait(self) -> "asyncio.Future[None]":
+        future = self._create_future()
+        if self._is_set:
+            future.set_result(None)
+        else:
+            self._waiters.append(future)
+        return future
 
 
 class _Tasks:

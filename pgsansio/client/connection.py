@@ -16,7 +16,7 @@ from pgsansio.client.scripts import ScriptMethods
 from pgsansio.client.server import ServerMethods
 from pgsansio.client.statement import StatementMethods
 from pgsansio.client.transaction_methods import TransactionMethods
-from pgsansio.engine.operations import Copy, RowStream
+from pgsansio.engine.operations import SYNC, Copy, Operation, RowStream
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import InterfaceError, ProtocolError
 from pgsansio.policy import capabilities
@@ -211,6 +211,21 @@ class Connection(
         self._queries += 1
         self._port.flush()
         return True
+
+    def _reset_behind(self, operation: Operation) -> Operation | None:
+        """As `_reset_alone`, behind this operation, which was just submitted and may not be written yet.
+
+        Returns:
+            The reset, if there is nothing about the operation that could make it another one.
+        """
+        if operation.traits != SYNC:
+            return None
+        query = self.get_reset_query()
+        if not query:
+            return None
+        self._resetting = reset = self._frontend.reset(query)
+        self._queries += 1
+        return reset
 
 
 def check_connection_class(connection_class: object) -> None:

@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from pgsansio.client.connection import Connection
 from pgsansio.client.copy import CopyMethods
@@ -49,10 +49,37 @@ class PoolQueries(PoolWork, _CopyFace):
             async with self._acquired() as connection:
                 return await getattr(connection, method)(query, *args, **arguments)
         connection = self._at_once() or (await self._waited(None))[0]
+        reset = None
         try:
-            return await getattr(connection, method)(query, *args, **arguments)
+            ours = _OURS.get(method)
+            if ours is None or getattr(type(connection), method) is not ours or "codecs" in arguments:
+                return await getattr(connection, method)(query, *args, **arguments)
+            # What that does, with the reset right behind the query, in the same write.
+            limit = 0 if method == "fetch" else 1
+            operation = connection._execute_known(
+                cast(str, query), args, limit, arguments["timeout"], arguments.get("record_class")
+            )
+            if operation is None:
+                return await getattr(connection, method)(query, *args, **arguments)
+            behind = self._reset_behind(connection, operation)
+            try:
+                await connection._port.wait(operation)
+            except BaseException as error:
+                if behind is not None and not operation.settled:  # it would be in the way of cancelling the query
+                    connection._frontend.abandon(behind)
+                await connection._give_up(operation, error)
+                raise
+            if operation.error is not None:
+                operation = await connection._repeat(operation, cast(str, query), args, limit)
+            else:
+                reset = behind
+            rows = operation.rows
+            if not limit:
+                return rows
+            row = rows[0] if rows else None
+            return row if row is None or method == "fetchrow" else row[arguments["column"]]
         finally:
-            self._bring_back(connection, None)
+            self._bring_back(connection, None, reset)
 
     # queries, each on a connection of its own
 
@@ -172,6 +199,10 @@ class PoolQueries(PoolWork, _CopyFace):
     def _shared_done(self, connection: Connection) -> None:
         home = cast(ConcurrentPort, self._home)
         self._carry_out(self._policy.shared_done(connection, home.clock(), connection._queries))
+
+
+#: What is done here as well as there, unless somebody has put something else in the place.
+_OURS: Final = {method: getattr(Connection, method) for method in ("fetch", "fetchrow", "fetchval")}
 
 
 def _if_any(codecs: Codecs) -> dict[str, Any]:

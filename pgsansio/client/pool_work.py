@@ -390,15 +390,36 @@ class PoolWork:
             # It was lost before this task could run: that is nobody's error yet.
             self._carry_out(policy.released(connection, home.clock(), False, 0))
 
-    def _bring_back(self, connection: Connection, seconds: float | None) -> ResetRequest | None:
-        """Nobody uses it any more. Args and Returns: as of `_begin_reset`."""
+    def _reset_behind(self, connection: Connection, operation: Operation) -> Operation | None:
+        """A reset in the same write as this operation, after which the connection is brought back; None: not here."""
+        home = cast(ConcurrentPort, self._home)
+        if not home.reads_always or not connection._may_reset_alone():
+            return None
+        return connection._reset_behind(operation)
+
+    def _bring_back(
+        self, connection: Connection, seconds: float | None, reset: Operation | None = None
+    ) -> ResetRequest | None:
+        """Nobody uses it any more.
+
+        Args:
+            seconds: as of `_begin_reset`.
+            reset: it is being reset by this already, or has been.
+        Returns: as `_begin_reset`.
+        """
         connection._releases += 1
         connection._forget_stream()
         left_behind = connection._end_listening()
         home = cast(ConcurrentPort, self._home)
         actions = self._policy.released(connection, home.clock(), not connection.is_closed(), connection._queries)
         request = None
-        if len(actions) == 1 and isinstance(actions[0], Reset):
+        if reset is not None and len(actions) == 1 and isinstance(actions[0], Reset):
+            self._resets_alone[connection] = at = home.clock() + RESET_SECONDS
+            if reset.settled:
+                self._reset_ended(connection, reset)
+            elif at < self._alarm_at:
+                self._keep_time()
+        elif len(actions) == 1 and isinstance(actions[0], Reset):
             waits = self._reset is not None or self._release_waits
             request = self._begin_reset(connection, seconds, is_waited_for=waits)
         else:

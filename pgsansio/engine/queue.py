@@ -187,9 +187,8 @@ class Queue:
 
     @property
     def busy(self) -> bool:
-        """More than one operation is in flight, the members of one group (BEGIN and a statement) left aside."""
-        in_flight = self._in_flight
-        return len(in_flight) > 1 and in_flight[0].traits & (SYNC | EXCLUSIVE) != 0
+        """Somebody waits for more than one operation."""
+        return self._active > 1
 
     @property
     def exclusive(self) -> Batch | Copy | RowStream | None:
