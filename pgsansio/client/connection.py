@@ -16,7 +16,7 @@ from pgsansio.client.scripts import ScriptMethods
 from pgsansio.client.server import ServerMethods
 from pgsansio.client.statement import StatementMethods
 from pgsansio.client.transaction_methods import TransactionMethods
-from pgsansio.engine.operations import SYNC, Copy, Operation, RowStream
+from pgsansio.engine.operations import Copy, Operation, RowStream
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import InterfaceError, ProtocolError
 from pgsansio.policy import capabilities
@@ -160,7 +160,9 @@ class Connection(
 
     def get_reset_query(self) -> str:
         """SQL that brings the session back to where it started; a pool runs it when the connection is returned."""
-        return capabilities.detect(self._frontend.parameters).reset_query
+        if self._reset_query is None:
+            self._reset_query = capabilities.detect(self._frontend.parameters).reset_query
+        return self._reset_query
 
     async def reset(self, *, timeout: float | None = None) -> None:
         """Bring the session back to where it started: listeners, transaction, locks, cursors, settings.
@@ -198,34 +200,27 @@ class Connection(
         cls = type(self)
         return cls.reset is Connection.reset and cls._reset is Connection._reset and not self._query_loggers
 
-    def _reset_alone(self) -> bool:
-        """As `reset`, without waiting for it: `_on_reset` is told. False: there is nothing that it would have to tell.
+    def _reset_alone(self) -> Operation | None:
+        """As `reset`, without waiting for it: `_on_reset` is told of it as `_resetting`. None: there is nothing to do.
 
         Raises:
             InterfaceError: the connection is closed.
         """
         query = self._return(self.get_reset_query())
         if not query:
-            return False
-        self._resetting = self._frontend.reset(query)
+            return None
+        operation = self._frontend.reset(query)
         self._queries += 1
         self._port.flush()
-        return True
+        return operation
 
-    def _reset_behind(self, operation: Operation) -> Operation | None:
-        """As `_reset_alone`, behind this operation, which was just submitted and may not be written yet.
-
-        Returns:
-            The reset, if there is nothing about the operation that could make it another one.
-        """
-        if operation.traits != SYNC:
-            return None
+    def _reset_behind(self) -> Operation | None:
+        """As `_reset_alone`, behind a query that was just submitted and is to be written together with it."""
         query = self.get_reset_query()
         if not query:
             return None
-        self._resetting = reset = self._frontend.reset(query)
         self._queries += 1
-        return reset
+        return self._frontend.reset(query)
 
 
 def check_connection_class(connection_class: object) -> None:

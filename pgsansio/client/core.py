@@ -87,6 +87,7 @@ class ConnectionCore:
         "_query_loggers",
         "_record_class",
         "_releases",
+        "_reset_query",
         "_resetting",
         "_settings",
         "_subscriptions",
@@ -128,6 +129,7 @@ class ConnectionCore:
         #: A reset that nobody waits for, and who is told that it has ended.
         self._resetting: Operation | None = None
         self._on_reset: Callable[[Any, Operation], None] | None = None
+        self._reset_query: str | None = None
         #: How often it was given back to the pool; what was made on it before then is of no use any more.
         self._releases = 0
         # Weakly: the loop keeps the port while it is open, and a connection that its user has forgotten has to go.

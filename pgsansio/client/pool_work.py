@@ -23,7 +23,7 @@ from weakref import ref
 from pgsansio.client.connection import Connection
 from pgsansio.client.port import ConcurrentPort, PortEvent, TaskHandle
 from pgsansio.client.time_limit import time_limit
-from pgsansio.engine.operations import Operation
+from pgsansio.engine.operations import SYNC, Operation
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InterfaceWarning, OperationTimeoutError
 from pgsansio.policy.conninfo import UNSET, resolve_timeout
@@ -209,16 +209,17 @@ class PoolWork:
 
     def _carry_out(self, actions: list[Action[Waiter, Connection]]) -> None:
         """Do what the policy has decided; what follows from that comes after it."""
-        due = self._due
-        due.extend(actions)
-        if self._carrying_out:
-            return
-        self._carrying_out = True
-        try:
-            while due:
-                self._do(due.popleft())
-        finally:
-            self._carrying_out = False
+        if actions:
+            due = self._due
+            due.extend(actions)
+            if self._carrying_out:
+                return
+            self._carrying_out = True
+            try:
+                while due:
+                    self._do(due.popleft())
+            finally:
+                self._carrying_out = False
         if self._policy.soonest < self._alarm_at:
             self._keep_time()
 
@@ -392,10 +393,9 @@ class PoolWork:
 
     def _reset_behind(self, connection: Connection, operation: Operation) -> Operation | None:
         """A reset in the same write as this operation, after which the connection is brought back; None: not here."""
-        home = cast(ConcurrentPort, self._home)
-        if not home.reads_always or not connection._may_reset_alone():
+        if operation.traits != SYNC or not self._running_home().reads_always or not connection._may_reset_alone():
             return None
-        return connection._reset_behind(operation)
+        return connection._reset_behind()
 
     def _bring_back(
         self, connection: Connection, seconds: float | None, reset: Operation | None = None
@@ -408,22 +408,21 @@ class PoolWork:
         Returns: as `_begin_reset`.
         """
         connection._releases += 1
-        connection._forget_stream()
+        if reset is None:
+            connection._forget_stream()
         left_behind = connection._end_listening()
-        home = cast(ConcurrentPort, self._home)
-        actions = self._policy.released(connection, home.clock(), not connection.is_closed(), connection._queries)
+        now = self._running_home().clock()
+        actions = self._policy.released(connection, now, not connection.is_closed(), connection._queries)
         request = None
-        if reset is not None and len(actions) == 1 and isinstance(actions[0], Reset):
-            self._resets_alone[connection] = at = home.clock() + RESET_SECONDS
-            if reset.settled:
-                self._reset_ended(connection, reset)
-            elif at < self._alarm_at:
-                self._keep_time()
-        elif len(actions) == 1 and isinstance(actions[0], Reset):
+        if len(actions) != 1 or type(actions[0]) is not Reset:
+            self._carry_out(actions)
+        elif reset is not None and reset.settled:
+            self._carry_out(self._policy.reset_done(connection, now, reset.error is None and _is_as_new(connection)))
+        elif reset is not None:
+            self._watch_reset(connection, reset, now + RESET_SECONDS)
+        else:
             waits = self._reset is not None or self._release_waits
             request = self._begin_reset(connection, seconds, is_waited_for=waits)
-        else:
-            self._carry_out(actions)
         for kind, count in left_behind:
             warnings.warn(
                 InterfaceWarning(
@@ -453,19 +452,25 @@ class PoolWork:
             return request
         if connection._command_timeout is not None:
             seconds = min(seconds, connection._command_timeout)
-        at = home.clock() + seconds
-        if not connection._reset_alone():
-            self._carry_out(self._policy.reset_done(connection, home.clock(), _is_as_new(connection)))
-            return None
+        now = home.clock()
+        reset = connection._reset_alone()
+        if reset is None:
+            self._carry_out(self._policy.reset_done(connection, now, _is_as_new(connection)))
+        else:
+            self._watch_reset(connection, reset, now + seconds)
+        return None
+
+    def _watch_reset(self, connection: Connection, reset: Operation, at: float) -> None:
+        """It is to end by this time, and `_reset_ended` is told."""
+        connection._resetting = reset
         self._resets_alone[connection] = at
         if at < self._alarm_at:
             self._keep_time()
-        return None
 
-    def _reset_ended(self, connection: Connection, operation: Operation) -> None:
+    def _reset_ended(self, connection: Connection, reset: Operation) -> None:
         if self._resets_alone.pop(connection, None) is not None:
-            ok = operation.error is None and _is_as_new(connection)
-            self._carry_out(self._policy.reset_done(connection, cast(ConcurrentPort, self._home).clock(), ok))
+            now = self._running_home().clock()
+            self._carry_out(self._policy.reset_done(connection, now, reset.error is None and _is_as_new(connection)))
 
     async def _reset_connection(self, connection: Connection) -> None:
         policy, home = self._policy, cast(ConcurrentPort, self._home)

@@ -411,7 +411,7 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
     def reset_done(self, connection: C, now: float, ok: bool) -> list[Action[W, C]]:
         """The reset was answered (ReadyForQuery I); not `ok`: it failed, or took too long."""
         actions: list[Action[W, C]] = []
-        entry = self._reported(connection, Place.RESETTING)
+        entry = self._reported(connection, _RESETTING)
         if entry is not None and ok:
             self._make_available(connection, entry, now, actions)
         elif entry is not None:

@@ -319,12 +319,12 @@ class PoolRules(Places[W, C], Generic[W, C]):
     def _reported(self, connection: C, *places: Place) -> Entry[W] | None:
         """What was asked for in one of these places is reported. None if the connection is gone meanwhile."""
         entry = self._entries.get(connection)
-        if entry is None or entry.place not in (*places, Place.GONE):
+        if entry is not None and entry.place in places:
+            return entry
+        if entry is None or entry.place is not Place.GONE:
             raise InternalClientError(f"{connection!r} is not in place {places[0].name}")
-        if entry.place is Place.GONE:
-            self._remove(connection, entry)
-            return None
-        return entry
+        self._remove(connection, entry)
+        return None
 
 
 def _idle_since(item: tuple[C, Entry[W]]) -> float:
