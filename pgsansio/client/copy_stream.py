@@ -7,10 +7,12 @@ itself; whoever leaves it early says so by `give_up`, which does what any abando
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from operator import length_hint
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from pgsansio.client.resource import Resource
+from pgsansio.client.rows import next_turn
 from pgsansio.codecs.copy_format import end_of_header, is_trailer
 from pgsansio.engine.operations import Copy, CopyDirection
 from pgsansio.errors import InterfaceError, InvalidValueError, ProtocolError
@@ -271,10 +273,21 @@ class CopyRecords(_CopyStream):
     """Rows of COPY TO STDOUT: `async for record in connection.copy_records_from_query("SELECT ..."): ...`.
 
     They are sent in binary and decoded by the connection's codecs, some at a time; `batch()` gives what was decoded
-    together, which is faster where each record is a checkpoint (trio). Else as `CopyChunks`.
+    together, which is faster. Else as `CopyChunks`.
     """
 
-    __slots__ = ("_batch_size", "_begun", "_data", "_error", "_make_plan", "_plan", "_position", "_ready", "_rows")
+    __slots__ = (
+        "_batch_size",
+        "_begun",
+        "_data",
+        "_error",
+        "_make_plan",
+        "_plan",
+        "_position",
+        "_ready",
+        "_rows",
+        "_turn",
+    )
 
     def __init__(
         self,
@@ -295,8 +308,9 @@ class CopyRecords(_CopyStream):
         self._position = 0
         #: The header was read.
         self._begun = False
-        #: Decoded and not given away.
+        #: Decoded and not given away; and those that may be before the next checkpoint.
         self._ready: Iterator[Any] = iter(())
+        self._turn = self._ready
         self._rows = 0
         #: Of the row behind those that were decoded.
         self._error: Exception | None = None
@@ -306,23 +320,27 @@ class CopyRecords(_CopyStream):
         return statement
 
     async def _leave(self, error: BaseException) -> None:
-        self._ready = iter(())
+        self._ready = self._turn = iter(())
         await super()._leave(error)
 
     async def __anext__(self) -> Any:
-        if self._connection._port.has_checkpoints:
-            await self._checkpoint()
-        for record in self._ready:
+        for record in self._turn:
             return record
-        self._ready = iter(await self._next())
-        for record in self._ready:
+        if length_hint(self._ready):
+            await self._checkpoint()
+        else:
+            self._ready = iter(await self._next())
+        self._turn = next_turn(self._ready, self._connection._port)
+        for record in self._turn:
             return record
         raise StopAsyncIteration
 
     async def batch(self) -> list[Any]:
         """The next records, at most `batch_size`; [] at the end."""
-        await self._checkpoint()
-        return list(self._ready) or await self._next()
+        if length_hint(self._ready):
+            await self._checkpoint()
+            return list(self._ready)
+        return await self._next()
 
     async def _checkpoint(self) -> None:
         try:
@@ -337,6 +355,7 @@ class CopyRecords(_CopyStream):
         await self._begin()
         copy, port = self._copy, self._connection._port
         if copy is None or self._ended:
+            await port.checkpoint()
             return []
         async with self._connection._limit(self._at):
             try:

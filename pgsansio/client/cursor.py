@@ -5,11 +5,12 @@ own, and other statements may come between. `BaseCursor` is the conversation abo
 have asyncpg's names, since tracing packages replace them.
 """
 
-from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from pgsansio.client.resource import Resource
+from pgsansio.client.rows import next_turn
 from pgsansio.engine.operations import Operation, RowsKept
 from pgsansio.errors import DataError, InterfaceError, NoActiveSQLTransactionError
 from pgsansio.kernel.contract import RowPlan
@@ -271,7 +272,7 @@ class BaseCursor(Resource):
 class CursorIterator(BaseCursor):
     """A cursor's rows one by one; `aclose()` ends it early."""
 
-    __slots__ = ("_buffer", "_prefetch", "_timeout")
+    __slots__ = ("_prefetch", "_rows", "_timeout", "_turn")
 
     def __init__(
         self,
@@ -286,7 +287,9 @@ class CursorIterator(BaseCursor):
         super().__init__(connection, query, prepared, args, record_class)
         if prefetch <= 0:
             raise InterfaceError("prefetch argument must be greater than zero")
-        self._buffer: deque[Any] = deque()
+        #: Rows that are there, and those of them that may be given before the next checkpoint.
+        self._rows: Iterator[Any] = iter(())
+        self._turn = self._rows
         self._prefetch = prefetch
         self._timeout = timeout
 
@@ -295,17 +298,22 @@ class CursorIterator(BaseCursor):
         return self
 
     async def __anext__(self) -> Any:
+        connection = self._connection
+        if connection._releases == self._releases:
+            for row in self._turn:
+                return row
         self._check("__anext__")
-        if not self._buffer:
-            self._buffer.extend(await self._more(self._prefetch, self._timeout))
-            if not self._buffer:
-                raise StopAsyncIteration
-        elif (port := self._connection._port).has_checkpoints:
-            await port.checkpoint()
-        return self._buffer.popleft()
+        if length_hint(self._rows):
+            await connection._port.checkpoint()
+        else:
+            self._rows = iter(await self._more(self._prefetch, self._timeout))
+        self._turn = next_turn(self._rows, connection._port)
+        for row in self._turn:
+            return row
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        self._buffer.clear()
+        self._rows = self._turn = iter(())
         await super().aclose()
 
 

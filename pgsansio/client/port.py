@@ -68,7 +68,7 @@ class Port(Protocol):
     #: Whether this is a `ConcurrentPort`. Without tasks a host's addresses are tried one after the other.
     has_tasks: bool
 
-    #: Whether `checkpoint` does anything. Where it does not, who gives away row after row need not call it for each.
+    #: Whether `checkpoint` does anything. Where it does not, who gives away row after row need not stop for it.
     has_checkpoints: bool
 
     #: Whether what comes is read at once, though no task waits for it: what is sent needs none then.

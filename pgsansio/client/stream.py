@@ -7,11 +7,13 @@ group that stays open, with Flush in the place of Sync, and everybody else's ope
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from operator import length_hint
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pgsansio.client.cursor import BaseCursor
 from pgsansio.client.resource import Resource
+from pgsansio.client.rows import next_turn
 from pgsansio.engine.operations import RowsKept, RowStream
 from pgsansio.errors import DataError, InterfaceError, InvalidValueError
 from pgsansio.statement import Statement
@@ -28,12 +30,11 @@ STREAM_PREFETCH: Final = 500
 class Stream(Resource):
     """Made by `Connection.stream()`: `async for row in connection.stream("SELECT ..."): ...`.
 
-    `batch()` gives the rows that came together, which is faster where each row is a checkpoint (trio). As `async with`
-    it also ends: leaving early ends the statement, and what it has done so far outside of a transaction is kept. One
-    task iterates.
+    `batch()` gives the rows that came together, which is faster. As `async with` it also ends: leaving early ends the
+    statement, and what it has done so far outside of a transaction is kept. One task iterates.
     """
 
-    __slots__ = ("_args", "_ended", "_prefetch", "_query", "_ready", "_record_class", "_source", "_timeout")
+    __slots__ = ("_args", "_ended", "_prefetch", "_query", "_record_class", "_rows", "_source", "_timeout", "_turn")
 
     def __init__(
         self,
@@ -54,7 +55,9 @@ class Stream(Resource):
         self._record_class = record_class
         self._source: BaseCursor | _OpenGroup | None = None
         self._ended = False
-        self._ready: Iterator[Any] = iter(())
+        #: Rows that are there, and those of them that may be given before the next checkpoint.
+        self._rows: Iterator[Any] = iter(())
+        self._turn = self._rows
 
     def __del__(self) -> None:
         self._forget()
@@ -63,19 +66,23 @@ class Stream(Resource):
         return self
 
     async def __anext__(self) -> Any:
-        if self._connection._port.has_checkpoints:
+        for row in self._turn:
+            return row
+        if length_hint(self._rows):
             await self._checkpoint()
-        for record in self._ready:
-            return record
-        self._ready = iter(await self._next("__anext__"))
-        for record in self._ready:
-            return record
+        else:
+            self._rows = iter(await self._next("__anext__"))
+        self._turn = next_turn(self._rows, self._connection._port)
+        for row in self._turn:
+            return row
         raise StopAsyncIteration
 
     async def batch(self) -> list[Any]:
         """The next rows, at most `prefetch`; [] at the end."""
-        await self._checkpoint()
-        return list(self._ready) or await self._next("batch")
+        if length_hint(self._rows):
+            await self._checkpoint()
+            return list(self._rows)
+        return await self._next("batch")
 
     async def aclose(self) -> None:
         """End it early. Does nothing if it has ended.
@@ -83,7 +90,7 @@ class Stream(Resource):
         Raises:
             PostgresError: the server's word about what was done so far.
         """
-        self._ready = iter(())
+        self._rows = self._turn = iter(())
         if not self._ended:
             self._ended = True
             if isinstance(self._source, BaseCursor):
@@ -125,6 +132,7 @@ class Stream(Resource):
         if self._ended or not was_cut or connection._releases != self._releases:
             self._check(method)
         if self._ended:
+            await connection._port.checkpoint()
             return []
         if self._source is None:
             if connection.is_in_transaction():

@@ -1,4 +1,4 @@
-"""On trio every async method is a checkpoint, also where nothing has to be sent.
+"""On trio every async method is a checkpoint, also where nothing has to be sent; but for rows that are there already.
 
 They are found by introspection, and none is left out. A case prepares something and returns the call under test. Cases
 of `Connection` run on a pool's connection, too.
@@ -21,6 +21,7 @@ from pgsansio.client.listener import Notifications
 from pgsansio.client.pipeline import Pipeline, PipelineResult
 from pgsansio.client.pool_proxy import PoolAcquireContext, PoolConnectionProxy
 from pgsansio.client.retrying import RetriedTransaction, Retrying
+from pgsansio.client.rows import ROWS_PER_CHECKPOINT
 from pgsansio.client.statement import PreparedStatement
 from pgsansio.client.stream import Stream
 from pgsansio.client.transaction import Transaction
@@ -45,6 +46,7 @@ CLOSE_A_NURSERY = ("ConnectRequest.__aexit__", "Pool.__aexit__")
 Call = Callable[[], Awaitable[object]]
 LEFT = (None, None, None)
 MANY_ROWS = "SELECT generate_series(1, 10)"
+LARGE = "SELECT generate_series(1, 200)"
 
 
 class Scene:
@@ -493,16 +495,17 @@ async def at_the_end(iterator: Any) -> None:
         await anext(iterator)
 
 
-def iterating(name: str, make: Callable[[Any], Any]) -> None:
-    """The first row, one that is there already, the end, and what comes after it."""
+def iterating(name: str, make: Callable[[Any], Any], make_large: Callable[[Any], Any]) -> None:
+    """The first row, one of those that are there already, the end, and what comes after it."""
 
     async def first_row(scene: Scene) -> Call:
         rows = aiter(make(await scene.begin()))
         return lambda: cast(Awaitable[object], anext(rows))
 
-    async def row_at_hand(scene: Scene) -> Call:
-        rows = aiter(make(await scene.begin()))
-        await anext(rows)
+    async def fiftieth_row_at_hand(scene: Scene) -> Call:
+        rows = aiter(make_large(await scene.begin()))
+        for _ in range(ROWS_PER_CHECKPOINT):
+            await anext(rows)
         return lambda: cast(Awaitable[object], anext(rows))
 
     async def the_end(scene: Scene) -> Call:
@@ -531,7 +534,7 @@ def iterating(name: str, make: Callable[[Any], Any]) -> None:
         await rows.aclose()
         return cast(Call, rows.aclose)
 
-    CASES.setdefault(f"{name}.__anext__", []).extend([first_row, row_at_hand, the_end, behind_the_end])
+    CASES.setdefault(f"{name}.__anext__", []).extend([first_row, fiftieth_row_at_hand, the_end, behind_the_end])
     CASES.setdefault(f"{name}.aclose", []).extend([aclose, aclose_unused, aclose_again])
 
 
@@ -581,12 +584,25 @@ def blocks(name: str, make: Callable[[Any], Any]) -> None:
     CASES.setdefault(f"{name}.__aexit__", []).extend([leave_unused, leave_early, leave_at_the_end])
 
 
-iterating("CursorIterator", lambda connection: connection.cursor(MANY_ROWS, prefetch=3))
-for about_class, make_rows in (
-    ("Stream", lambda connection: connection.stream(MANY_ROWS, prefetch=3)),
-    ("CopyRecords", lambda connection: connection.copy_records_from_query(MANY_ROWS, batch_size=3)),
-):
-    iterating(about_class, make_rows)
+#: By class: ten rows, some at a time; and many at once.
+ROWS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "CursorIterator": (
+        lambda connection: connection.cursor(MANY_ROWS, prefetch=3),
+        lambda connection: connection.cursor(LARGE, prefetch=1000),
+    ),
+    "Stream": (
+        lambda connection: connection.stream(MANY_ROWS, prefetch=3),
+        lambda connection: connection.stream(LARGE, prefetch=1000),
+    ),
+    "CopyRecords": (
+        lambda connection: connection.copy_records_from_query(MANY_ROWS, batch_size=3),
+        lambda connection: connection.copy_records_from_query(LARGE, batch_size=1000),
+    ),
+}
+iterating("CursorIterator", *ROWS["CursorIterator"])
+for about_class in ("Stream", "CopyRecords"):
+    make_rows, _ = ROWS[about_class]
+    iterating(about_class, *ROWS[about_class])
     batches(about_class, make_rows)
     blocks(about_class, make_rows)
 
@@ -992,6 +1008,47 @@ async def test_it_is_a_checkpoint(client: Client, name: str, pooled: bool) -> No
             except AssertionError:
                 silent.append(make.__name__)
     assert not silent
+
+
+@pytest.mark.parametrize("name", ROWS)
+async def test_rows_at_hand_are_given_at_once(client: Client, name: str) -> None:
+    """All but every fiftieth; to pass the turn on costs as much as dozens of rows."""
+    _, make_large = ROWS[name]
+    async with client.connect() as connection, connection.transaction():
+        rows = aiter(make_large(connection))
+        given = []
+        for number in range(200):
+            is_due = number % ROWS_PER_CHECKPOINT == 0
+            with trio.testing.assert_checkpoints() if is_due else trio.testing.assert_no_checkpoints():
+                given.append((await anext(rows))[0])
+        assert given == list(range(1, 201))
+        await at_the_end(rows)
+
+
+@pytest.mark.parametrize("name", ["Stream", "CopyRecords"])
+async def test_a_batch_is_the_rest_of_what_is_there(client: Client, name: str) -> None:
+    _, make_large = ROWS[name]
+    async with client.connect() as connection, connection.transaction():
+        rows = make_large(connection)
+        for _ in range(ROWS_PER_CHECKPOINT + 10):
+            last = await anext(rows)
+        assert last == (ROWS_PER_CHECKPOINT + 10,)
+        assert [row[0] for row in await rows.batch()] == list(range(ROWS_PER_CHECKPOINT + 11, 201))
+        assert await rows.batch() == []
+        await at_the_end(rows)
+
+
+async def test_a_cancelled_cursor_loses_no_row(client: Client) -> None:
+    """Nothing has happened at the checkpoint between two rows that are there."""
+    async with client.connect() as connection, connection.transaction():
+        rows = aiter(ROWS["CursorIterator"][1](connection))
+        for _ in range(ROWS_PER_CHECKPOINT):
+            await anext(rows)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await anext(rows)
+        assert scope.cancelled_caught
+        assert await anext(rows) == (ROWS_PER_CHECKPOINT + 1,)
 
 
 @pytest.mark.filterwarnings("ignore:the transaction was rolled back")
