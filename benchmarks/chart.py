@@ -93,8 +93,8 @@ def comparison_chart(results: Results, loop: str) -> str:
 
 def _is_drawn(result: Result, loop: str) -> bool:
     runner = RUNNERS[result.runner]
-    # Who does not close its connections is not drawn beside those who do.
-    hidden = ("pgsansio-terminate", BASELINE)
+    # What is for one case alone is in its table.
+    hidden = ("pgsansio-terminate", "pgsansio-pipeline", "asyncpg-dedicated", BASELINE)
     return runner.loop == loop and runner.name.removesuffix("-uvloop") not in hidden
 
 

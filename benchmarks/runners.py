@@ -98,6 +98,7 @@ RUNNERS: Final = {
         *_both_loops("asyncpg", Kind.PEER, "asyncpg_api:Asyncpg", "asyncpg"),
         *_both_loops("pgsansio", Kind.OURS, "asyncpg_api:PgsansioAsyncio"),
         *_both_loops("pgsansio-multiplex", Kind.OURS, "asyncpg_api:Multiplexed"),
+        *_both_loops("pgsansio-pipeline", Kind.OURS, "asyncpg_api:Grouped"),
         *_both_loops("pgsansio-terminate", Kind.OURS, "asyncpg_api:Terminating"),
         Runner("pgsansio-pure", "asyncio", Kind.OURS, "asyncpg_api:Pure", environment=(("PGSANSIO_KERNEL", "pure"),)),
         *_both_loops("asyncpg-dedicated", Kind.PEER, "asyncpg_api:Dedicated", "asyncpg"),

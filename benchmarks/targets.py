@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from benchmarks.cases import CASES, Growth
+from benchmarks.cases import CASES, Growth, Shape
 from benchmarks.comparison import Comparison
 from benchmarks.report import growth
 from benchmarks.results import Ratio, Results, ratio
@@ -133,8 +133,29 @@ def _of_case(comparison: Comparison, case: str) -> Iterator[Target]:
             yield _loops(case, "wall, times asyncpg's pool of 10", ">= 5", versus("asyncpg", "wall", 5))
             dedicated = versus("asyncpg-dedicated", "wall", 2)
             yield _loops(case, "wall, times asyncpg on 10 connections of their own", ">= 2", dedicated)
+        case "connect-trust" | "connect-scram" | "connect-tls":
+            for measure in ("CPU", "wall"):
+                yield _loops(case, f"{measure}, times asyncpg", ">= 1", versus("asyncpg", measure.lower(), 1))
+            yield from _not_slower(
+                results, case, "pgsansio-terminate", ", without waiting for the end, times the best peer"
+            )
+        case "notify":
+            yield from _not_slower(results, case, "pgsansio", ", times the best peer")
         case _:
             pass
+
+
+def _not_slower(results: Results, case: str, own: str, what: str) -> Iterator[Target]:
+    def cell(loop: str, measure: str) -> Cell | None:
+        result = results.find(case, _name(own, loop))
+        peer = None if result is None else results.best_peer(result, measure)
+        if result is None or peer is None:
+            return None
+        measured = ratio(peer, result, measure)
+        return Cell(f"{measured} {peer.runner.removesuffix('-uvloop')}", measured.median >= 1)
+
+    for measure in ("CPU", "wall"):
+        yield _loops(case, f"{measure}{what}", ">= 1", lambda loop, measure=measure: cell(loop, measure.lower()))
 
 
 def _versus(results: Results, case: str, own: str, other: str, measure: str) -> Ratio | None:
@@ -190,13 +211,24 @@ def _memory(results: Results, attribute: str, what: str) -> Target:
     return _loops("memory", what, "<= 1", share)
 
 
+def _like_peers(runner: str, case: str) -> str:
+    """Connecting is compared with peers that do not wait until the server has ended the session."""
+    if CASES[case].shape is not Shape.CONNECT or runner == "pgsansio-trio":
+        return runner
+    return runner.replace("pgsansio", "pgsansio-terminate")
+
+
 def _of_all(results: Results) -> Iterator[Target]:
     """No case behind asyncpg or another peer."""
     runners = {"asyncio": "pgsansio", "uvloop": "pgsansio-uvloop", "trio": "pgsansio-trio"}
     for measure in ("cpu", "wall"):
         target = Target("all", f"{'CPU' if measure == 'cpu' else measure}: not behind the best peer", "none behind")
         for loop, runner in runners.items():
-            found = [result for result in results.all if result.runner == runner and not CASES[result.case].growth]
+            found = [
+                result
+                for result in results.all
+                if result.runner == _like_peers(runner, result.case) and not CASES[result.case].growth
+            ]
             behind: list[str] = []
             for result in found:
                 peer = results.best_peer(result, measure)

@@ -15,6 +15,7 @@ __all__ = [
     "Asyncpg",
     "Bare",
     "Dedicated",
+    "Grouped",
     "Multiplexed",
     "PgsansioAsyncio",
     "PgsansioTrio",
@@ -224,6 +225,24 @@ class Pure(PgsansioAsyncio):
     @classmethod
     def shapes(cls) -> frozenset[Shape]:
         return frozenset({Shape.VALUE, Shape.ROW, Shape.ROWS})
+
+
+class Grouped(PgsansioAsyncio):
+    """Lookups in a group with a Sync of its own, which the server carries out as a transaction."""
+
+    @classmethod
+    def shapes(cls) -> frozenset[Shape]:
+        return frozenset({Shape.TRANSACTION})
+
+    async def transaction(self, case: Case) -> Operation:
+        connection, sql, keys = self.connection, case.sql, self.keys()
+
+        async def operation() -> Any:
+            async with connection.pipeline() as pipeline:
+                row = pipeline.fetchrow(sql, next(keys))
+            return await row
+
+        return operation
 
 
 class Terminating(PgsansioAsyncio):

@@ -46,7 +46,8 @@ class Psqlpy(Client):
         fetch, sql = self.connection.fetch, case.sql
 
         async def operation() -> Any:
-            return (await fetch(sql)).result()
+            # Without a list of arguments it prepares the statement anew, every time.
+            return (await fetch(sql, [])).result()
 
         return operation
 

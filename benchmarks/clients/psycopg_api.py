@@ -97,8 +97,8 @@ class Psycopg(Client):
         connection, sql, records = self.connection, case.sql, [RECORD] * BATCH
 
         async def operation() -> None:
-            async with connection.transaction(), connection.cursor() as cursor:
-                await cursor.executemany(sql, records)
+            async with connection.cursor() as cursor:
+                await cursor.executemany(sql, records)  # in one pipeline, and so in one transaction
 
         return operation
 
@@ -205,6 +205,7 @@ class Pipelined(Psycopg):
                 await execute("BEGIN")
                 cursor = await execute(sql, (next(keys),), binary=True)
                 await execute("COMMIT")
-                return await cursor.fetchone()
+            # To ask for it within the pipeline would be another round trip.
+            return await cursor.fetchone()
 
         return operation
