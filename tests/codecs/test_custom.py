@@ -638,6 +638,16 @@ def test_classes_that_do_not_tell_what_they_take() -> None:
     ) == {"a": 5, "b": "a"}
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated when the class is made")
+def test_an_annotation_that_does_not_exist_at_run_time() -> None:
+    names: dict[str, Any] = {}
+    exec("class Guarded:\n    def __init__(self, x: Missing, label: Missing) -> None: ...", names)
+    fields = {"x": "x", "label": "label"}
+    assert type(CompositeCodec("pair", names["Guarded"], fields=fields)) is CompositeCodec
+    with pytest.raises(ValueError, match="Guarded does not take 'y' by keyword"):
+        CompositeCodec("pair", names["Guarded"], fields={**fields, "y": "y"})
+
+
 def test_whose_error_it_is_in_a_composite() -> None:
     codec = CompositeCodec("pair", Pair).build(PAIR, PAIR_BINARY)
     error = decoding_error(codec, BINARY_PAIR[:-1] + b"\xff")

@@ -8,6 +8,7 @@ here they may have further ones, by keyword only. Of exceptions the classes that
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, Final
@@ -138,11 +139,20 @@ def _class_differences(path: str, theirs: Any, ours: Any, ignored: frozenset[str
             yield from _parameter_differences(f"{path}.{name}", member, our_member, ignored)
 
 
+def _signature(value: Any) -> inspect.Signature:
+    if sys.version_info < (3, 14):
+        return inspect.signature(value)
+    from annotationlib import Format
+
+    # Not all annotations of asyncpg can be evaluated, and from 3.14 on it is whoever looks that does so.
+    return inspect.signature(value, annotation_format=Format.STRING)
+
+
 def _parameters(value: Any, ignored: frozenset[str]) -> dict[str, inspect.Parameter] | None:
     if isinstance(value, classmethod | staticmethod):
         value = value.__func__
     try:
-        signature = inspect.signature(value)
+        signature = _signature(value)
     except (TypeError, ValueError):  # of a function in C that does not tell
         return None
     return {

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -15,6 +16,15 @@ from pgsansio.kernel.contract import Opcode, ValueCodec
 __all__ = ["CompositeCodec"]
 
 _BY_KEYWORD: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def _signature(cls: type[Any]) -> inspect.Signature:
+    if sys.version_info < (3, 14):
+        return inspect.signature(cls)
+    from annotationlib import Format
+
+    # An annotation need not exist at run time; only looking at its value would tell.
+    return inspect.signature(cls, annotation_format=Format.STRING)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +83,7 @@ class CompositeCodec:
     def _check_signature(self, keywords: set[str]) -> frozenset[str]:
         """The keywords without which there is no instance; raises ValueError if these can never make one."""
         try:
-            parameters = inspect.signature(self.cls).parameters.values()
+            parameters = _signature(self.cls).parameters.values()
         except (TypeError, ValueError):
             # Some classes that are not written in Python do not tell.
             return frozenset()
