@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pgsansio import __version__
+from pgsansio import __version__, kernel
 from pgsansio.policy.keywords import split_statements
 
 __all__ = ["DEFAULT_ROWS", "Action", "Request", "decide", "make_parser"]
@@ -55,7 +55,8 @@ def make_parser(package: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--rows", type=_row_count, metavar="N", help=f"rows of the tour's table (default: {DEFAULT_ROWS})"
     )
-    parser.add_argument("--version", action="version", version=f"{package} {__version__}")
+    version = f"{package} {__version__}, {kernel.NAME} kernel: {kernel.REASON}"
+    parser.add_argument("--version", action="version", version=version)
     return parser
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pgsansio import __version__
+from pgsansio import __version__, kernel
 from pgsansio.cli.arguments import DEFAULT_ROWS, Action, Request, decide, make_parser
 
 PARSER = make_parser("pgsansio_trio")
@@ -63,7 +63,7 @@ def test_refused(arguments: list[str], text: str, capsys: pytest.CaptureFixture[
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     for option, text in (
-        ("--version", f"pgsansio_trio {__version__}\n"),
+        ("--version", f"pgsansio_trio {__version__}, {kernel.NAME} kernel: "),
         ("--help", "usage: python -m pgsansio_trio "),
     ):
         with pytest.raises(SystemExit) as raised:
