@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 from sqlalchemy import util
 from sqlalchemy.dialects.postgresql import asyncpg as base
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
 
 import pgsansio_asyncio
 from pgsansio import affected_rows, errors
@@ -163,7 +164,14 @@ class AsyncAdapt_pgsansio_dbapi(base.AsyncAdapt_asyncpg_dbapi):
             async_creator_fn: called in its place.
             prepared_statement_cache_size: statements kept prepared; default 100.
             prepared_statement_name_func: called for each one's name.
+        Raises:
+            ArgumentError: statement_mode="simple"; this side of SQLAlchemy prepares every statement.
         """
+        if parameters.get("statement_mode") == "simple":
+            raise ArgumentError(
+                "statement_mode='simple' cannot be used with SQLAlchemy, which prepares every statement; "
+                "where prepared statements get lost, nothing has to be said, or 'unnamed'"
+            )
         make = parameters.pop("async_creator_fn", pgsansio_asyncio.connect)
         own = {name: parameters.pop(name) for name in _OWN_OPTIONS if name in parameters}
         connecting = make(*args, **parameters)

@@ -31,6 +31,13 @@ MANY = 2**31
 INT4, TEXT = SCALARS[Opcode.INT4], SCALARS[Opcode.TEXT]
 
 
+@pytest.fixture(autouse=True)
+def _only_what_is_new() -> None:
+    """The collector looks at nothing that was there before, so it can run often. Nor does it later: see `conftest`."""
+    gc.collect()
+    gc.freeze()
+
+
 def check_blocks(call: Callable[[], object], warm: int = 500) -> None:
     """What is called leaves no block of memory behind; caches, and what is kept to be used again, fill up at first."""
 

@@ -140,12 +140,12 @@ def _class_differences(path: str, theirs: Any, ours: Any, ignored: frozenset[str
 
 
 def _signature(value: Any) -> inspect.Signature:
-    if sys.version_info < (3, 14):
-        return inspect.signature(value)
-    from annotationlib import Format
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
 
-    # Not all annotations of asyncpg can be evaluated, and from 3.14 on it is whoever looks that does so.
-    return inspect.signature(value, annotation_format=Format.STRING)
+        # Not all annotations of asyncpg can be evaluated, and from 3.14 on it is whoever looks that does so.
+        return inspect.signature(value, annotation_format=Format.STRING)
+    return inspect.signature(value)
 
 
 def _parameters(value: Any, ignored: frozenset[str]) -> dict[str, inspect.Parameter] | None:

@@ -19,12 +19,12 @@ _BY_KEYWORD: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter
 
 
 def _signature(cls: type[Any]) -> inspect.Signature:
-    if sys.version_info < (3, 14):
-        return inspect.signature(cls)
-    from annotationlib import Format
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
 
-    # An annotation need not exist at run time; only looking at its value would tell.
-    return inspect.signature(cls, annotation_format=Format.STRING)
+        # An annotation need not exist at run time; only looking at its value would tell.
+        return inspect.signature(cls, annotation_format=Format.STRING)
+    return inspect.signature(cls)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
