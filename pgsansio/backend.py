@@ -383,7 +383,7 @@ class Backend:
             self._end()
             return None
         following = transition.following
-        if following is Next.SAME:
+        if following is Next.SAME or following is Next.RUN:
             return None
         if following is Next.STEP or following is Next.END or (following is Next.AFTER_COPY and self._needs_sync):
             self._next()

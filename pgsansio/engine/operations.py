@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from pgsansio.enums import Format, Outcome
+from pgsansio.kernel import OperationState, contract
 from pgsansio.kernel.contract import OutdatedTypeError, RowPlan, UnknownTypeError
 from pgsansio.messages.backend import FieldDescription
 
@@ -36,9 +37,9 @@ BARRIER: Final = 1
 #: It starts a transaction block.
 BEGINS: Final = 2
 #: It ends its Sync group: a ReadyForQuery answers it.
-SYNC: Final = 4
+SYNC: Final = contract.SYNC
 #: Its rows are not wanted.
-DISCARDS_ROWS: Final = 8
+DISCARDS_ROWS: Final = contract.DISCARDS_ROWS
 #: Its group stays open while user code runs; everybody else waits unsent.
 EXCLUSIVE: Final = 16
 #: A rollback that nobody waits for: what comes behind it is outside of the transaction again.
@@ -56,7 +57,7 @@ TELLS: Final = 512
 _PENDING: Final = Outcome.PENDING
 
 
-class Operation:
+class Operation(OperationState):
     """Messages to be written, and what came back for them.
 
     Attributes:
@@ -72,27 +73,7 @@ class Operation:
         waiter: the adapter's, for whatever wakes the task that waits.
     """
 
-    __slots__ = (
-        "abandoned", "attention", "data", "error", "outcome", "row_plan", "rows", "size_bytes", "step", "steps",
-        "suspended", "tag", "traits", "waiter", "written",
-    )  # fmt: skip
-
-    def __init__(self, data: bytes, steps: Sequence[Any], traits: int, row_plan: RowPlan | None = None) -> None:
-        self.data = data
-        self.size_bytes = len(data)
-        self.steps = steps
-        self.step = 0
-        self.traits = traits
-        self.row_plan = row_plan
-        self.rows: list[Any] = []
-        self.tag: bytes | bytearray | None = None
-        self.error: BaseException | None = None
-        self.outcome = _PENDING
-        self.suspended = False
-        self.abandoned = False
-        self.written = False
-        self.attention = False
-        self.waiter: Any = None
+    __slots__ = ()
 
     @property
     def settled(self) -> bool:
@@ -307,7 +288,7 @@ class Batch(DescribedAgain):
     open it belongs to the task `owner`.
     """
 
-    __slots__ = ("completed", "finished", "owner", "refused", "submitted")
+    __slots__ = ("finished", "owner", "refused", "submitted")
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Operations: which are in flight, which wait unsent, and what becomes of them.
 
 How this works. `submit` queues an operation; it is written as soon as the rules allow (`_pump`), and stands in
-`_in_flight` until its ReadyForQuery. What answers it is `session`'s.
+`sent` until its ReadyForQuery. What answers it is `session`'s.
 
 The rules for writing:
 * at most `WINDOW_OPERATIONS` operations or `WINDOW_BYTES` beyond what is answered;
@@ -32,7 +32,7 @@ from pgsansio.engine.operations import (
     RowStream,
     SimpleQuery,
 )
-from pgsansio.engine.routes import BEGIN, BEGIN_ALONE, IDLE, ROWS, Row
+from pgsansio.engine.routes import BEGIN, BEGIN_ALONE, IDLE, ROWS
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import (
@@ -42,6 +42,7 @@ from pgsansio.errors import (
     PostgresError,
     ProtocolError,
 )
+from pgsansio.kernel import SessionState
 from pgsansio.messages.copy import CopyDone, CopyFail
 from pgsansio.messages.frontend import Bind, Execute, Parse, Sync
 from pgsansio.policy.cancellation import Owed, owed_for
@@ -115,7 +116,7 @@ class _Beginning:
         self.error: BaseException | None = None
 
 
-class Queue:
+class Queue(SessionState):
     """The operations of one session, and its end towards whoever asks for them.
 
     Attributes:
@@ -138,13 +139,13 @@ class Queue:
         self.shared_transaction = False
         # (Adding to empty bytes copies nothing, and the window bounds what piles up.)
         self.outbox = b""
-        self._in_flight: deque[Operation] = deque()
-        self._in_flight_bytes = 0
-        self._unsent: deque[Operation] = deque()
+        self.sent: deque[Operation] = deque()
+        self.sent_bytes = 0
+        self.unsent: deque[Operation] = deque()
         #: How many of those were dropped; the first one never is.
         self._dropped = 0
         #: Operations that somebody waits for.
-        self._active = 0
+        self.active = 0
         #: How many that are not settled begin a transaction.
         self._begins = 0
         #: How many are a rollback that nobody waits for, of a transaction that was left by a cancellation.
@@ -155,14 +156,15 @@ class Queue:
         self._deferred: _Beginning | None = None
         #: One that is on its way.
         self._beginning: _Beginning | None = None
-        self._abandoned = 0
-        self._cancel_under_way = False
+        self.abandoned = 0
+        #: A CancelRequest was sent, and its connection's end not seen yet.
+        self.cancel_under_way = False
         #: Settled when the server has hung up after it was told goodbye.
         self._farewell: Operation | None = None
         #: What may come next, and what it leads to.
-        self._row: Row = IDLE
+        self.row = self.idle_row = IDLE
         #: Bytes are being read; codecs of the user's may run.
-        self._processing = False
+        self.processing = False
 
     # what the user's side asks
 
@@ -183,12 +185,12 @@ class Queue:
     @property
     def idle(self) -> bool:
         """Nothing is in flight and nothing waits."""
-        return not self._in_flight and not self._unsent
+        return not self.sent and not self.unsent
 
     @property
     def busy(self) -> bool:
         """Somebody waits for more than one operation."""
-        return self._active > 1
+        return self.active > 1
 
     @property
     def exclusive(self) -> Batch | Copy | RowStream | None:
@@ -198,27 +200,22 @@ class Queue:
 
     @property
     def in_flight(self) -> tuple[Operation, ...]:
-        return tuple(self._in_flight)
+        return tuple(self.sent)
 
     @property
     def cancel_due(self) -> bool:
         """Only abandoned operations are in flight, and no CancelRequest is under way."""
         return (
-            self._abandoned > 0
-            and self._abandoned == len(self._in_flight)
-            and not self._cancel_under_way
+            self.abandoned > 0
+            and self.abandoned == len(self.sent)
+            and not self.cancel_under_way
             and self.condition is _OPEN
         )
 
     @property
-    def cancel_under_way(self) -> bool:
-        """A CancelRequest was sent, and its connection's end not seen yet."""
-        return self._cancel_under_way
-
-    @property
     def draining(self) -> bool:
         """Something abandoned, or its cancellation, is under way: what is submitted now waits unsent."""
-        return self._abandoned > 0 or self._cancel_under_way
+        return self.abandoned > 0 or self.cancel_under_way
 
     def submit(self, operation: Operation) -> None:
         """Queue an operation and write it if the rules allow.
@@ -227,28 +224,28 @@ class Queue:
             InterfaceError: the session is closed; or in a transaction (or without pipelining) another operation is in
                 progress; or a codec that decodes a result tries to use its connection.
         """
-        if self.condition is not _OPEN or self._processing:
+        if self.condition is not _OPEN or self.processing:
             raise self._unusable()
-        active = self._active
+        active = self.active
         if self._deferred is not None:
             self._begin_with(operation)
         elif active and not operation.traits & (INTERNAL | FOLLOWS) and not self.may_join:
             raise self._in_progress()
         traits = operation.traits
         if traits == SYNC:
-            self._active = active + 1
+            self.active = active + 1
         else:
             self._note(operation, traits)
-        if self._in_flight or self._unsent or self._cancel_under_way or traits & (BARRIER | EXCLUSIVE):
-            if self._unsent or not self._may_write(operation):
+        if self.sent or self.unsent or self.cancel_under_way or traits & (BARRIER | EXCLUSIVE):
+            if self.unsent or not self._may_write(operation):
                 self._queue(operation)
             else:
                 self._write(operation)
         else:
             # `_write` on an idle connection, without the call.
-            self._row = operation.steps[0]
-            self._in_flight.append(operation)
-            self._in_flight_bytes = operation.size_bytes
+            self.row = operation.steps[0]
+            self.sent.append(operation)
+            self.sent_bytes = operation.size_bytes
             operation.written = True
             self.outbox += operation.data
             operation.data = b""
@@ -279,9 +276,9 @@ class Queue:
         Raises:
             InterfaceError: as `submit`.
         """
-        if self.condition is not _OPEN or self._processing:
+        if self.condition is not _OPEN or self.processing:
             raise self._unusable()
-        if self._active and not self.may_join:
+        if self.active and not self.may_join:
             raise self._in_progress()
         self._deferred = _Beginning(data)
         self._begins += 1
@@ -326,7 +323,7 @@ class Queue:
                 "cannot perform operation: the transaction could not begin", hint="Leave the transaction block first."
             )
             raise error from beginning.error
-        if self._active and not self.pipelining:
+        if self.active and not self.pipelining:
             raise self._in_progress()
         if isinstance(last, SimpleQuery | Copy):
             raise InterfaceError("a BEGIN is due, which cannot share a group with the simple protocol: begin_now()")
@@ -339,7 +336,7 @@ class Queue:
             beginning.operation = last
             return
         begin = beginning.operation = Operation(beginning.data, BEGIN, INTERNAL | DISCARDS_ROWS)
-        if self._unsent or not self._may_write(begin):
+        if self.unsent or not self._may_write(begin):
             self._queue(begin)
         else:
             self._write(begin)
@@ -359,14 +356,14 @@ class Queue:
 
     def _queue(self, operation: Operation) -> None:
         """It has to wait unsent."""
-        unsent = self._unsent
+        unsent = self.unsent
         if unsent and not unsent[-1].traits & (SYNC | EXCLUSIVE):
             operation.traits |= GROUPED
         unsent.append(operation)
 
     def _note(self, operation: Operation, traits: int) -> None:
         if not traits & INTERNAL:
-            self._active += 1
+            self.active += 1
         if traits & BEGINS:
             self._begins += 1
         elif traits & ENDS:
@@ -382,7 +379,7 @@ class Queue:
             InterfaceError: as `submit`, before any of them is queued.
         """
         first, *others = operations
-        if self._deferred is not None and self.condition is _OPEN and not self._processing:
+        if self._deferred is not None and self.condition is _OPEN and not self.processing:
             self._begin_with(operations[-1])
             first.traits |= FOLLOWS  # BEGIN was let in, so it is
         self.submit(first)
@@ -407,7 +404,7 @@ class Queue:
             operation.is_asked = True
             operation.suspended = False
             # It is at the head: its last answer was that the limit is reached.
-            self._row = ROWS[Awaiting.STREAM_ROWS]
+            self.row = ROWS[Awaiting.STREAM_ROWS]
             self.outbox += data
 
     def finish(self, operation: Batch | RowStream, trailer: bytes = b"") -> None:
@@ -473,7 +470,7 @@ class Queue:
         operation.data = b""
         self._settle(operation, Outcome.CANCELLED)
         self._dropped += 1
-        unsent = self._unsent
+        unsent = self.unsent
         if self._dropped > len(unsent) // 2:
             waiting = [other for other in unsent if other.outcome is _PENDING]
             unsent.clear()
@@ -484,7 +481,7 @@ class Queue:
     @property
     def reading_paused(self) -> bool:
         """Somebody has to take COPY data before more is read."""
-        head = self._in_flight[0] if self._in_flight else None
+        head = self.sent[0] if self.sent else None
         return isinstance(head, Copy) and head.pending_bytes > COPY_HIGH_WATER_BYTES and not head.abandoned
 
     def abandon(self, operation: Operation) -> Owed:
@@ -495,15 +492,15 @@ class Queue:
         if begin is not None and begin.written and operation.traits & BEGINS and operation is not begin:
             # What it has brought along: the server tells of it together with the rest of its group.
             begin.abandoned = True
-            self._abandoned += 1
+            self.abandoned += 1
         owed = owed_for(
             settled=False,
             written=operation.written,
-            in_flight_abandoned=(other.abandoned or other is operation for other in self._in_flight),
-            cancel_under_way=self._cancel_under_way,
+            in_flight_abandoned=(other.abandoned or other is operation for other in self.sent),
+            cancel_under_way=self.cancel_under_way,
         )
         if not operation.traits & INTERNAL:
-            self._active -= 1
+            self.active -= 1
         operation.abandoned = True
         operation.traits |= DISCARDS_ROWS
         if owed is Owed.DROP:
@@ -517,7 +514,7 @@ class Queue:
                     # The transaction goes on: BEGIN waits for another operation.
                     self._beginning, beginning.operation = None, None
                 for member in group:
-                    self._unsent.remove(member)
+                    self.unsent.remove(member)
                     if member is not begin or member is operation:
                         self._settle(member, Outcome.CANCELLED)
                 if beginning is not None:
@@ -525,7 +522,7 @@ class Queue:
                     self._begins += 1
                 self._pump()
             return owed
-        self._abandoned += 1
+        self.abandoned += 1
         operation.rows = []
         if isinstance(operation, Batch):
             self.give_up(operation)
@@ -542,11 +539,11 @@ class Queue:
 
     def cancel_began(self) -> None:
         """A CancelRequest is about to be sent: nothing is written until its connection is seen closed."""
-        self._cancel_under_way = True
+        self.cancel_under_way = True
 
     def cancel_ended(self) -> None:
         """The server closed the connection that carried the CancelRequest, so it has been handed on."""
-        self._cancel_under_way = False
+        self.cancel_under_way = False
         self._pump()
 
     def close(self, data: bytes) -> None:
@@ -580,7 +577,7 @@ class Queue:
 
     def _group_of(self, operation: Operation) -> list[Operation]:
         """What has to be written together with this unsent operation, itself included."""
-        unsent = list(self._unsent)
+        unsent = list(self.unsent)
         first = last = unsent.index(operation)
         while first and not unsent[first - 1].traits & (SYNC | EXCLUSIVE):
             first -= 1
@@ -589,25 +586,25 @@ class Queue:
         return unsent[first : last + 1]
 
     def _may_write(self, operation: Operation) -> bool:
-        in_flight = self._in_flight
+        in_flight = self.sent
         if not in_flight:
-            return not self._cancel_under_way
+            return not self.cancel_under_way
         if not in_flight[-1].traits & (SYNC | EXCLUSIVE):
             return True  # the rest of a group: without its Sync nothing would ever be answered
         return (
             self._barrier is None
-            and not self._abandoned
-            and not self._cancel_under_way
+            and not self.abandoned
+            and not self.cancel_under_way
             and len(in_flight) < WINDOW_OPERATIONS
-            and self._in_flight_bytes + operation.size_bytes <= WINDOW_BYTES
+            and self.sent_bytes + operation.size_bytes <= WINDOW_BYTES
         )
 
     def _write(self, operation: Operation) -> None:
-        in_flight = self._in_flight
+        in_flight = self.sent
         if not in_flight:
-            self._row = operation.steps[0]
+            self.row = operation.steps[0]
         in_flight.append(operation)
-        self._in_flight_bytes += operation.size_bytes
+        self.sent_bytes += operation.size_bytes
         operation.written = True
         if operation.traits & (BARRIER | EXCLUSIVE):
             self._barrier = operation
@@ -618,7 +615,7 @@ class Queue:
 
     def _pump(self) -> None:
         """Write what waits, as far as the rules allow."""
-        unsent = self._unsent
+        unsent = self.unsent
         while unsent:
             operation = unsent[0]
             if operation.outcome is not _PENDING:
@@ -629,26 +626,26 @@ class Queue:
                 break
             unsent.popleft()
             if operation.abandoned:  # one of a group
-                self._abandoned += 1
+                self.abandoned += 1
             self._write(operation)
 
     def _pop(self) -> None:
         """The head leaves the queue; the next operation's first answer is due."""
-        in_flight = self._in_flight
+        in_flight = self.sent
         operation = in_flight.popleft()
-        self._in_flight_bytes -= operation.size_bytes
+        self.sent_bytes -= operation.size_bytes
         if operation is self._barrier:
             self._barrier = None
         if operation.abandoned:
-            self._abandoned -= 1
-        if self._abandoned and self.cancel_due:
+            self.abandoned -= 1
+        if self.abandoned and self.cancel_due:
             self.news = True
-        self._row = in_flight[0].steps[0] if in_flight else IDLE
+        self.row = in_flight[0].steps[0] if in_flight else IDLE
 
     def _settle(self, operation: Operation, outcome: Outcome) -> None:
         operation.outcome = outcome
         if not operation.abandoned and not operation.traits & INTERNAL:
-            self._active -= 1
+            self.active -= 1
         if operation.traits & BEGINS:
             self._begins -= 1
         elif operation.traits & (ENDS | TELLS):
@@ -667,22 +664,22 @@ class Queue:
     def _settle_all(self, cause: BaseException | None) -> None:
         """The connection is gone: every operation ends, and knows whether the server may have seen it."""
         self.news = True
-        for operation in self._in_flight:
+        for operation in self.sent:
             # A value that was refused here is no word of the server's.
             answered = isinstance(operation.error, PostgresError) and not isinstance(operation.error, InvalidValueError)
             if not answered:
                 operation.error = _loss(cause, safe_to_retry=False)
             operation.rows = []
             self._settle(operation, outcome_of(operation) if answered else Outcome.UNKNOWN)
-        for operation in self._unsent:
+        for operation in self.unsent:
             if operation.outcome is _PENDING:
                 operation.error = _loss(cause, safe_to_retry=True)
                 self._settle(operation, Outcome.CANCELLED)
         self.drop_begin()
-        self._in_flight.clear()
-        self._unsent.clear()
+        self.sent.clear()
+        self.unsent.clear()
         self._dropped = 0
-        self._in_flight_bytes = 0
-        self._abandoned = 0
+        self.sent_bytes = 0
+        self.abandoned = 0
         self._barrier = None
-        self._row = IDLE
+        self.row = IDLE

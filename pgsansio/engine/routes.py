@@ -5,14 +5,12 @@ The steps of an operation are rows. `states.SESSION` says what is in them; `sess
 them.
 """
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Final
 
-from pgsansio.engine.states import SESSION, Awaiting, Next
+from pgsansio.engine.states import SESSION, Awaiting
+from pgsansio.kernel.contract import Row
 
-__all__ = ["BEGIN", "BEGIN_ALONE", "IDLE", "ROWS", "STEPS", "Row"]
-
-Row: TypeAlias = "dict[int, tuple[Callable[[Any, bytearray, int, int], Any] | None, Row | Next]]"
+__all__ = ["BEGIN", "BEGIN_ALONE", "IDLE", "ROWS", "STEPS"]
 
 ROWS: Final[dict[Awaiting, Row]] = {state: {} for state in SESSION}
 IDLE: Final = ROWS[Awaiting.NOTHING]

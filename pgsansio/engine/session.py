@@ -8,7 +8,7 @@ state in which the session is; a state is the answer that the operation at the h
 import struct
 from collections import deque
 from functools import lru_cache
-from typing import Final
+from typing import Final, NoReturn
 
 from pgsansio.engine.events import (
     BackendErrorReceived,
@@ -32,13 +32,14 @@ from pgsansio.engine.operations import (
     SimpleQuery,
 )
 from pgsansio.engine.queue import COPY_HIGH_WATER_BYTES, Condition, Queue, outcome_of
-from pgsansio.engine.routes import IDLE, ROWS, STEPS, Row
+from pgsansio.engine.routes import ROWS, STEPS
 from pgsansio.engine.startup import keep_parameter
-from pgsansio.engine.states import ANY_TIME, SESSION, Awaiting, Next
-from pgsansio.enums import Outcome, TransactionStatus
+from pgsansio.engine.states import ANY_TIME, SESSION, Awaiting
+from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError, PostgresError, ProtocolError, error_from_fields, notice_from_fields
-from pgsansio.kernel import decode_rows
-from pgsansio.kernel.contract import OutdatedTypeError, UnknownTypeError
+from pgsansio.kernel import take_messages
+from pgsansio.kernel.contract import OutdatedTypeError, Row, UnknownTypeError
+from pgsansio.kernel.pure import messages
 from pgsansio.messages.backend import (
     ErrorResponse,
     FieldDescription,
@@ -61,27 +62,20 @@ __all__ = ["Session", "is_refused_before"]
 MAX_EVENTS_BYTES: Final = 256 << 20
 #: About what an event takes beside its texts.
 _EVENT_BYTES: Final = 256
-_ALL_ROWS: Final = (1 << 63) - 1
 #: Longer ones are not worth the memory that keeping them takes.
 _SHORT_DESCRIPTION_BYTES: Final = 4096
 
 _header: Final = struct.Struct("!BI").unpack_from
-_STATUSES: Final = {ord(status.value): status for status in TransactionStatus}
 _FATAL: Final = ("FATAL", "PANIC")
 #: The step of an operation that the server skipped.
 _SKIPPED: Final = -1
 _DATA_ROW: Final = ord("D")
 _COPY_DATA: Final = ord("d")
-_FIRST_OF_DISCARDS: Final = ord("D")
 _SYNC: Final = Sync().encode()
-#: Every message may be this long; above it the limit of its type is looked up.
-_LEGAL_LENGTH: Final = min(BACKEND_LIMITS.values()) + 4
 
 # Looking up a member of an Enum costs a tenth of a microsecond in Python 3.11.
 _OPEN: Final = Condition.OPEN
-_PENDING: Final = Outcome.PENDING
 _COMPLETED: Final = Outcome.COMPLETED
-_NO_TRANSACTION: Final = TransactionStatus.IDLE
 
 
 def _fields(body: bytes) -> tuple[FieldDescription, ...]:
@@ -163,7 +157,7 @@ class Session(Queue):
         if self.condition is _OPEN:
             self.failure = cause
         self.condition = Condition.LOST
-        self.buffer.start = self.buffer.end
+        self.buffer.clear()
         self._settle_all(cause)
         if self._farewell is not None:
             self._settle(self._farewell, Outcome.COMPLETED)
@@ -171,62 +165,13 @@ class Session(Queue):
     def bytes_received(self, size_bytes: int) -> None:
         """So many bytes were written to what `get_buffer` gave: take all complete messages out of the buffer."""
         buffer = self.buffer
-        buffer.end += size_bytes
+        end = buffer.end = buffer.end + size_bytes
         if self.condition is not _OPEN:
-            buffer.start = buffer.end
+            buffer.clear()
             return
-        data, position, end = buffer.data, buffer.start, buffer.end
-        row = self._row
-        in_flight = self._in_flight
-        buffer.expected = 0
-        self._processing = True
+        self.processing = True
         try:
-            while end - position >= HEADER_BYTES:
-                tag, length = _header(data, position)
-                after = position + 1 + length
-                if after > end or not 4 <= length <= _LEGAL_LENGTH:
-                    self._check_length(tag, length, row)
-                    if after > end:
-                        buffer.expected = length + 1
-                        break
-                entry = row.get(tag)
-                if entry is None:
-                    raise self._unexpected(tag, row)
-                action, following = entry
-                if action is None:
-                    if length != 4:
-                        raise ProtocolError(f"{_name(tag)} of {length - 4} bytes, expected none")
-                    position = after
-                elif tag == _DATA_ROW:
-                    operation = in_flight[0]
-                    if operation.row_plan is None or operation.error is not None or operation.traits & DISCARDS_ROWS:
-                        position = self._unwanted_rows(data, position, end)
-                        continue
-                    position, error = decode_rows(operation.row_plan, data, position, end, operation.rows, _ALL_ROWS)
-                    if error is not None:
-                        self._refuse_row(operation, error, data, position)
-                    continue
-                elif tag == _COPY_DATA:
-                    position = self._copy_run(data, position, end)
-                    continue
-                else:
-                    action(self, data, position + HEADER_BYTES, after)
-                    position = after
-                if following is _STEP:
-                    operation = in_flight[0]
-                    step = operation.step = operation.step + 1
-                    try:
-                        row = operation.steps[step]
-                    except IndexError:
-                        row = self._answered(operation)
-                elif following is _END:
-                    row = self._row
-                elif following is _AFTER_COPY:
-                    row = self._after_copy(in_flight[0])
-                elif following is not _SAME:
-                    row = following
-            buffer.start = position
-            self._row = row
+            buffer.start, buffer.expected = take_messages(self, buffer.data, buffer.start, end)
         except _Farewell as farewell:
             self.lost(farewell.error)
         except ProtocolError as error:
@@ -240,39 +185,28 @@ class Session(Queue):
             self._break(error)
             raise
         finally:
-            self._processing = False
-        if self._unsent:
+            self.processing = False
+        if self.unsent:
             self._pump()
 
-    def _check_length(self, tag: int, length: int, row: Row) -> None:
-        """A message is worth waiting for only if it may come, and may be that long."""
-        if tag not in row:
-            raise self._unexpected(tag, row)
-        if not 4 <= length <= BACKEND_LIMITS[tag] + 4:
-            raise ProtocolError(f"{_name(tag)} claims a length of {length} bytes, which no such message can have")
+    # what the kernel asks (`kernel.contract.Session`)
 
-    def _unexpected(self, tag: int, row: Row) -> ProtocolError:
-        state = _NAMES[id(row)]
+    def check_length(self, tag: int, length: int, row: Row) -> None:
+        if tag not in row:
+            self.refuse(tag, length, row)
+        if not 4 <= length <= BACKEND_LIMITS[tag] + 4:
+            raise ProtocolError(f"{_TAG_NAMES[tag]} claims a length of {length} bytes, which no such message can have")
+
+    def refuse(self, tag: int, length: int, row: Row) -> NoReturn:
+        if tag in row:
+            raise ProtocolError(f"{_TAG_NAMES[tag]} of {length - 4} bytes, expected none")
         known = _TAG_NAMES.get(tag)
         what = known if known is not None else f"a message of unknown type {chr(tag)!r}"
-        return ProtocolError(f"unexpected {what} while the answer due was: {state}")
+        raise ProtocolError(f"unexpected {what} while the answer due was: {_NAMES[id(row)]}")
 
-    # actions; each is given the body as data[start:after]
-
-    def _rows(self, data: bytearray, start: int, after: int) -> None:
-        raise AssertionError("rows are decoded in runs")  # the table names it; `bytes_received` knows what it means
-
-    def _refuse_row(self, operation: Operation, error: Exception, data: bytearray, after: int) -> None:
-        """The row that ends at `after` was refused: the operation fails, or waits until its types are known."""
-        if not isinstance(error, UnknownTypeError | OutdatedTypeError):
-            operation.error = error
-            operation.rows = []
-            return
-        operation.error = RowsKept(error, data[last_frame(data, self.buffer.start, after) : after])
-
-    def _unwanted_rows(self, data: bytearray, position: int, end: int) -> int:
+    def unwanted_rows(self, data: bytearray, position: int, end: int) -> int:
         """Skip a run of rows that nobody asked for, or behind one that failed."""
-        operation = self._in_flight[0]
+        operation = self.sent[0]
         start = position
         if operation.row_plan is None and operation.error is None and not operation.traits & DISCARDS_ROWS:
             raise ProtocolError("DataRow before RowDescription")
@@ -288,53 +222,70 @@ class Session(Queue):
             operation.error.data += data[start:position]
         return position
 
+    def row_refused(self, operation: Operation, error: Exception, data: bytearray, position: int, after: int) -> None:
+        """The operation fails, or waits until its types are known."""
+        if not isinstance(error, UnknownTypeError | OutdatedTypeError):
+            operation.error = error
+            operation.rows = []
+            return
+        operation.error = RowsKept(error, data[last_frame(data, position, after) : after])
+
+    def statements_discarded(self) -> None:
+        if not (self.events and isinstance(self.events[-1], StatementsDiscarded)):
+            self._tell(StatementsDiscarded())  # never dropped, and one is as good as many
+
+    def answered(self) -> Row:
+        """A member of a group has been answered; the ReadyForQuery is for the last one."""
+        self.end()
+        return self.row
+
+    def end(self) -> None:
+        operation = self.sent[0]
+        self._pop()
+        self._settle(operation, _COMPLETED if operation.error is None else outcome_of(operation))
+
+    def after_copy(self) -> Row:
+        operation = self.sent[0]
+        if isinstance(operation, SimpleQuery | Copy):
+            return ROWS[Awaiting.SIMPLE_QUERY]
+        if isinstance(operation, Batch):
+            operation.completed += 1
+            return ROWS[Awaiting.BATCH_BIND]
+        if isinstance(operation, RowStream):
+            self._stream_answered(is_complete=True)
+        step = operation.step = operation.step + 1
+        return operation.steps[step] if step < len(operation.steps) else self.answered()
+
+    # actions: each is given the body as data[start:after]. Those of `kernel` are what a kernel knows and may do itself.
+
+    _rows = messages.take_rows
+    _portal_suspended = messages.portal_suspended
+    _command_complete = messages.command_complete
+    _batch_complete = messages.batch_complete
+    _batch_empty = messages.batch_empty
+    _ready = messages.ready
+
     def _parsed(self, data: bytearray, start: int, after: int) -> None:
         if after != start:
             raise ProtocolError("ParseComplete with a body")
-        self._in_flight[0].parsed()
+        self.sent[0].parsed()
 
     def _parameter_description(self, data: bytearray, start: int, after: int) -> None:
-        self._in_flight[0].parameters_described(ParameterDescription.decode(bytes(data[start:after])).type_oids)
+        self.sent[0].parameters_described(ParameterDescription.decode(bytes(data[start:after])).type_oids)
 
     def _row_description(self, data: bytearray, start: int, after: int) -> None:
         body = bytes(data[start:after])
         decode = _known_fields if len(body) <= _SHORT_DESCRIPTION_BYTES else _fields
-        self._in_flight[0].described(decode(body))
+        self.sent[0].described(decode(body))
 
     def _no_data(self, data: bytearray, start: int, after: int) -> None:
         if after != start:
             raise ProtocolError("NoData with a body")
-        self._in_flight[0].described(())
-
-    def _portal_suspended(self, data: bytearray, start: int, after: int) -> None:
-        if after != start:
-            raise ProtocolError("PortalSuspended with a body")
-        self._in_flight[0].suspended = True
-
-    def _command_complete(self, data: bytearray, start: int, after: int) -> None:
-        end = after - 1
-        if data.find(0, start, after) != end:
-            raise ProtocolError("CommandComplete: the command tag is not one terminated string")
-        self._in_flight[0].tag = tag = data[start:end]
-        if (
-            data[start] == _FIRST_OF_DISCARDS
-            and tag.startswith((b"DISCARD ALL", b"DEALLOCATE"))
-            and not (self.events and isinstance(self.events[-1], StatementsDiscarded))
-        ):
-            self._tell(StatementsDiscarded())  # never dropped, and one is as good as many
+        self.sent[0].described(())
 
     def _statement_complete(self, data: bytearray, start: int, after: int) -> None:
         self._command_complete(data, start, after)
-        self._in_flight[0].statement_completed()
-
-    def _batch_complete(self, data: bytearray, start: int, after: int) -> None:
-        self._command_complete(data, start, after)
-        self._in_flight[0].completed += 1  # type: ignore[attr-defined] # the table leads only batches here
-
-    def _batch_empty(self, data: bytearray, start: int, after: int) -> None:
-        if after != start:
-            raise ProtocolError("EmptyQueryResponse with a body")
-        self._in_flight[0].completed += 1  # type: ignore[attr-defined]
+        self.sent[0].statement_completed()
 
     def _stream_paused(self, data: bytearray, start: int, after: int) -> None:
         self._portal_suspended(data, start, after)
@@ -350,14 +301,14 @@ class Session(Queue):
         self._stream_answered(is_complete=True)
 
     def _stream_answered(self, *, is_complete: bool) -> None:
-        operation = self._in_flight[0]
+        operation = self.sent[0]
         assert isinstance(operation, RowStream)  # the table leads only streams here
         operation.is_asked = False
         operation.is_complete = is_complete
         self._wake(operation)
 
     def _batch_ready(self, data: bytearray, start: int, after: int) -> None:
-        operation = self._in_flight[0]
+        operation = self.sent[0]
         assert isinstance(operation, Batch)
         if not operation.finished or operation.completed != operation.submitted:
             raise ProtocolError(
@@ -370,7 +321,7 @@ class Session(Queue):
         error = error_from_fields(ErrorResponse.decode(bytes(data[start:after])).fields)
         if error.severity_en in _FATAL or error.severity in _FATAL:
             raise _Farewell(error)
-        in_flight = self._in_flight
+        in_flight = self.sent
         operation = in_flight[0]
         if operation.error is None or type(operation.error) is RowsKept:
             operation.error = error
@@ -400,29 +351,6 @@ class Session(Queue):
         if error.severity_en in _FATAL or error.severity in _FATAL:
             raise _Farewell(error)
 
-    def _ready(self, data: bytearray, start: int, after: int) -> None:
-        status = _STATUSES.get(data[start]) if after - start == 1 else None
-        if status is None:
-            raise ProtocolError(f"ReadyForQuery with the status {bytes(data[start:after])!r}")
-        in_flight = self._in_flight
-        operation = in_flight[0]
-        if not operation.traits & SYNC:
-            raise ProtocolError("ReadyForQuery before Sync")
-        self.transaction_status = status
-        if operation.traits == SYNC and not operation.abandoned:
-            # `_pop` and `_settle` of an ordinary operation, without the calls.
-            in_flight.popleft()
-            self._in_flight_bytes -= operation.size_bytes
-            self._row = in_flight[0].steps[0] if in_flight else IDLE
-            self._active -= 1
-            if self._abandoned and self.cancel_due:
-                self.news = True
-            operation.outcome = _COMPLETED if operation.error is None else outcome_of(operation)
-            self.woken.append(operation)
-        else:
-            self._pop()
-            self._settle(operation, _COMPLETED if operation.error is None else outcome_of(operation))
-
     def _notice(self, data: bytearray, start: int, after: int) -> None:
         notice = notice_from_fields(NoticeResponse.decode(bytes(data[start:after])).fields)
         self._tell(NoticeReceived(notice), after - start)
@@ -438,7 +366,7 @@ class Session(Queue):
         self._tell(ParameterChanged(message.name, message.value), after - start)
 
     def _function_result(self, data: bytearray, start: int, after: int) -> None:
-        operation = self._in_flight[0]
+        operation = self.sent[0]
         assert isinstance(operation, FunctionCallOperation)
         operation.result = FunctionCallResponse.decode(bytes(data[start:after])).value
 
@@ -459,7 +387,7 @@ class Session(Queue):
     def _copy_began(
         self, direction: CopyDirection, message: CopyInResponse | CopyOutResponse | CopyBothResponse
     ) -> None:
-        operation = self._in_flight[0]
+        operation = self.sent[0]
         if isinstance(operation, Copy) and operation.direction is None:
             operation.direction = direction
             operation.format = message.format
@@ -483,7 +411,7 @@ class Session(Queue):
             self.outbox += CopyFail("COPY FROM STDIN needs data").encode() + (_SYNC if swallowed else b"")
 
     def _copy_in_complete(self, data: bytearray, start: int, after: int) -> None:
-        operation = self._in_flight[0]
+        operation = self.sent[0]
         if not isinstance(operation, Copy) or operation.error is not None:
             # It would go on for ever: each COPY that is begun anew is refused by another CopyFail.
             raise ProtocolError("CommandComplete of a COPY FROM STDIN after CopyFail")
@@ -491,12 +419,9 @@ class Session(Queue):
             raise ProtocolError("CommandComplete of a COPY FROM STDIN before CopyDone")
         self._command_complete(data, start, after)
 
-    def _copy_data(self, data: bytearray, start: int, after: int) -> None:
-        raise AssertionError("COPY data is taken in runs")  # as for rows
-
-    def _copy_run(self, data: bytearray, position: int, end: int) -> int:
-        """Take a run of complete CopyData messages; where it ends."""
-        operation = self._in_flight[0]
+    def _copy_data(self, data: bytearray, position: int, end: int) -> int:
+        """Take a run of complete CopyData messages."""
+        operation = self.sent[0]
         wanted = (
             isinstance(operation, Copy)
             and operation.error is None
@@ -527,29 +452,12 @@ class Session(Queue):
     def _copy_done(self, data: bytearray, start: int, after: int) -> None:
         if after != start:
             raise ProtocolError("CopyDone with a body")
-        operation = self._in_flight[0]
+        operation = self.sent[0]
         if isinstance(operation, Copy):
             operation.ended = True
             if operation.direction is CopyDirection.BOTH:
                 self.copy_done(operation)
             self._wake(operation)
-
-    def _after_copy(self, operation: Operation) -> Row:
-        if isinstance(operation, SimpleQuery | Copy):
-            return ROWS[Awaiting.SIMPLE_QUERY]
-        if isinstance(operation, Batch):
-            operation.completed += 1
-            return ROWS[Awaiting.BATCH_BIND]
-        if isinstance(operation, RowStream):
-            self._stream_answered(is_complete=True)
-        step = operation.step = operation.step + 1
-        return operation.steps[step] if step < len(operation.steps) else self._answered(operation)
-
-    def _answered(self, operation: Operation) -> Row:
-        """A member of a group has been answered; the ReadyForQuery is for the last one."""
-        self._pop()
-        self._settle(operation, _COMPLETED if operation.error is None else outcome_of(operation))
-        return self._row
 
     def _tell(self, event: Event, size_bytes: int = 0) -> None:
         """Keep an event made from a body of this size; of 0 for one that may not be dropped."""
@@ -566,16 +474,11 @@ class Session(Queue):
     def _break(self, error: BaseException) -> None:
         self.condition = Condition.BROKEN
         self.failure = error
-        self.buffer.start = self.buffer.end
+        self.buffer.clear()
         self._settle_all(error)
 
 
 # The tables as the loop wants them: plain dictionaries from tag to (function, row that follows).
-
-_STEP: Final = Next.STEP
-_SAME: Final = Next.SAME
-_END: Final = Next.END
-_AFTER_COPY: Final = Next.AFTER_COPY
 
 
 def _fill_rows() -> None:
@@ -591,10 +494,6 @@ _NAMES: Final = {id(row): state.value for state, row in ROWS.items()}
 _TAG_NAMES: Final = {
     message.TAG[0]: message.__name__ for entries in [*SESSION.values(), ANY_TIME] for message in entries
 }
-
-
-def _name(tag: int) -> str:
-    return _TAG_NAMES[tag]
 
 
 _BEFORE_EXECUTION: Final = STEPS(

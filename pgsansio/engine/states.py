@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping
 from typing import Final, NamedTuple, TypeAlias
 
+from pgsansio.kernel.contract import Next
 from pgsansio.messages.authentication import (
     AuthenticationCleartextPassword,
     AuthenticationGSS,
@@ -106,16 +107,6 @@ class Awaiting(enum.Enum):
     SKIPPING = "ReadyForQuery after an error"
 
 
-class Next(enum.Enum):
-    """Where a transition leads when that is not a fixed state."""
-
-    STEP = "the next step of the operation"
-    SAME = "the same state"
-    END = "the operation is settled; the next one is at the head"
-    #: SIMPLE_QUERY or the next step, whichever the operation that began the COPY is.
-    AFTER_COPY = "where the COPY was begun"
-
-
 class Transition(NamedTuple):
     """What a message leads to, and the name of the method that looks into it (None: nothing in it matters)."""
 
@@ -147,7 +138,7 @@ SESSION: Final[SessionTable] = {
     },
     Awaiting.BIND_COMPLETE: {BindComplete: Transition(Next.STEP), **_ERROR},
     Awaiting.EXECUTION: {
-        DataRow: Transition(Next.SAME, "rows"),
+        DataRow: Transition(Next.RUN, "rows"),
         CommandComplete: Transition(Next.STEP, "command_complete"),
         EmptyQueryResponse: Transition(Next.STEP),
         PortalSuspended: Transition(Next.STEP, "portal_suspended"),
@@ -166,7 +157,7 @@ SESSION: Final[SessionTable] = {
         **_ERROR,
     },
     Awaiting.BATCH_EXECUTION: {
-        DataRow: Transition(Next.SAME, "rows"),
+        DataRow: Transition(Next.RUN, "rows"),
         CommandComplete: Transition(Awaiting.BATCH_BIND, "batch_complete"),
         EmptyQueryResponse: Transition(Awaiting.BATCH_BIND, "batch_empty"),
         CopyInResponse: Transition(Awaiting.COPY_IN, "copy_in"),
@@ -175,7 +166,7 @@ SESSION: Final[SessionTable] = {
     },
     # "Message Flow", Extended Query: Execute with a row limit, repeated, and Flush behind each in the place of Sync
     Awaiting.STREAM_ROWS: {
-        DataRow: Transition(Next.SAME, "rows"),
+        DataRow: Transition(Next.RUN, "rows"),
         PortalSuspended: Transition(Awaiting.STREAM_PAUSED, "stream_paused"),
         CommandComplete: Transition(Next.STEP, "stream_complete"),
         EmptyQueryResponse: Transition(Next.STEP, "stream_empty"),
@@ -198,7 +189,7 @@ SESSION: Final[SessionTable] = {
     # "Message Flow", Simple Query
     Awaiting.SIMPLE_QUERY: {
         RowDescription: Transition(Next.SAME, "row_description"),
-        DataRow: Transition(Next.SAME, "rows"),
+        DataRow: Transition(Next.RUN, "rows"),
         CommandComplete: Transition(Next.SAME, "statement_complete"),
         EmptyQueryResponse: Transition(Next.SAME),
         CopyInResponse: Transition(Awaiting.COPY_IN, "copy_in"),
@@ -222,7 +213,7 @@ SESSION: Final[SessionTable] = {
         ErrorResponse: Transition(Awaiting.SKIPPING, "error"),
     },
     Awaiting.COPY_OUT: {
-        CopyData: Transition(Next.SAME, "copy_data"),
+        CopyData: Transition(Next.RUN, "copy_data"),
         CopyDone: Transition(Awaiting.COPY_OUT_DONE, "copy_done"),
         ErrorResponse: Transition(Awaiting.SKIPPING, "error"),
     },
@@ -233,7 +224,7 @@ SESSION: Final[SessionTable] = {
     # "Streaming Replication Protocol": either side may end first, and two CommandComplete messages end
     # START_REPLICATION
     Awaiting.COPY_BOTH: {
-        CopyData: Transition(Next.SAME, "copy_data"),
+        CopyData: Transition(Next.RUN, "copy_data"),
         CopyDone: Transition(Awaiting.COPY_BOTH_DONE, "copy_done"),
         ErrorResponse: Transition(Awaiting.SKIPPING, "error"),
     },

@@ -11,14 +11,16 @@ from pgsansio.kernel import pure
 from pgsansio.kernel.contract import CONTRACT_VERSION, Kernel
 
 if TYPE_CHECKING:
-    from pgsansio.kernel.pure import UUID, Record
+    from pgsansio.kernel.pure import UUID, OperationState, Record, SessionState
 
 __all__ = [
     "CONTRACT_VERSION",
     "NAME",
     "REASON",
     "UUID",
+    "OperationState",
     "Record",
+    "SessionState",
     "decode_copy",
     "decode_rows",
     "encode_bind",
@@ -26,6 +28,7 @@ __all__ = [
     "encode_many",
     "parameter_plan",
     "row_plan",
+    "take_messages",
 ]
 
 
@@ -76,7 +79,10 @@ decode_copy: Final = _kernel.decode_copy
 encode_bind: Final = _kernel.encode_bind
 encode_many: Final = _kernel.encode_many
 encode_copy: Final = _kernel.encode_copy
+take_messages: Final = _kernel.take_messages
 if not TYPE_CHECKING:
     # To type checkers they are what they are defined as.
     Record = _kernel.Record
     UUID = _kernel.UUID
+    OperationState = _kernel.OperationState
+    SessionState = _kernel.SessionState

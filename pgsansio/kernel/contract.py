@@ -1,4 +1,4 @@
-"""What a kernel is: the hot loops over rows and parameters, as types.
+"""What a kernel is: the hot loops over rows, parameters and messages, as types.
 
 Two implementations fill this contract: `pure` (the definition) and, where it was built, a compiled one with the same
 results, errors, texts and limits. Everything above calls the functions through `pgsansio.kernel` and never asks which
@@ -8,23 +8,31 @@ A *plan* says once, when a statement has been described, what would otherwise be
 """
 
 import enum
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NoReturn, Protocol, TypeAlias
 
-from pgsansio.enums import Format
+from pgsansio.enums import Format, TransactionStatus
 from pgsansio.errors import InterfaceError
 
 __all__ = [
     "CONTRACT_VERSION",
+    "DISCARDS_ROWS",
     "NULL_LENGTH",
+    "SHORT_LENGTH",
+    "SYNC",
+    "Action",
     "Arguments",
     "Buffer",
     "Kernel",
+    "Next",
     "Opcode",
     "OutdatedTypeError",
     "ParameterPlan",
+    "Row",
     "RowPlan",
+    "Session",
     "UnknownTypeError",
     "ValueCodec",
     "argument_count_error",
@@ -32,10 +40,19 @@ __all__ = [
 ]
 
 #: Raised when a signature or a meaning below changes; a compiled kernel of another version is refused at import.
-CONTRACT_VERSION: Final = 2
+CONTRACT_VERSION: Final = 3
 
 #: The length that stands for SQL NULL in DataRow, Bind and binary COPY (manual, "Message Formats").
 NULL_LENGTH: Final = -1
+
+#: Whatever its type, a message may have this length, which counts itself; the session is asked about longer ones.
+SHORT_LENGTH: Final = 2000
+
+# Traits of operations; `engine.operations` has the others.
+#: It ends its Sync group: a ReadyForQuery answers it.
+SYNC: Final = 4
+#: Its rows are not wanted.
+DISCARDS_ROWS: Final = 8
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Arguments: TypeAlias = Sequence[object]
@@ -163,6 +180,78 @@ class ParameterPlan(Protocol):
     def codecs(self) -> tuple[ValueCodec, ...]: ...
 
 
+class Next(enum.Enum):
+    """Where a message leads to when that is not a fixed row of the table."""
+
+    STEP = "the next step of the operation"
+    SAME = "the same state"
+    #: The action takes all messages of the type that follow, too.
+    RUN = "the same state, for a run of such messages"
+    END = "the operation is settled; the next one is at the head"
+    #: The simple query or the next step, whichever the operation that began the COPY is.
+    AFTER_COPY = "where the COPY was begun"
+
+
+#: action(session, data, start, after): the body of the message is data[start:after]. Of `Next.RUN` it is
+#: action(session, data, position, end): complete messages begin at `position`, and it returns where it has stopped.
+Action: TypeAlias = Callable[[Any, bytearray, int, int], Any]
+
+#: A row of the table of a session's states: what may come, by the type byte, and what it leads to. An action that is
+#: None is that of a message without a body.
+Row: TypeAlias = "dict[int, tuple[Action | None, Row | Next]]"
+
+
+class Session(Protocol):
+    """What a kernel knows of a session (`engine.session`)."""
+
+    #: What may come next.
+    row: Row
+    #: Where nothing is in flight.
+    idle_row: Row
+    #: Operations in flight (an `OperationState` each), and their size in bytes.
+    sent: deque[Any]
+    sent_bytes: int
+    #: How many operations somebody waits for, and how many in flight nobody does.
+    active: int
+    abandoned: int
+    #: Of the last ReadyForQuery.
+    transaction_status: TransactionStatus
+    #: Operations that are settled.
+    woken: list[Any]
+
+    def check_length(self, tag: int, length: int, row: Row) -> None:
+        """Raise ProtocolError: a message with this header may not come; if it may, it is worth waiting for."""
+        ...
+
+    def refuse(self, tag: int, length: int, row: Row) -> NoReturn:
+        """Raise ProtocolError: no such message may come, or none that has a body."""
+        ...
+
+    def unwanted_rows(self, data: bytearray, position: int, end: int) -> int:
+        """Take a run of rows that are not decoded; returns where it ends."""
+        ...
+
+    def row_refused(self, operation: Any, error: Exception, data: bytearray, position: int, after: int) -> None:
+        """In a run of messages from `position` the row of `operation` that ends at `after` cannot be decoded."""
+        ...
+
+    def statements_discarded(self) -> None:
+        """CommandComplete has told that the server knows no prepared statements any more."""
+        ...
+
+    def answered(self) -> Row:
+        """The operation at the head has no step left: it is settled. Returns the row of the next one."""
+        ...
+
+    def end(self) -> None:
+        """ReadyForQuery of the operation at the head has come: it is settled."""
+        ...
+
+    def after_copy(self) -> Row:
+        """Returns the row that follows a COPY."""
+        ...
+
+
 class Kernel(Protocol):
     """The module-level names of a kernel."""
 
@@ -170,6 +259,9 @@ class Kernel(Protocol):
     CONTRACT_VERSION: int
     Record: type[Any]
     UUID: type[Any]
+    #: Where an operation and a session keep what the kernel has to know of them: `pure.state`.
+    OperationState: type[Any]
+    SessionState: type[Any]
 
     def row_plan(self, names: tuple[str, ...], codecs: tuple[ValueCodec, ...], record_class: type[Any]) -> RowPlan: ...
 
@@ -264,6 +356,26 @@ class Kernel(Protocol):
 
         Stops at an incomplete tuple, after `max_rows`, or before the trailer (an Int16 of -1), whose offset is then
         returned. Errors as for `decode_rows`.
+        """
+        ...
+
+    def take_messages(self, session: Session, data: bytearray, start: int, end: int) -> tuple[int, int]:
+        """Take all complete messages that begin at `start`, by the table that `session.row` is a row of.
+
+        What the table names of `pure.messages` a kernel may do itself. Actions may change the session, but `row` only
+        where it follows (`Next.END`); and nobody resizes `data`.
+
+        Args:
+            session: a `SessionState`; see `Session`.
+            data: received bytes; read only, no view of it is kept.
+            start, end: the part to read, 0 <= start <= end <= len(data); `start` is at a tag byte.
+        Returns:
+            The offset of the first byte not consumed, and the size in bytes of the incomplete message there; 0 if its
+            header is not complete.
+        Raises:
+            ProtocolError: as `Session` says, from an action, or from decode_rows. The session is of no use any more.
+            Whatever else an action raises.
+        Source: manual, "Message Flow".
         """
         ...
 

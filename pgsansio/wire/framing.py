@@ -96,6 +96,11 @@ class ReceiveBuffer:
         self.end += size
         return size
 
+    def clear(self) -> None:
+        """Nothing of what was received is wanted any more."""
+        self.start = self.end
+        self.expected = 0
+
     def _enlarge(self) -> None:
         """The first block was full: a large one in its place."""
         self._full = sys.maxsize

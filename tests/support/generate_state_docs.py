@@ -66,6 +66,7 @@ Messages that may come at any time, and change no state: {any_time}.
 NEXT_TEXTS: Final = {
     Next.STEP: "the operation's next step",
     Next.SAME: "the same",
+    Next.RUN: "the same",
     Next.END: "the next operation's first step",
     Next.AFTER_COPY: "where the COPY was begun",
 }
@@ -134,7 +135,7 @@ def _session() -> Iterator[str]:
         for message, (following, _) in transitions.items():
             text = NEXT_TEXTS[following] if isinstance(following, Next) else following.value
             rows.append((state.value, _name(message), text))
-            if following is not Next.SAME and following is not Awaiting.SKIPPING:
+            if following not in (Next.SAME, Next.RUN, Awaiting.SKIPPING):
                 target = NEXT_STATES[following] if isinstance(following, Next) else following.name
                 edges.setdefault((state.name, target), []).append(_name(message))
     texts = _texts(state for state in Awaiting if state not in (Awaiting.NOTHING, Awaiting.SKIPPING))

@@ -10,6 +10,7 @@
    plan.c       Codec (a ValueCodec, as C sees it), RowPlan, ParameterPlan
    rows.c       decode_rows, decode_copy           decode*.c   one value
    parameters.c encode_bind, _many, _copy          encode*.c   one value
+   messages.c   take_messages      state.c   OperationState, SessionState
    errors.c     who raised what
    reader.h, writer.h   bounds                     compat.h    versions of Python
 
@@ -38,7 +39,7 @@
 
 /* As in contract.py. */
 enum {
-    CONTRACT_VERSION = 2,
+    CONTRACT_VERSION = 3,
     NULL_LENGTH = -1,
 };
 
@@ -96,6 +97,8 @@ typedef struct {
     PyTypeObject *codec_type;
     PyTypeObject *row_plan_type;
     PyTypeObject *parameter_plan_type;
+    PyTypeObject *operation_type;
+    PyTypeObject *session_type;
 
     /* datetime's functions and classes; they belong to the process, as it does. */
     const PyDateTime_CAPI *datetime;
@@ -125,6 +128,23 @@ typedef struct {
 
     /* contract.py's and enums.py's */
     PyObject *binary_format;
+    PyObject *pending;
+    PyObject *completed;
+    PyObject *status_idle;
+    PyObject *status_in_block;
+    PyObject *status_failed;
+    PyObject *step;
+    PyObject *same;
+    PyObject *run;
+    PyObject *end;
+    PyObject *after_copy;
+
+    /* Actions of the table that are done here, mostly. */
+    PyObject *take_rows;
+    PyObject *portal_suspended;
+    PyObject *command_complete;
+    PyObject *batch_complete;
+    PyObject *ready;
 
     /* Functions of the pure kernel, for what is rare. */
     PyObject *refused_value;
@@ -141,6 +161,7 @@ typedef struct {
     PyObject *bind;
     PyObject *many;
     PyObject *copy;
+    PyObject *popleft;
 
 #ifndef Py_GIL_DISABLED
     /* Records that were given back, by the number of their values; linked by `columns`. They keep their class. */
@@ -153,6 +174,8 @@ typedef struct {
 } State;
 
 State *state_of_type(PyTypeObject *type);
+/* Of a class that may be a subclass; NULL and an exception if it is none of ours. */
+State *state_of_subtype(PyTypeObject *type);
 
 /* The value in a slot, borrowed; NULL: it is empty. */
 static inline PyObject *
@@ -284,6 +307,9 @@ PyObject *decode_composite(State *state, const Codec *codec, Reader reader);
 
 /* rows.c */
 
+/* Decode a run of DataRow messages. False: `data` is where it stopped because of *refusal, the error of a row that it is
+   behind; or, if that is NULL, because of the exception that is set. */
+bool decode_run(State *state, RowPlan *plan, Reader *data, PyObject *rows, Py_ssize_t max_rows, PyObject **refusal);
 PyObject *decode_rows(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *decode_copy(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
@@ -328,6 +354,11 @@ Encoded encode_composite(State *state, const Codec *codec, PyObject *value, Writ
 PyObject *encode_bind(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *encode_many(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *encode_copy(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
+/* state.c, messages.c */
+
+bool state_types_init(PyObject *module, State *state);
+PyObject *take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* errors.c */
 

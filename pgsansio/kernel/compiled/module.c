@@ -5,10 +5,19 @@
 #include <stddef.h>
 #include <structmember.h>
 
+static PyModuleDef module_definition;
+
 State *
 state_of_type(PyTypeObject *type)
 {
     return PyType_GetModuleState(type);
+}
+
+State *
+state_of_subtype(PyTypeObject *type)
+{
+    PyObject *module = PyType_GetModuleByDef(type, &module_definition);
+    return module == NULL ? NULL : PyModule_GetState(module);
 }
 
 /* What is imported: where it goes, and whether it has to be a class. */
@@ -38,6 +47,11 @@ static const Import imports[] = {
     {"pgsansio.kernel.pure.parameters", "too_long", offsetof(State, too_long), false},
     {"pgsansio.kernel.pure.record", "fields_repr", offsetof(State, fields_repr), false},
     {"pgsansio.kernel.pure.inline", "zone_west", offsetof(State, zone_west), false},
+    {"pgsansio.kernel.pure.messages", "take_rows", offsetof(State, take_rows), false},
+    {"pgsansio.kernel.pure.messages", "portal_suspended", offsetof(State, portal_suspended), false},
+    {"pgsansio.kernel.pure.messages", "command_complete", offsetof(State, command_complete), false},
+    {"pgsansio.kernel.pure.messages", "batch_complete", offsetof(State, batch_complete), false},
+    {"pgsansio.kernel.pure.messages", "ready", offsetof(State, ready), false},
 };
 
 /* The members of the state that are objects, for the collector. */
@@ -52,7 +66,34 @@ static const size_t objects[] = {
     offsetof(State, broken_tuple),     offsetof(State, refused_argument),     offsetof(State, arguments_of),
     offsetof(State, parameter_head),   offsetof(State, too_long),             offsetof(State, fields_repr),
     offsetof(State, zone_west),        offsetof(State, bind),                 offsetof(State, many),
-    offsetof(State, copy),
+    offsetof(State, copy),             offsetof(State, operation_type),       offsetof(State, session_type),
+    offsetof(State, pending),          offsetof(State, completed),            offsetof(State, step),
+    offsetof(State, same),             offsetof(State, run),                  offsetof(State, end),
+    offsetof(State, after_copy),       offsetof(State, status_idle),          offsetof(State, status_in_block),
+    offsetof(State, status_failed),    offsetof(State, take_rows),            offsetof(State, portal_suspended),
+    offsetof(State, command_complete), offsetof(State, batch_complete),       offsetof(State, ready),
+    offsetof(State, popleft),
+};
+
+/* Members of enumerations, and where they go. */
+static const struct {
+    const char *module;
+    const char *name;
+    const char *member;
+    size_t offset;
+} enumerated[] = {
+    {"uuid", "SafeUUID", "unknown", offsetof(State, safe_unknown)},
+    {"pgsansio.enums", "Format", "BINARY", offsetof(State, binary_format)},
+    {"pgsansio.enums", "Outcome", "PENDING", offsetof(State, pending)},
+    {"pgsansio.enums", "Outcome", "COMPLETED", offsetof(State, completed)},
+    {"pgsansio.enums", "TransactionStatus", "IDLE", offsetof(State, status_idle)},
+    {"pgsansio.enums", "TransactionStatus", "IN_TRANSACTION", offsetof(State, status_in_block)},
+    {"pgsansio.enums", "TransactionStatus", "FAILED", offsetof(State, status_failed)},
+    {"pgsansio.kernel.contract", "Next", "STEP", offsetof(State, step)},
+    {"pgsansio.kernel.contract", "Next", "SAME", offsetof(State, same)},
+    {"pgsansio.kernel.contract", "Next", "RUN", offsetof(State, run)},
+    {"pgsansio.kernel.contract", "Next", "END", offsetof(State, end)},
+    {"pgsansio.kernel.contract", "Next", "AFTER_COPY", offsetof(State, after_copy)},
 };
 
 static PyObject **
@@ -127,14 +168,20 @@ module_exec(PyObject *module)
     if (state->datetime == NULL || !import_all(state)) {
         return -1;
     }
-    state->safe_unknown = member_of("uuid", "SafeUUID", "unknown");
-    state->binary_format = member_of("pgsansio.enums", "Format", "BINARY");
+    for (size_t index = 0; index < Py_ARRAY_LENGTH(enumerated); index++) {
+        PyObject *member = member_of(enumerated[index].module, enumerated[index].name, enumerated[index].member);
+        if (member == NULL) {
+            return -1;
+        }
+        *member_at(state, enumerated[index].offset) = member;
+    }
     state->utcoffset = PyUnicode_InternFromString("utcoffset");
     state->bind = PyUnicode_InternFromString("bind");
     state->many = PyUnicode_InternFromString("many");
     state->copy = PyUnicode_InternFromString("copy");
-    if (state->safe_unknown == NULL || state->binary_format == NULL || state->utcoffset == NULL || state->bind == NULL
-        || state->many == NULL || state->copy == NULL) {
+    state->popleft = PyUnicode_InternFromString("popleft");
+    if (state->utcoffset == NULL || state->bind == NULL || state->many == NULL || state->copy == NULL
+        || state->popleft == NULL) {
         return -1;
     }
     if (!find_slot(state->stdlib_uuid_type, "int", &state->stdlib_uuid_int)
@@ -146,7 +193,8 @@ module_exec(PyObject *module)
         || !find_slot(state->range_type, "_upper_inc", &state->range_upper_inc)) {
         return -1;
     }
-    if (!record_types_init(module, state) || !uuid_type_init(module, state) || !plan_types_init(module, state)) {
+    if (!record_types_init(module, state) || !uuid_type_init(module, state) || !plan_types_init(module, state)
+        || !state_types_init(module, state)) {
         return -1;
     }
     if (PyModule_AddStringConstant(module, "NAME", "compiled") < 0
@@ -210,6 +258,8 @@ static PyMethodDef functions[] = {
      "See `pgsansio.kernel.contract`."},
     {"encode_copy", (PyCFunction)(void (*)(void))encode_copy, METH_FASTCALL,
      "encode_copy(plan, elements, max_bytes, index, /)\n--\n\nSee `pgsansio.kernel.contract`."},
+    {"take_messages", (PyCFunction)(void (*)(void))take_messages, METH_FASTCALL,
+     "take_messages(session, data, start, end, /)\n--\n\nSee `pgsansio.kernel.contract`."},
     {NULL, NULL, 0, NULL},
 };
 

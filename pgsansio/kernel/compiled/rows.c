@@ -151,20 +151,21 @@ begin(Call *call, PyObject *module, const char *function, PyObject *const *args,
 
 /* Append the row of these fields. False: stop, and *refusal is the error of a value; if it is NULL, raise. */
 static inline bool
-append_row(const Call *call, Reader fields, PyObject *broken, Reader frame, PyObject **refusal)
+append_row(State *state, RowPlan *plan, Reader fields, PyObject *rows, PyObject *broken, Reader frame,
+           PyObject **refusal)
 {
     Py_ssize_t column;
-    Record *record = decode_row(call->state, call->plan, fields, &column);
+    Record *record = decode_row(state, plan, fields, &column);
     if (record == NULL) {
         if (column == ROW_BROKEN) {
-            raise_broken(broken, frame, call->plan->count);
+            raise_broken(broken, frame, plan->count);
         }
         else {
-            *refusal = take_refusal(call->state, call->plan, column);
+            *refusal = take_refusal(state, plan, column);
         }
         return false;
     }
-    int failed = PyList_Append(call->rows, (PyObject *)record);
+    int failed = PyList_Append(rows, (PyObject *)record);
     Py_DECREF(record);
     return failed == 0;
 }
@@ -181,6 +182,39 @@ finish(Call *call, Reader data, PyObject *refusal)
     return Py_BuildValue("nN", position, refusal != NULL ? refusal : Py_NewRef(Py_None));
 }
 
+bool
+decode_run(State *state, RowPlan *plan, Reader *data, PyObject *rows, Py_ssize_t max_rows, PyObject **refusal)
+{
+    for (; max_rows > 0; max_rows--) {
+        Reader rest = *data;
+        Reader frame, fields;
+        uint8_t tag;
+        int32_t size;
+        uint16_t columns;
+        if (!read_uint8(&rest, &tag) || tag != DATA_ROW || !read_int32(&rest, &size)) {
+            return true;
+        }
+        /* The size counts itself, and the number of columns follows. */
+        bool is_broken = size < 6;
+        if (!is_broken && !read_part(&rest, size - 4, &fields)) {
+            return true;
+        }
+        frame = (Reader){data->at, rest.at};
+        if (is_broken || !read_uint16(&fields, &columns) || columns != plan->count) {
+            raise_broken(state->broken_row, frame, plan->count);
+            return false;
+        }
+        bool appended = append_row(state, plan, fields, rows, state->broken_row, frame, refusal);
+        if (appended || *refusal != NULL) {
+            *data = rest;
+        }
+        if (!appended) {
+            return false;
+        }
+    }
+    return true;
+}
+
 PyObject *
 decode_rows(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
@@ -190,33 +224,7 @@ decode_rows(PyObject *module, PyObject *const *args, Py_ssize_t count)
     }
     Reader data = reader_over(call.buffer.buf, call.buffer.len, call.start, call.end);
     PyObject *refusal = NULL;
-    for (Py_ssize_t room = call.max_rows; room > 0; room--) {
-        Reader rest = data;
-        Reader frame, fields;
-        uint8_t tag;
-        int32_t size;
-        uint16_t columns;
-        if (!read_uint8(&rest, &tag) || tag != DATA_ROW || !read_int32(&rest, &size)) {
-            break;
-        }
-        /* The size counts itself, and the number of columns follows. */
-        bool is_broken = size < 6;
-        if (!is_broken && !read_part(&rest, size - 4, &fields)) {
-            break;
-        }
-        frame = (Reader){data.at, rest.at};
-        if (is_broken || !read_uint16(&fields, &columns) || columns != call.plan->count) {
-            raise_broken(call.state->broken_row, frame, call.plan->count);
-            break;
-        }
-        bool appended = append_row(&call, fields, call.state->broken_row, frame, &refusal);
-        if (appended || refusal != NULL) {
-            data = rest;
-        }
-        if (!appended) {
-            break;
-        }
-    }
+    decode_run(call.state, call.plan, &data, call.rows, call.max_rows, &refusal);
     return finish(&call, data, refusal);
 }
 
@@ -246,7 +254,7 @@ decode_copy(PyObject *module, PyObject *const *args, Py_ssize_t count)
             break;
         }
         fields.end = rest.at;
-        bool appended = append_row(&call, fields, call.state->broken_tuple, data, &refusal);
+        bool appended = append_row(call.state, call.plan, fields, call.rows, call.state->broken_tuple, data, &refusal);
         if (appended || refusal != NULL) {
             data = rest;
         }

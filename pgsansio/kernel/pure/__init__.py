@@ -3,6 +3,7 @@
 record.py uuid.py       what rows hold
 rows.py                 decoding rows, whole or as it is defined; row_source.py writes the decoders that do it fast
 parameters.py           encoding arguments, likewise; parameter_source.py
+state.py messages.py    what the kernel knows of operations and sessions, and the messages that answer them
 inline.py               what both of these know of the types; numeric.py has more of numeric
 containers.py           arrays, ranges and composites of such types
 """
@@ -10,18 +11,22 @@ containers.py           arrays, ranges and composites of such types
 from typing import Final
 
 from pgsansio.kernel.contract import CONTRACT_VERSION
+from pgsansio.kernel.pure.messages import take_messages
 from pgsansio.kernel.pure.parameters import ParameterPlan, encode_bind, encode_copy, encode_many, parameter_plan
 from pgsansio.kernel.pure.record import Record
 from pgsansio.kernel.pure.rows import RowPlan, decode_copy, decode_rows, row_plan
+from pgsansio.kernel.pure.state import OperationState, SessionState
 from pgsansio.kernel.pure.uuid import UUID
 
 __all__ = [
     "CONTRACT_VERSION",
     "NAME",
     "UUID",
+    "OperationState",
     "ParameterPlan",
     "Record",
     "RowPlan",
+    "SessionState",
     "decode_copy",
     "decode_rows",
     "encode_bind",
@@ -29,6 +34,7 @@ __all__ = [
     "encode_many",
     "parameter_plan",
     "row_plan",
+    "take_messages",
 ]
 
 NAME: Final = "pure"

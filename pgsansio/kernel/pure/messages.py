@@ -1,0 +1,142 @@
+"""Messages that answer operations: the loop that takes them, and what is done with the frequent ones.
+
+The functions before `take_messages` are actions of the table: a compiled kernel recognizes them in it, and does itself
+what they do; except for what is rare, for which it calls them.
+"""
+
+import struct
+from typing import Final
+
+from pgsansio.enums import Outcome, TransactionStatus
+from pgsansio.errors import ProtocolError
+from pgsansio.kernel.contract import DISCARDS_ROWS, SHORT_LENGTH, SYNC, Next, Session
+from pgsansio.kernel.pure.rows import decode_rows
+
+__all__ = [
+    "batch_complete",
+    "batch_empty",
+    "command_complete",
+    "portal_suspended",
+    "ready",
+    "take_messages",
+    "take_rows",
+]
+
+_ALL_ROWS: Final = (1 << 63) - 1
+_HEADER_BYTES: Final = 5
+_header: Final = struct.Struct("!BI").unpack_from
+_STATUSES: Final = {ord(status.value): status for status in TransactionStatus}
+_FIRST_OF_DISCARDS: Final = ord("D")
+_COMPLETED: Final = Outcome.COMPLETED
+
+_STEP: Final = Next.STEP
+_SAME: Final = Next.SAME
+_RUN: Final = Next.RUN
+_END: Final = Next.END
+_AFTER_COPY: Final = Next.AFTER_COPY
+
+
+def take_rows(session: Session, data: bytearray, position: int, end: int) -> int:
+    """DataRow."""
+    operation = session.sent[0]
+    plan = operation.row_plan
+    if plan is None or operation.error is not None or operation.traits & DISCARDS_ROWS:
+        return session.unwanted_rows(data, position, end)
+    after, error = decode_rows(plan, data, position, end, operation.rows, _ALL_ROWS)
+    if error is not None:
+        session.row_refused(operation, error, data, position, after)
+    return after
+
+
+def portal_suspended(session: Session, data: bytearray, start: int, after: int) -> None:
+    if after != start:
+        raise ProtocolError("PortalSuspended with a body")
+    session.sent[0].suspended = True
+
+
+def command_complete(session: Session, data: bytearray, start: int, after: int) -> None:
+    end = after - 1
+    if data.find(0, start, after) != end:
+        raise ProtocolError("CommandComplete: the command tag is not one terminated string")
+    session.sent[0].tag = tag = data[start:end]
+    if data[start] == _FIRST_OF_DISCARDS and tag.startswith((b"DISCARD ALL", b"DEALLOCATE")):
+        session.statements_discarded()
+
+
+def batch_complete(session: Session, data: bytearray, start: int, after: int) -> None:
+    """CommandComplete of one of the executions of a batch."""
+    command_complete(session, data, start, after)
+    session.sent[0].completed += 1
+
+
+def batch_empty(session: Session, data: bytearray, start: int, after: int) -> None:
+    """EmptyQueryResponse in its place."""
+    if after != start:
+        raise ProtocolError("EmptyQueryResponse with a body")
+    session.sent[0].completed += 1
+
+
+def ready(session: Session, data: bytearray, start: int, after: int) -> None:
+    status = _STATUSES.get(data[start]) if after - start == 1 else None
+    if status is None:
+        raise ProtocolError(f"ReadyForQuery with the status {bytes(data[start:after])!r}")
+    sent = session.sent
+    operation = sent[0]
+    if operation.traits != SYNC or operation.abandoned or session.abandoned or operation.error is not None:
+        if not operation.traits & SYNC:
+            raise ProtocolError("ReadyForQuery before Sync")
+        session.transaction_status = status
+        session.end()
+        return
+    session.transaction_status = status
+    # What that does of an ordinary operation.
+    sent.popleft()
+    session.sent_bytes -= operation.size_bytes
+    session.row = sent[0].steps[0] if sent else session.idle_row
+    session.active -= 1
+    operation.outcome = _COMPLETED
+    session.woken.append(operation)
+
+
+def take_messages(session: Session, data: bytearray, start: int, end: int) -> tuple[int, int]:
+    """See `pgsansio.kernel.contract`."""
+    row = session.row
+    sent = session.sent
+    expected = 0
+    while end - start >= _HEADER_BYTES:
+        tag, length = _header(data, start)
+        after = start + 1 + length
+        if after > end or not 4 <= length <= SHORT_LENGTH:
+            session.check_length(tag, length, row)
+            if after > end:
+                expected = length + 1
+                break
+        entry = row.get(tag)
+        if entry is None:
+            session.refuse(tag, length, row)
+        action, following = entry
+        if action is None:
+            if length != 4:
+                session.refuse(tag, length, row)
+            start = after
+        elif following is _RUN:
+            start = action(session, data, start, end)
+            continue
+        else:
+            action(session, data, start + _HEADER_BYTES, after)
+            start = after
+        if following is _STEP:
+            operation = sent[0]
+            step = operation.step = operation.step + 1
+            try:
+                row = operation.steps[step]
+            except IndexError:
+                row = session.answered()
+        elif following is _END:
+            row = session.row
+        elif following is _AFTER_COPY:
+            row = session.after_copy()
+        elif following is not _SAME:
+            row = following  # type: ignore[assignment] # no message without a body comes in runs
+    session.row = row
+    return start, expected
