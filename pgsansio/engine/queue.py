@@ -1,6 +1,6 @@
 """Operations: which are in flight, which wait unsent, and what becomes of them.
 
-How this works. `submit` queues an operation; it is written as soon as the rules allow (`_pump`), and stands in
+How this works. `submit` queues an operation; it is written as soon as the rules allow (`write_waiting`), and stands in
 `sent` until its ReadyForQuery. What answers it is `session`'s.
 
 The rules for writing:
@@ -11,7 +11,6 @@ The rules for writing:
 
 from collections import deque
 from collections.abc import Sequence
-from enum import Enum
 from typing import Final
 
 from pgsansio.engine.operations import (
@@ -43,6 +42,7 @@ from pgsansio.errors import (
     ProtocolError,
 )
 from pgsansio.kernel import SessionState
+from pgsansio.kernel.contract import Condition
 from pgsansio.messages.copy import CopyDone, CopyFail
 from pgsansio.messages.frontend import Bind, Execute, Parse, Sync
 from pgsansio.policy.cancellation import Owed, owed_for
@@ -59,18 +59,6 @@ COPY_HIGH_WATER_BYTES: Final = 1 << 20
 _SYNC: Final = Sync().encode()
 _ROLLBACK: Final = Parse("", "ROLLBACK").encode() + Bind("", "").encode() + Execute("").encode()
 _COPY_DONE: Final = CopyDone().encode()
-
-
-class Condition(Enum):
-    """Whether a session can be used."""
-
-    OPEN = "open"
-    #: Terminate was asked for.
-    CLOSED = "closed"
-    #: The server ended the connection, or it was cut.
-    LOST = "lost"
-    #: The server broke the protocol, or a result could not be kept: nothing more can be understood.
-    BROKEN = "broken"
 
 
 # Looking up a member of an Enum costs a tenth of a microsecond in Python 3.11.
@@ -153,7 +141,7 @@ class Queue(SessionState):
         #: Why nothing may be written at present: a barrier or an exclusive operation in flight.
         self._barrier: Operation | None = None
         #: A BEGIN that waits for the first statement of its transaction, or was refused.
-        self._deferred: _Beginning | None = None
+        self.deferred: _Beginning | None = None
         #: One that is on its way.
         self._beginning: _Beginning | None = None
         self.abandoned = 0
@@ -217,38 +205,19 @@ class Queue(SessionState):
         """Something abandoned, or its cancellation, is under way: what is submitted now waits unsent."""
         return self.abandoned > 0 or self.cancel_under_way
 
-    def submit(self, operation: Operation) -> None:
-        """Queue an operation and write it if the rules allow.
-
-        Raises:
-            InterfaceError: the session is closed; or in a transaction (or without pipelining) another operation is in
-                progress; or a codec that decodes a result tries to use its connection.
-        """
+    def submit_by_rules(self, operation: Operation) -> None:
+        """What `submit` does."""
         if self.condition is not _OPEN or self.processing:
             raise self._unusable()
-        active = self.active
-        if self._deferred is not None:
+        if self.deferred is not None:
             self._begin_with(operation)
-        elif active and not operation.traits & (INTERNAL | FOLLOWS) and not self.may_join:
+        elif self.active and not operation.traits & (INTERNAL | FOLLOWS) and not self.may_join:
             raise self._in_progress()
-        traits = operation.traits
-        if traits == SYNC:
-            self.active = active + 1
+        self._note(operation, operation.traits)
+        if self.unsent or not self._may_write(operation):
+            self._queue(operation)
         else:
-            self._note(operation, traits)
-        if self.sent or self.unsent or self.cancel_under_way or traits & (BARRIER | EXCLUSIVE):
-            if self.unsent or not self._may_write(operation):
-                self._queue(operation)
-            else:
-                self._write(operation)
-        else:
-            # `_write` on an idle connection, without the call.
-            self.row = operation.steps[0]
-            self.sent.append(operation)
-            self.sent_bytes = operation.size_bytes
-            operation.written = True
-            self.outbox += operation.data
-            operation.data = b""
+            self._write(operation)
 
     def _unusable(self) -> InterfaceError:
         if self.condition is not _OPEN:
@@ -280,18 +249,18 @@ class Queue(SessionState):
             raise self._unusable()
         if self.active and not self.may_join:
             raise self._in_progress()
-        self._deferred = _Beginning(data)
+        self.deferred = _Beginning(data)
         self._begins += 1
 
     @property
     def begin_is_due(self) -> bool:
         """Whether a BEGIN waits for the first operation of its transaction."""
-        return self._deferred is not None and self._deferred.error is None
+        return self.deferred is not None and self.deferred.error is None
 
     @property
     def begin_error(self) -> BaseException | None:
         """Why the server has refused a BEGIN that was deferred."""
-        return None if self._deferred is None else self._deferred.error
+        return None if self.deferred is None else self.deferred.error
 
     def begin_now(self) -> Operation:
         """Write the BEGIN that is due in a group of its own, for what cannot share one.
@@ -299,7 +268,7 @@ class Queue(SessionState):
         Raises:
             InterfaceError: the server has refused it; or as `submit`.
         """
-        beginning = self._deferred
+        beginning = self.deferred
         assert beginning is not None
         operation = Operation(beginning.data + _SYNC, BEGIN_ALONE, SYNC | BARRIER | DISCARDS_ROWS)
         self.submit(operation)
@@ -309,14 +278,14 @@ class Queue(SessionState):
         """The transaction has ended, or is about to: nothing waits for its BEGIN, and nobody minds its error."""
         if self.begin_is_due:
             self._begins -= 1
-        self._deferred = self._beginning = None
+        self.deferred = self._beginning = None
 
     def _begin_with(self, last: Operation) -> None:
         """Queue the BEGIN that is due; `last` is about to be, and ends its Sync group.
 
         Operations that are in progress were there before the transaction, so they are in nobody's way.
         """
-        beginning = self._deferred
+        beginning = self.deferred
         assert beginning is not None
         if beginning.error is not None:
             error = InterfaceError(
@@ -327,7 +296,7 @@ class Queue(SessionState):
             raise self._in_progress()
         if isinstance(last, SimpleQuery | Copy):
             raise InterfaceError("a BEGIN is due, which cannot share a group with the simple protocol: begin_now()")
-        self._deferred = None
+        self.deferred = None
         self._beginning = beginning
         self._begins -= 1
         # What `last` counts, since only the ReadyForQuery behind it tells of the transaction.
@@ -347,7 +316,7 @@ class Queue(SessionState):
         if beginning.operation.error is not None:
             # Whatever comes next in the block would be outside of a transaction.
             beginning.error = beginning.operation.error
-            self._deferred = beginning
+            self.deferred = beginning
 
     @property
     def may_join(self) -> bool:
@@ -379,14 +348,14 @@ class Queue(SessionState):
             InterfaceError: as `submit`, before any of them is queued.
         """
         first, *others = operations
-        if self._deferred is not None and self.condition is _OPEN and not self.processing:
+        if self.deferred is not None and self.condition is _OPEN and not self.processing:
             self._begin_with(operations[-1])
             first.traits |= FOLLOWS  # BEGIN was let in, so it is
         self.submit(first)
         for operation in others:
             self._note(operation, operation.traits)
             self._queue(operation)
-        self._pump()
+        self.write_waiting()
 
     def extend(self, operation: Batch, data: bytes, count: int) -> None:
         """Write more of an open batch: `count` executions."""
@@ -476,7 +445,7 @@ class Queue(SessionState):
             unsent.clear()
             unsent.extend(waiting)
             self._dropped = 0
-        self._pump()
+        self.write_waiting()
 
     @property
     def reading_paused(self) -> bool:
@@ -518,9 +487,9 @@ class Queue(SessionState):
                     if member is not begin or member is operation:
                         self._settle(member, Outcome.CANCELLED)
                 if beginning is not None:
-                    self._deferred = beginning
+                    self.deferred = beginning
                     self._begins += 1
-                self._pump()
+                self.write_waiting()
             return owed
         self.abandoned += 1
         operation.rows = []
@@ -544,7 +513,7 @@ class Queue(SessionState):
     def cancel_ended(self) -> None:
         """The server closed the connection that carried the CancelRequest, so it has been handed on."""
         self.cancel_under_way = False
-        self._pump()
+        self.write_waiting()
 
     def close(self, data: bytes) -> None:
         """Ask for the end with these last bytes (Terminate); what is not settled ends as lost."""
@@ -613,8 +582,7 @@ class Queue(SessionState):
         self.outbox += operation.data
         operation.data = b""
 
-    def _pump(self) -> None:
-        """Write what waits, as far as the rules allow."""
+    def write_waiting(self) -> None:
         unsent = self.unsent
         while unsent:
             operation = unsent[0]

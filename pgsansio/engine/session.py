@@ -2,7 +2,9 @@
 
 How this works. `bytes_received` cuts the received bytes into messages and looks each up in the row of the table for the
 state in which the session is; a state is the answer that the operation at the head of the queue awaits. The table is
-`states.SESSION`, compiled once to plain dictionaries, so that the steady state costs a lookup per message.
+`states.SESSION`, compiled once to plain dictionaries, so that the steady state costs a lookup per message. The loop is
+the kernel's, in `kernel.pure.messages` and in C, and so is what it does with the frequent messages; what is done with
+all others is here.
 """
 
 import struct
@@ -37,7 +39,6 @@ from pgsansio.engine.startup import keep_parameter
 from pgsansio.engine.states import ANY_TIME, SESSION, Awaiting
 from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError, PostgresError, ProtocolError, error_from_fields, notice_from_fields
-from pgsansio.kernel import take_messages
 from pgsansio.kernel.contract import OutdatedTypeError, Row, UnknownTypeError
 from pgsansio.kernel.pure import messages
 from pgsansio.messages.backend import (
@@ -117,9 +118,6 @@ class Session(Queue):
 
     # what the transport's side tells and asks (`Engine`)
 
-    def get_buffer(self, size_hint: int = -1) -> memoryview:
-        return self.buffer.writable()
-
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Feed these bytes, as `get_buffer` and `bytes_received` would."""
         view = memoryview(data)
@@ -133,18 +131,6 @@ class Session(Queue):
 
     def connection_lost(self, cause: BaseException | None) -> None:
         self.lost(cause)
-
-    def data_to_send(self) -> bytes:
-        data = self.outbox
-        if data:
-            self.outbox = b""
-        return data
-
-    def completed(self) -> list[Operation]:
-        woken = self.woken
-        if woken:
-            self.woken = []
-        return woken
 
     @property
     def ended(self) -> bool:
@@ -162,34 +148,21 @@ class Session(Queue):
         if self._farewell is not None:
             self._settle(self._farewell, Outcome.COMPLETED)
 
-    def bytes_received(self, size_bytes: int) -> None:
-        """So many bytes were written to what `get_buffer` gave: take all complete messages out of the buffer."""
-        buffer = self.buffer
-        end = buffer.end = buffer.end + size_bytes
-        if self.condition is not _OPEN:
-            buffer.clear()
-            return
-        self.processing = True
-        try:
-            buffer.start, buffer.expected = take_messages(self, buffer.data, buffer.start, end)
-        except _Farewell as farewell:
-            self.lost(farewell.error)
-        except ProtocolError as error:
+    # what the kernel asks (`kernel.contract.Session`)
+
+    def reading_failed(self, error: BaseException) -> None:
+        if isinstance(error, _Farewell):
+            self.lost(error.error)
+        elif isinstance(error, ProtocolError):
             self._break(error)
-        except Exception as error:
+        elif isinstance(error, Exception):
             # A bug of ours or of something we call; what it left half done cannot be trusted.
             wrapped = ProtocolError(f"internal error while reading the server's answer: {error!r}")
             wrapped.__cause__ = error
             self._break(wrapped)
-        except BaseException as error:
+        else:
             self._break(error)
-            raise
-        finally:
-            self.processing = False
-        if self.unsent:
-            self._pump()
-
-    # what the kernel asks (`kernel.contract.Session`)
+            raise error
 
     def check_length(self, tag: int, length: int, row: Row) -> None:
         if tag not in row:

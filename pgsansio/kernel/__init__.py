@@ -11,13 +11,14 @@ from pgsansio.kernel import pure
 from pgsansio.kernel.contract import CONTRACT_VERSION, Kernel
 
 if TYPE_CHECKING:
-    from pgsansio.kernel.pure import UUID, OperationState, Record, SessionState
+    from pgsansio.kernel.pure import UUID, BufferState, OperationState, Record, SessionState
 
 __all__ = [
     "CONTRACT_VERSION",
     "NAME",
     "REASON",
     "UUID",
+    "BufferState",
     "OperationState",
     "Record",
     "SessionState",
@@ -86,3 +87,4 @@ if not TYPE_CHECKING:
     UUID = _kernel.UUID
     OperationState = _kernel.OperationState
     SessionState = _kernel.SessionState
+    BufferState = _kernel.BufferState

@@ -25,6 +25,7 @@ __all__ = [
     "Action",
     "Arguments",
     "Buffer",
+    "Condition",
     "Kernel",
     "Next",
     "Opcode",
@@ -192,6 +193,18 @@ class Next(enum.Enum):
     AFTER_COPY = "where the COPY was begun"
 
 
+class Condition(enum.Enum):
+    """Whether a session can be used."""
+
+    OPEN = "open"
+    #: Terminate was asked for.
+    CLOSED = "closed"
+    #: The server ended the connection, or it was cut.
+    LOST = "lost"
+    #: The server broke the protocol, or a result could not be kept: nothing more can be understood.
+    BROKEN = "broken"
+
+
 #: action(session, data, start, after): the body of the message is data[start:after]. Of `Next.RUN` it is
 #: action(session, data, position, end): complete messages begin at `position`, and it returns where it has stopped.
 Action: TypeAlias = Callable[[Any, bytearray, int, int], Any]
@@ -202,8 +215,15 @@ Row: TypeAlias = "dict[int, tuple[Action | None, Row | Next]]"
 
 
 class Session(Protocol):
-    """What a kernel knows of a session (`engine.session`)."""
+    """What a kernel knows of a session (`engine.session`): what is in a `SessionState`, and what it can be asked."""
 
+    condition: Condition
+    #: Bytes are being read; codecs of the user's may run.
+    processing: bool
+    #: Received bytes: a `BufferState`.
+    buffer: Any
+    #: Bytes to be written.
+    outbox: bytes
     #: What may come next.
     row: Row
     #: Where nothing is in flight.
@@ -211,13 +231,31 @@ class Session(Protocol):
     #: Operations in flight (an `OperationState` each), and their size in bytes.
     sent: deque[Any]
     sent_bytes: int
+    #: Operations that wait.
+    unsent: deque[Any]
+    #: Something that has to go out in front of the next operation.
+    deferred: object
+    #: A CancelRequest was sent, and its connection's end not seen yet.
+    cancel_under_way: bool
     #: How many operations somebody waits for, and how many in flight nobody does.
     active: int
     abandoned: int
     #: Of the last ReadyForQuery.
     transaction_status: TransactionStatus
-    #: Operations that are settled.
+    #: Operations that are settled, or with news for their owner.
     woken: list[Any]
+
+    def submit_by_rules(self, operation: Any) -> None:
+        """Queue an operation that is not ordinary, or not alone; or refuse it."""
+        ...
+
+    def write_waiting(self) -> None:
+        """Write what waits, as far as the rules allow."""
+        ...
+
+    def reading_failed(self, error: BaseException) -> None:
+        """Reading has ended with this error; raises it if it is none that the server may cause."""
+        ...
 
     def check_length(self, tag: int, length: int, row: Row) -> None:
         """Raise ProtocolError: a message with this header may not come; if it may, it is worth waiting for."""
@@ -259,9 +297,10 @@ class Kernel(Protocol):
     CONTRACT_VERSION: int
     Record: type[Any]
     UUID: type[Any]
-    #: Where an operation and a session keep what the kernel has to know of them: `pure.state`.
+    #: What operations, sessions and buffers of received bytes keep that the kernel has to know: `pure.state`.
     OperationState: type[Any]
     SessionState: type[Any]
+    BufferState: type[Any]
 
     def row_plan(self, names: tuple[str, ...], codecs: tuple[ValueCodec, ...], record_class: type[Any]) -> RowPlan: ...
 

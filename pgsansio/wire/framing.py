@@ -10,6 +10,8 @@ for what many connections ever receive. Once it was full the block is a large on
 import sys
 from typing import Final
 
+from pgsansio.kernel import BufferState
+
 __all__ = ["BLOCK_BYTES", "HEADER_BYTES", "ReceiveBuffer", "frame", "last_frame"]
 
 #: Reads of this size stay below the threshold at which glibc's malloc maps and unmaps memory for every read.
@@ -35,45 +37,44 @@ def last_frame(data: bytes | bytearray, start: int, after: int) -> int:
         start = following
 
 
-class ReceiveBuffer:
+class ReceiveBuffer(BufferState):
     """Bytes that were received and not yet consumed: `data[start:end]`.
 
     Whoever consumes moves `start`; whoever writes calls `writable`, then `written`. `data` may be replaced by
     `writable`.
     """
 
-    __slots__ = ("_block", "_block_bytes", "_full", "_view", "data", "end", "expected", "start")
+    __slots__ = ("_block_bytes",)
 
     def __init__(self, block_bytes: int = BLOCK_BYTES) -> None:
         #: What the block is to become, and where it is full until then.
         self._block_bytes = block_bytes
-        self._full = _FIRST_BLOCK_BYTES if block_bytes > _FIRST_BLOCK_BYTES else sys.maxsize
-        self._block = bytearray(min(_FIRST_BLOCK_BYTES, block_bytes))
-        self.data = self._block
-        self._view = memoryview(self._block)
+        self.full = _FIRST_BLOCK_BYTES if block_bytes > _FIRST_BLOCK_BYTES else sys.maxsize
+        self.block = bytearray(min(_FIRST_BLOCK_BYTES, block_bytes))
+        self.data = self.block
+        self.view = memoryview(self.block)
         self.start = 0
         self.end = 0
         #: Size in bytes of the incomplete message at `start`, checked against its limit; 0 where it is not known.
         self.expected = 0
 
-    def writable(self) -> memoryview:
-        """Room for at least one byte, to be filled from its beginning; valid until the next call."""
+    def make_room(self) -> memoryview:
         start, end = self.start, self.end
-        if end >= self._full:
+        if end >= self.full:
             self._enlarge()
             start, end = self.start, self.end
         if start == end:
-            if self.data is not self._block:
-                self._use(self._block)
+            if self.data is not self.block:
+                self._use(self.block)
             self.start = self.end = 0
-            return self._view
+            return self.view
         capacity = len(self.data)
         if self.expected > capacity - start:
             # A message that will not fit here. What room is left is used first; then it gets memory of its own, at most
             # doubled each time, so that a claimed length costs nothing.
             if end == capacity:
-                self._replace(min(self.expected, max(2 * capacity, len(self._block))))
-        elif self.data is not self._block and end - start < len(self._block) // 2 and self.expected <= len(self._block):
+                self._replace(min(self.expected, max(2 * capacity, len(self.block))))
+        elif self.data is not self.block and end - start < len(self.block) // 2 and self.expected <= len(self.block):
             self._return_to_block()
         elif capacity - end < _ROOM_BYTES:
             if start:
@@ -82,7 +83,7 @@ class ReceiveBuffer:
                 self.start, self.end = 0, rest
             if self.end == capacity:  # whole messages that nobody has consumed: a paused reader was fed all the same
                 self._replace(2 * capacity)
-        return self._view[self.end :]
+        return self.view[self.end :]
 
     def written(self, size_bytes: int) -> None:
         """`size_bytes` were written to what `writable` gave."""
@@ -103,14 +104,14 @@ class ReceiveBuffer:
 
     def _enlarge(self) -> None:
         """The first block was full: a large one in its place."""
-        self._full = sys.maxsize
-        first, self._block = self._block, bytearray(self._block_bytes)
+        self.full = sys.maxsize
+        first, self.block = self.block, bytearray(self._block_bytes)
         if self.data is first:
             self._return_to_block()
 
     def _use(self, block: bytearray) -> None:
         self.data = block
-        self._view = memoryview(block)
+        self.view = memoryview(block)
 
     def _replace(self, capacity: int) -> None:
         """Go on in a new block with the unread rest at its front."""
@@ -122,6 +123,6 @@ class ReceiveBuffer:
 
     def _return_to_block(self) -> None:
         rest = self.end - self.start
-        self._block[:rest] = self.data[self.start : self.end]
-        self._use(self._block)
+        self.block[:rest] = self.data[self.start : self.end]
+        self._use(self.block)
         self.start, self.end = 0, rest

@@ -214,12 +214,13 @@ class World:
         error = told_error(operation.error)
         rows = [tuple(row) for row in operation.rows]
         names = ("outcome", "suspended", "abandoned", "written", "attention", "step", "traits", "size_bytes", "data")
-        more = ("completed", "submitted", "finished", "refused", "is_asked", "is_complete", "pending_bytes", "result",
+        more = ("submitted", "finished", "refused", "is_asked", "is_complete", "pending_bytes", "result",
                 "direction", "fields", "parameter_oids", "is_parsed", "ended", "sent_end")  # fmt: skip
         return (
             type(operation).__name__,
             error,
             rows,
+            operation.completed if hasattr(operation, "submitted") else 0,
             None if operation.tag is None else bytes(operation.tag),
             [repr(getattr(operation, name)) for name in names],
             [repr(getattr(operation, name, None)) for name in more],

@@ -8,7 +8,7 @@ from typing import Any
 __all__ = ["sessions_over"]
 
 #: What is made for one kernel.
-_PARTS = ("pgsansio.codecs", "pgsansio.engine", "pgsansio.messages.data_row", "tests.support.sessions")
+_PARTS = ("pgsansio.codecs", "pgsansio.engine", "pgsansio.messages.data_row", "pgsansio.wire", "tests.support.sessions")
 
 
 def _depends(name: str) -> bool:

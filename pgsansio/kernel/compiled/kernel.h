@@ -10,7 +10,7 @@
    plan.c       Codec (a ValueCodec, as C sees it), RowPlan, ParameterPlan
    rows.c       decode_rows, decode_copy           decode*.c   one value
    parameters.c encode_bind, _many, _copy          encode*.c   one value
-   messages.c   take_messages      state.c   OperationState, SessionState
+   messages.c   take_messages      operation.c, session.c, buffer.c   *State
    errors.c     who raised what
    reader.h, writer.h   bounds                     compat.h    versions of Python
 
@@ -99,6 +99,7 @@ typedef struct {
     PyTypeObject *parameter_plan_type;
     PyTypeObject *operation_type;
     PyTypeObject *session_type;
+    PyTypeObject *buffer_type;
 
     /* datetime's functions and classes; they belong to the process, as it does. */
     const PyDateTime_CAPI *datetime;
@@ -130,6 +131,7 @@ typedef struct {
     PyObject *binary_format;
     PyObject *pending;
     PyObject *completed;
+    PyObject *open;
     PyObject *status_idle;
     PyObject *status_in_block;
     PyObject *status_failed;
@@ -162,6 +164,7 @@ typedef struct {
     PyObject *many;
     PyObject *copy;
     PyObject *popleft;
+    PyObject *append;
 
 #ifndef Py_GIL_DISABLED
     /* Records that were given back, by the number of their values; linked by `columns`. They keep their class. */
@@ -355,9 +358,11 @@ PyObject *encode_bind(PyObject *module, PyObject *const *args, Py_ssize_t count)
 PyObject *encode_many(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *encode_copy(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
-/* state.c, messages.c */
+/* operation.c, session.c, buffer.c, messages.c */
 
-bool state_types_init(PyObject *module, State *state);
+bool operation_type_init(PyObject *module, State *state);
+bool session_type_init(PyObject *module, State *state);
+bool buffer_type_init(PyObject *module, State *state);
 PyObject *take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* errors.c */

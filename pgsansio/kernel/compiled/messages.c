@@ -134,22 +134,36 @@ status_of(const State *state, uint8_t status)
     }
 }
 
-/* The row of the first step of the operation at the head, a reference. */
-static PyObject *
-first_row(const Loop *loop)
+PyObject *
+first_row_of(Operation *operation)
 {
-    Py_ssize_t count = PySequence_Size(loop->session->sent);
-    if (count <= 0) {
-        return count < 0 ? NULL : Py_XNewRef(loop->session->idle_row);
-    }
-    Operation *operation = head_of(loop);
-    PyObject *steps = operation == NULL ? NULL : Py_XNewRef(operation->steps);
-    Py_XDECREF(operation);
+    PyObject *steps = Py_XNewRef(operation->steps);
     if (steps == NULL) {
+        raise_unset("steps");
         return NULL;
     }
     PyObject *row = PySequence_GetItem(steps, 0);
     Py_DECREF(steps);
+    return row;
+}
+
+/* What comes next when an operation has left the queue, a reference. */
+static PyObject *
+row_of_head(const Loop *loop)
+{
+    Py_ssize_t count = PySequence_Size(loop->session->sent);
+    if (count < 0) {
+        return NULL;
+    }
+    if (count == 0) {
+        if (loop->session->idle_row == NULL) {
+            raise_unset("idle_row");
+        }
+        return Py_XNewRef(loop->session->idle_row);
+    }
+    Operation *operation = head_of(loop);
+    PyObject *row = operation == NULL ? NULL : first_row_of(operation);
+    Py_XDECREF(operation);
     return row;
 }
 
@@ -178,7 +192,7 @@ take_ready(const Loop *loop, Reader body)
     Py_XSETREF(session->transaction_status, Py_NewRef(status));
     PyObject *head = PyObject_CallMethodNoArgs(session->sent, loop->state->popleft);
     Py_XDECREF(head);
-    PyObject *row = head == NULL ? NULL : first_row(loop);
+    PyObject *row = head == NULL ? NULL : row_of_head(loop);
     bool done = row != NULL;
     if (done) {
         session->sent_bytes -= operation->size_bytes;
@@ -186,9 +200,6 @@ take_ready(const Loop *loop, Reader body)
         session->active--;
         Py_XSETREF(operation->outcome, Py_NewRef(loop->state->completed));
         done = PyList_Append(session->woken, (PyObject *)operation) == 0;
-    }
-    else if (!PyErr_Occurred()) {
-        raise_unset("steps");
     }
     Py_DECREF(operation);
     return done;
@@ -445,6 +456,31 @@ take_all(Loop *loop, const unsigned char *at, Py_ssize_t *expected)
     return at;
 }
 
+bool
+take_messages_of(State *state, Session *session, PyObject *data, Py_ssize_t start, Py_ssize_t end,
+                 Py_ssize_t *position, Py_ssize_t *expected)
+{
+    if (session->row == NULL) {
+        raise_unset("row");
+        return false;
+    }
+    Py_buffer buffer;
+    /* While it is held nobody can resize a bytearray. */
+    if (!check_type(session->row, &PyDict_Type, "a row") || PyObject_GetBuffer(data, &buffer, PyBUF_SIMPLE) < 0) {
+        return false;
+    }
+    Reader part = reader_over(buffer.buf, buffer.len, start, end);
+    Loop loop = {state, session, data, {buffer.buf, part.end}, Py_NewRef(session->row)};
+    const unsigned char *at = take_all(&loop, part.at, expected);
+    if (at != NULL) {
+        *position = position_of(&loop, at);
+        Py_XSETREF(session->row, Py_NewRef(loop.row));
+    }
+    Py_DECREF(loop.row);
+    PyBuffer_Release(&buffer);
+    return at != NULL;
+}
+
 PyObject *
 take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
@@ -452,34 +488,12 @@ take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count)
     if (!check_count("take_messages", count, 4) || !check_type(args[0], state->session_type, "session")) {
         return NULL;
     }
-    Session *session = (Session *)args[0];
     Py_ssize_t start = PyLong_AsSsize_t(args[2]);
-    Py_ssize_t end = PyLong_AsSsize_t(args[3]);
-    if (PyErr_Occurred()) {
+    Py_ssize_t end = PyErr_Occurred() ? -1 : PyLong_AsSsize_t(args[3]);
+    Py_ssize_t position, expected;
+    if (PyErr_Occurred()
+        || !take_messages_of(state, (Session *)args[0], args[1], start, end, &position, &expected)) {
         return NULL;
     }
-    if (session->row == NULL || !check_type(session->row, &PyDict_Type, "a row")) {
-        if (session->row == NULL) {
-            raise_unset("row");
-        }
-        return NULL;
-    }
-    Py_buffer buffer;
-    /* While it is held nobody can resize a bytearray. */
-    if (PyObject_GetBuffer(args[1], &buffer, PyBUF_SIMPLE) < 0) {
-        return NULL;
-    }
-    Reader part = reader_over(buffer.buf, buffer.len, start, end);
-    Loop loop = {state, session, args[1], {buffer.buf, part.end}, Py_NewRef(session->row)};
-    Py_ssize_t expected;
-    const unsigned char *at = take_all(&loop, part.at, &expected);
-    PyObject *result = NULL;
-    if (at != NULL) {
-        Py_INCREF(loop.row);
-        Py_XSETREF(session->row, loop.row);
-        result = Py_BuildValue("nn", position_of(&loop, at), expected);
-    }
-    Py_DECREF(loop.row);
-    PyBuffer_Release(&buffer);
-    return result;
+    return Py_BuildValue("nn", position, expected);
 }

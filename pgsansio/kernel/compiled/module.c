@@ -68,11 +68,12 @@ static const size_t objects[] = {
     offsetof(State, zone_west),        offsetof(State, bind),                 offsetof(State, many),
     offsetof(State, copy),             offsetof(State, operation_type),       offsetof(State, session_type),
     offsetof(State, pending),          offsetof(State, completed),            offsetof(State, step),
+    offsetof(State, buffer_type),      offsetof(State, open),
     offsetof(State, same),             offsetof(State, run),                  offsetof(State, end),
     offsetof(State, after_copy),       offsetof(State, status_idle),          offsetof(State, status_in_block),
     offsetof(State, status_failed),    offsetof(State, take_rows),            offsetof(State, portal_suspended),
     offsetof(State, command_complete), offsetof(State, batch_complete),       offsetof(State, ready),
-    offsetof(State, popleft),
+    offsetof(State, popleft),          offsetof(State, append),
 };
 
 /* Members of enumerations, and where they go. */
@@ -89,6 +90,7 @@ static const struct {
     {"pgsansio.enums", "TransactionStatus", "IDLE", offsetof(State, status_idle)},
     {"pgsansio.enums", "TransactionStatus", "IN_TRANSACTION", offsetof(State, status_in_block)},
     {"pgsansio.enums", "TransactionStatus", "FAILED", offsetof(State, status_failed)},
+    {"pgsansio.kernel.contract", "Condition", "OPEN", offsetof(State, open)},
     {"pgsansio.kernel.contract", "Next", "STEP", offsetof(State, step)},
     {"pgsansio.kernel.contract", "Next", "SAME", offsetof(State, same)},
     {"pgsansio.kernel.contract", "Next", "RUN", offsetof(State, run)},
@@ -180,8 +182,9 @@ module_exec(PyObject *module)
     state->many = PyUnicode_InternFromString("many");
     state->copy = PyUnicode_InternFromString("copy");
     state->popleft = PyUnicode_InternFromString("popleft");
+    state->append = PyUnicode_InternFromString("append");
     if (state->utcoffset == NULL || state->bind == NULL || state->many == NULL || state->copy == NULL
-        || state->popleft == NULL) {
+        || state->popleft == NULL || state->append == NULL) {
         return -1;
     }
     if (!find_slot(state->stdlib_uuid_type, "int", &state->stdlib_uuid_int)
@@ -194,7 +197,8 @@ module_exec(PyObject *module)
         return -1;
     }
     if (!record_types_init(module, state) || !uuid_type_init(module, state) || !plan_types_init(module, state)
-        || !state_types_init(module, state)) {
+        || !operation_type_init(module, state) || !session_type_init(module, state)
+        || !buffer_type_init(module, state)) {
         return -1;
     }
     if (PyModule_AddStringConstant(module, "NAME", "compiled") < 0

@@ -1,4 +1,4 @@
-/* Where operations and sessions keep what this kernel has to know of them; `pgsansio/kernel/pure/state.py` says what
+/* What operations, sessions and buffers keep that this kernel has to know; `pgsansio/kernel/pure/state.py` says what
    that is. Python may set or delete each member at any time: it may be NULL or of any class. */
 
 #ifndef PGSANSIO_STATE_H
@@ -35,14 +35,53 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
+    PyObject *condition;
+    PyObject *buffer;
+    PyObject *outbox;
     PyObject *row;
     PyObject *idle_row;
     PyObject *sent;
+    PyObject *unsent;
+    PyObject *deferred;
     PyObject *transaction_status;
     PyObject *woken;
     Py_ssize_t sent_bytes;
     Py_ssize_t active;
     Py_ssize_t abandoned;
+    char processing;
+    char cancel_under_way;
 } Session;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *block;
+    PyObject *data;
+    PyObject *view;
+    Py_ssize_t start;
+    Py_ssize_t end;
+    Py_ssize_t expected;
+    Py_ssize_t full;
+} Buffer;
+
+/* A member that is an object, by its place; for the collector. */
+static inline PyObject **
+object_at(void *self, size_t offset)
+{
+    return (PyObject **)((char *)self + offset);
+}
+
+/* buffer.c */
+
+/* Room for received bytes, a reference. */
+PyObject *buffer_writable(Buffer *self);
+
+/* messages.c */
+
+/* The row of the first step of an operation, a reference. */
+PyObject *first_row_of(Operation *operation);
+/* Take all complete messages in data[start:end], and set where that stops, and how large the incomplete message there
+   is. False: an exception is set. */
+bool take_messages_of(State *state, Session *session, PyObject *data, Py_ssize_t start, Py_ssize_t end,
+                      Py_ssize_t *position, Py_ssize_t *expected);
 
 #endif

@@ -1,15 +1,17 @@
-"""Where operations and sessions keep what a kernel has to know of them."""
+"""What operations, sessions and buffers keep that a kernel has to know, and what is done with it for every query."""
 
-from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
-from pgsansio.enums import Outcome, TransactionStatus
-from pgsansio.kernel.contract import Row, RowPlan
+from pgsansio.enums import Outcome
+from pgsansio.kernel import contract
+from pgsansio.kernel.contract import SYNC, Condition, Row, RowPlan
+from pgsansio.kernel.pure.messages import take_messages
 
-__all__ = ["OperationState", "SessionState"]
+__all__ = ["BufferState", "OperationState", "SessionState"]
 
-_PENDING = Outcome.PENDING
+_PENDING: Final = Outcome.PENDING
+_OPEN: Final = Condition.OPEN
 
 
 class OperationState:
@@ -40,18 +42,111 @@ class OperationState:
         self.waiter: Any = None
 
 
-class SessionState:
-    """What `contract.Session` says; `engine.queue` fills it."""
+class BufferState:
+    """What `wire.framing.ReceiveBuffer` keeps, which says what it means."""
+
+    __slots__ = ("block", "data", "end", "expected", "full", "start", "view")
+
+    block: bytearray
+    data: bytearray
+    end: int
+    expected: int
+    full: int
+    start: int
+    view: memoryview
+
+    def make_room(self) -> memoryview:
+        """As `writable`, where there is something in the buffer, or the block is another one."""
+        raise NotImplementedError
+
+    def writable(self) -> memoryview:
+        """Room for at least one byte, to be filled from its beginning; valid until the next call."""
+        if self.start == self.end < self.full and self.data is self.block:
+            self.start = self.end = 0
+            return self.view
+        return self.make_room()
+
+
+if TYPE_CHECKING:
+    _Session = contract.Session
+else:
+    _Session = object
+
+
+class SessionState(_Session):
+    """A session as `contract.Session` says; `engine.queue` and `engine.session` have the rest of it."""
 
     __slots__ = (
-        "abandoned", "active", "idle_row", "row", "sent", "sent_bytes", "transaction_status", "woken",
+        "abandoned", "active", "buffer", "cancel_under_way", "condition", "deferred", "idle_row", "outbox",
+        "processing", "row", "sent", "sent_bytes", "transaction_status", "unsent", "woken",
     )  # fmt: skip
 
-    abandoned: int
+    # (Again, since they are assigned to before a type checker has seen the others.)
     active: int
-    idle_row: Row
+    outbox: bytes
     row: Row
-    sent: deque[Any]
-    sent_bytes: int
-    transaction_status: TransactionStatus
     woken: list[Any]
+
+    def submit(self, operation: Any) -> None:
+        """Queue an operation and write it if the rules allow.
+
+        Raises:
+            InterfaceError: the session is closed; or in a transaction (or without pipelining) another operation is in
+                progress; or a codec that decodes a result tries to use its connection.
+        """
+        if (
+            operation.traits != SYNC
+            or self.condition is not _OPEN
+            or self.processing
+            or self.sent
+            or self.unsent
+            or self.active
+            or self.cancel_under_way
+            or self.deferred is not None
+        ):
+            self.submit_by_rules(operation)
+            return
+        # What that does with an ordinary operation on an idle connection.
+        self.row = operation.steps[0]
+        self.sent.append(operation)
+        self.sent_bytes = operation.size_bytes
+        self.active = 1
+        operation.written = True
+        self.outbox += operation.data
+        operation.data = b""
+
+    def get_buffer(self, size_hint: int = -1) -> memoryview:
+        """Room for received bytes, to be filled from its beginning."""
+        room: memoryview = self.buffer.writable()
+        return room
+
+    def bytes_received(self, size_bytes: int) -> None:
+        """So many bytes were written to what `get_buffer` gave: take all complete messages out of the buffer."""
+        buffer = self.buffer
+        end = buffer.end = buffer.end + size_bytes
+        if self.condition is not _OPEN:
+            buffer.start = end
+            return
+        self.processing = True
+        try:
+            buffer.start, buffer.expected = take_messages(self, buffer.data, buffer.start, end)
+        except BaseException as error:
+            self.reading_failed(error)
+        finally:
+            self.processing = False
+        if self.unsent:
+            self.write_waiting()
+
+    def data_to_send(self) -> bytes:
+        """What has to be written now; it belongs to the caller."""
+        data = self.outbox
+        if data:
+            self.outbox = b""
+        return data
+
+    def completed(self) -> list[Any]:
+        """Operations that were settled, or have news for their owner, since the last call."""
+        woken = self.woken
+        if woken:
+            self.woken = []
+        return woken

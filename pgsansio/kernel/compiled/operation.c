@@ -1,11 +1,9 @@
-/* OperationState and SessionState: what the kernel knows of operations and sessions, without asking for attributes. */
+/* OperationState: what an operation keeps */
 
 #include "state.h"
 
 #include <stddef.h>
 #include <structmember.h>
-
-/* The objects in a struct, for the collector. */
 
 static const size_t operation_objects[] = {
     offsetof(Operation, data),      offsetof(Operation, steps),     offsetof(Operation, row_plan),
@@ -13,19 +11,6 @@ static const size_t operation_objects[] = {
     offsetof(Operation, outcome),   offsetof(Operation, suspended), offsetof(Operation, abandoned),
     offsetof(Operation, written),   offsetof(Operation, attention), offsetof(Operation, waiter),
 };
-
-static const size_t session_objects[] = {
-    offsetof(Session, row),  offsetof(Session, idle_row),           offsetof(Session, sent),
-    offsetof(Session, woken), offsetof(Session, transaction_status),
-};
-
-static inline PyObject **
-object_at(void *self, size_t offset)
-{
-    return (PyObject **)((char *)self + offset);
-}
-
-/* Operations */
 
 static bool
 operation_fill(Operation *self, PyObject *data, PyObject *steps, PyObject *traits, PyObject *row_plan)
@@ -148,73 +133,9 @@ static PyType_Spec operation_spec = {
     .slots = operation_slots,
 };
 
-/* Sessions */
-
-static int
-session_traverse(Session *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    for (size_t index = 0; index < Py_ARRAY_LENGTH(session_objects); index++) {
-        Py_VISIT(*object_at(self, session_objects[index]));
-    }
-    return 0;
-}
-
-static int
-session_clear(Session *self)
-{
-    for (size_t index = 0; index < Py_ARRAY_LENGTH(session_objects); index++) {
-        Py_CLEAR(*object_at(self, session_objects[index]));
-    }
-    return 0;
-}
-
-static void
-session_dealloc(Session *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    session_clear(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
-static PyMemberDef session_members[] = {
-    {"row", T_OBJECT_EX, offsetof(Session, row), 0, NULL},
-    {"idle_row", T_OBJECT_EX, offsetof(Session, idle_row), 0, NULL},
-    {"sent", T_OBJECT_EX, offsetof(Session, sent), 0, NULL},
-    {"transaction_status", T_OBJECT_EX, offsetof(Session, transaction_status), 0, NULL},
-    {"woken", T_OBJECT_EX, offsetof(Session, woken), 0, NULL},
-    {"sent_bytes", T_PYSSIZET, offsetof(Session, sent_bytes), 0, NULL},
-    {"active", T_PYSSIZET, offsetof(Session, active), 0, NULL},
-    {"abandoned", T_PYSSIZET, offsetof(Session, abandoned), 0, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
-
-PyDoc_STRVAR(session_doc, "What a session keeps; see `pgsansio.kernel.contract.Session`.");
-
-static PyType_Slot session_slots[] = {
-    {Py_tp_doc, (void *)session_doc},
-    {Py_tp_dealloc, session_dealloc},
-    {Py_tp_traverse, session_traverse},
-    {Py_tp_clear, session_clear},
-    {Py_tp_members, session_members},
-    {0, NULL},
-};
-
-static PyType_Spec session_spec = {
-    .name = "pgsansio.kernel.SessionState",
-    .basicsize = sizeof(Session),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
-    .slots = session_slots,
-};
-
 bool
-state_types_init(PyObject *module, State *state)
+operation_type_init(PyObject *module, State *state)
 {
     state->operation_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &operation_spec, NULL);
-    state->session_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &session_spec, NULL);
-    return state->operation_type != NULL && state->session_type != NULL
-           && PyModule_AddObjectRef(module, "OperationState", (PyObject *)state->operation_type) == 0
-           && PyModule_AddObjectRef(module, "SessionState", (PyObject *)state->session_type) == 0;
+    return state->operation_type != NULL && PyModule_AddObjectRef(module, "OperationState", (PyObject *)state->operation_type) == 0;
 }
