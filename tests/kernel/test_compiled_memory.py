@@ -23,6 +23,9 @@ from pgsansio.kernel.contract import Opcode, ValueCodec
 from pgsansio.types import Range
 from tests.kernel.test_containers import SCALARS
 from tests.kernel.test_generated import ARGUMENTS, ORDINARY
+from tests.kernel.test_messages import ANSWERS, BODIES, CLAIMS, COMPILED, World, message, play
+from tests.kernel.test_messages import damaged as each_damaged
+from tests.kernel.test_messages import fields as error_fields
 from tests.support.naive_kernel import array_bytes, copy_tuple, data_row, fields_bytes, int_bytes
 
 compiled: Any = pytest.importorskip("pgsansio.kernel._compiled", reason="the compiled kernel is not built")
@@ -268,6 +271,84 @@ def test_the_collector_is_not_told_of_rows_of_atoms() -> None:
     assert gc.is_tracked(record)
     (record,), _ = decode((array_codec(1, "a", INT4),), data_row(array_bytes(23, [])))  # type: ignore[misc]
     assert gc.is_tracked(record)
+
+
+@pytest.mark.parametrize("story", ANSWERS)
+def test_messages(story: list[tuple[Any, ...]]) -> None:
+    check_blocks(lambda: play(COMPILED, story), warm=100)
+    check_blocks(lambda: play(COMPILED, story, [7]), warm=100)
+    stories = list(each_damaged(story))
+
+    def play_all() -> None:
+        for other in stories[::29]:
+            play(COMPILED, other)
+
+    check_blocks(play_all, warm=20)
+
+
+def test_messages_that_fail() -> None:
+    answers = [message("D", body) for body in BODIES["D"]] + [message("C", body) for body in BODIES["C"]]
+    answers += [message("Z", body) for body in BODIES["Z"]] + [message("E", body) for body in BODIES["E"]] + CLAIMS
+    for answer in answers:
+        for kind in ("execute", "batch", "copy"):
+            story = [("submit", kind), ("feed", message("2") + answer), ("feed", message("s") + message("Z", b"I"))]
+            check_blocks(lambda story=story: play(COMPILED, story), warm=50)  # type: ignore[misc]
+
+
+def test_messages_where_the_table_or_the_session_is_wrong() -> None:
+    """Nothing that Python can put in there does harm."""
+    ready, bound = message("Z", b"I"), message("2")
+
+    def wrong(change: Callable[[World], object], data: bytes) -> None:
+        world = World(COMPILED)
+        world.submit("execute")
+        try:
+            change(world)
+            world.session.receive_data(data)
+            world.session.submit(world.operations[0])
+            world.session.completed()
+            world.session.data_to_send()
+        except Exception:
+            pass
+
+    def put(name: str, *values: Any) -> list[Callable[[World], object]]:
+        changes: list[Callable[[World], object]] = []
+        for value in values:
+            changes.append(lambda world, value=value: setattr(world.session, name, value))  # type: ignore[misc]
+            changes.append(lambda world, value=value: setattr(world.operations[0], name, value))  # type: ignore[misc]
+        changes.append(lambda world: delattr(world.session, name))
+        changes.append(lambda world: delattr(world.operations[0], name))
+        return changes
+
+    strange = (None, 5, [], {}, (), "x", [[5]], {ord("2"): 5}, {ord("2"): (5, 5)}, {ord("2"): (None, 5)})
+    session = ("row", "idle_row", "sent", "woken", "buffer", "outbox", "condition", "unsent", "transaction_status")
+    operation = ("steps", "rows", "row_plan", "tag", "error", "outcome", "abandoned", "suspended", "data", "step")
+    for name in session + operation:
+        for change in put(name, *strange):
+            for data in (
+                bound,
+                bound + data_row(b"x") + message("C", b"SELECT 1\0") + ready,
+                message("E", error_fields("ERROR")),
+            ):
+                wrong(change, data)
+    for change in put("steps", (5,), [{}], ()) + put("rows", (), None):
+        check_blocks(lambda change=change: wrong(change, bound + data_row(b"x") + ready), warm=50)  # type: ignore[misc]
+
+
+def test_the_collector_finds_cycles_through_operations_and_sessions() -> None:
+    gone: list[weakref.ref[Any]] = []
+    world = World(COMPILED)
+    world.submit("execute")
+    seen = Seen()
+    operation = world.operations[0]
+    operation.waiter = [operation, seen, world.session]
+    world.session.outbox = cast("Any", [seen, world.session])
+    gone += [weakref.ref(seen), weakref.ref(world.session)]
+    buffer = world.session.buffer
+    buffer.data = [buffer, seen]
+    del world, operation, seen, buffer
+    gc.collect()
+    assert [ref() for ref in gone] == [None, None]
 
 
 def test_records_in_records_without_end() -> None:
