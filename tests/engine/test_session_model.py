@@ -522,7 +522,7 @@ class SessionModel(RuleBasedStateMachine):
             return
         if self.session.cancel_under_way:
             self.session.cancel_ended()
-        for _ in range(1000):
+        for _ in range(10_000):
             self.goes_on(finish=True, fail=False)
             if self.served:
                 self.answers(False)

@@ -115,13 +115,13 @@ def take_messages(session: Session, data: bytearray, start: int, end: int) -> tu
         if entry is None:
             session.refuse(tag, length, row)
         action, following = entry
+        if following is _RUN:
+            start = action(session, data, start, end)  # type: ignore[misc] # a run has one
+            continue
         if action is None:
             if length != 4:
                 session.refuse(tag, length, row)
             start = after
-        elif following is _RUN:
-            start = action(session, data, start, end)
-            continue
         else:
             action(session, data, start + _HEADER_BYTES, after)
             start = after
@@ -137,6 +137,6 @@ def take_messages(session: Session, data: bytearray, start: int, end: int) -> tu
         elif following is _AFTER_COPY:
             row = session.after_copy()
         elif following is not _SAME:
-            row = following  # type: ignore[assignment] # no message without a body comes in runs
+            row = following
     session.row = row
     return start, expected
