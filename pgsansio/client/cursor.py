@@ -165,14 +165,20 @@ class BaseCursor(Resource):
         if statement is None or portal is None:
             raise InterfaceError("cursor does not have an open portal")
         connection = self._connection
+        if timeout is None and not connection._long_way:
+            return await self._fetch(statement, portal, n)
         async with (
             connection._logged(self._query, self._args, timeout),
             connection._limit(connection._deadline(timeout)),
         ):
-            connection._port.guard()
-            connection._check_alone()
-            operation = connection._frontend.fetch_portal(statement, portal, min(n, _MAX_ROWS), self._row_plan)
-            rows = await self._finish(statement, operation)
+            return await self._fetch(statement, portal, n)
+
+    async def _fetch(self, statement: Statement, portal: str, n: int) -> list[Any]:
+        connection = self._connection
+        connection._port.guard()
+        connection._check_alone()
+        operation = connection._frontend.fetch_portal(statement, portal, min(n, _MAX_ROWS), self._row_plan)
+        rows = await self._finish(statement, operation)
         self._exhausted = not operation.suspended
         return rows
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["STREAM_PREFETCH", "Stream"]
 
-#: Enough to make a round trip cheap, and rows of a kilobyte stay below a megabyte.
-STREAM_PREFETCH: Final = 500
+#: Enough to make a round trip cheap, and rows of a kilobyte are a megabyte.
+STREAM_PREFETCH: Final = 1000
 
 
 class Stream(Resource):
@@ -177,16 +177,21 @@ class _OpenGroup:
             PostgresError, ConnectionDoesNotExistError: the statement failed.
         """
         connection = self._connection
+        if timeout is None and not connection._long_way:
+            return await self._more(max_rows)
         async with (
             connection._logged(self._query, self._args, timeout),
             connection._limit(connection._deadline(timeout)),
         ):
-            if self._operation is None:
-                return await self._begin(max_rows)
-            rows = await self._read(self._operation, max_rows)
-            if self._operation.error is not None:
-                raise connection._failure(self._operation, self._query)
-            return rows
+            return await self._more(max_rows)
+
+    async def _more(self, max_rows: int) -> list[Any]:
+        if self._operation is None:
+            return await self._begin(max_rows)
+        rows = await self._read(self._operation, max_rows)
+        if self._operation.error is not None:
+            raise self._connection._failure(self._operation, self._query)
+        return rows
 
     async def _begin(self, max_rows: int) -> list[Any]:
         """Send the statement, once more if what was known of it is outdated; the first rows."""
