@@ -8,6 +8,7 @@ the same command again goes on with what is missing in it.
 
 import argparse
 import contextlib
+import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -248,4 +249,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    # Whoever stops it, the server of its own is stopped, too, and what was measured is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main()

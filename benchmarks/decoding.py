@@ -21,14 +21,22 @@ from pgsansio import kernel
 
 __all__ = ["SHAPES", "time_decoding"]
 
-#: Of the cases pg_type, int4, wide, scalars, arrays, bytea, text.
-SHAPES: Final = ("catalog", "series", "mixed", "wide_keys", "thousands", "blobs", "texts")
+#: Of rows like those of these cases.
+SHAPES: Final = {
+    "pg_type": "catalog",
+    "int4": "series",
+    "wide": "mixed",
+    "scalars": "wide_keys",
+    "arrays": "thousands",
+    "bytea": "blobs",
+    "text": "texts",
+}
 
 
 def time_decoding(comparison: Comparison) -> None:
     """Nanoseconds per row of each shape; prints them."""
     now = commit()
-    commands = "".join(json.dumps({"shape": shape}) + "\n" for shape in SHAPES)
+    commands = "".join(json.dumps({"shape": shape}) + "\n" for shape in SHAPES.values())
     finished = subprocess.run(
         [sys.executable, "-m", "benchmarks.decoding"],
         input=commands,
@@ -38,7 +46,7 @@ def time_decoding(comparison: Comparison) -> None:
         check=True,
         env=os.environ | {"PGSANSIO_KERNEL": kernel.NAME},
     )
-    for shape, line in zip(SHAPES, finished.stdout.splitlines(), strict=True):
+    for shape, line in zip(SHAPES.values(), finished.stdout.splitlines(), strict=True):
         answer: dict[str, Any] = json.loads(line)
         measured = Decoding(shape, "ns", now, answer["ours"], answer["asyncpg"], Ratio(**answer["ratio"]))
         comparison.decoding[shape, "ns"] = measured

@@ -158,7 +158,7 @@ def count_decoding(comparison: Comparison) -> None:
     """Count one row of each shape, decoded by the kernel and by asyncpg; prints what was counted."""
     now = commit()
     with Counted("benchmarks.decoding") as counted:
-        for shape in SHAPES:
+        for shape in SHAPES.values():
             rows: int = counted.ask(shape=shape, who="ours", count=5)["rows"]
             counted.ask(shape=shape, who="asyncpg", count=5)
             counted.ask(shape=shape, who="nothing", count=5)

@@ -11,6 +11,7 @@ from typing import Final
 
 from benchmarks.cases import CASES, Growth, Shape
 from benchmarks.comparison import Comparison
+from benchmarks.decoding import SHAPES
 from benchmarks.report import growth
 from benchmarks.results import Ratio, Results, ratio
 from benchmarks.runners import BASELINE
@@ -29,16 +30,6 @@ _GAPS: Final = {
     "tasks": 0.8,
 }
 _WALL: Final = {"pg_type": 1.2, "int4": 1.4, "wide": 1.6, "scalars": 2.5, "arrays": 1.1, "bytea": 1.1, "text": 1.1}
-#: Cases by the shapes of bench_shapes.py, which decode the same types without a server.
-_DECODED: Final = {
-    "pg_type": "catalog",
-    "int4": "series",
-    "wide": "mixed",
-    "scalars": "wide_keys",
-    "arrays": "thousands",
-    "bytea": "blobs",
-    "text": "texts",
-}
 #: What a row or a task costs more at a larger size, at most.
 _FLAT: Final = 1.25
 
@@ -191,7 +182,7 @@ def _instructions(comparison: Comparison, case: str) -> Target:
 
 def _decoding(comparison: Comparison, case: str) -> Target:
     target = Target(case, "CPU of decoding alone, times asyncpg", ">= 3.5")
-    measured = comparison.decoding.get((_DECODED[case], "ns"))
+    measured = comparison.decoding.get((SHAPES[case], "ns"))
     if measured is not None:
         # No loop takes part.
         target.cells["asyncio"] = Cell(str(measured.ratio), measured.ratio.median >= 3.5)
