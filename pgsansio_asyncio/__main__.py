@@ -14,8 +14,9 @@ from pgsansio.engine.driven import Engine
 from pgsansio.policy.keywords import split_statements
 from pgsansio.tap import Tap
 from pgsansio_asyncio.cluster import TempCluster
-from pgsansio_asyncio.connection import Connection, this_process
+from pgsansio_asyncio.connection import Connection
 from pgsansio_asyncio.port import AsyncioPort
+from pgsansio_asyncio.process import this_process
 from pgsansio_asyncio.terminal import exit_status, input_is_terminal, make_screen, print_frame, read_input
 
 _TOGETHER_CODE = "await asyncio.gather(*(connection.fetchval(query, number) for number in range(50)))"

@@ -1,9 +1,6 @@
 """connect(): asyncio's way to a `Connection`."""
 
 import asyncio
-import getpass
-import os
-import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack
@@ -12,7 +9,7 @@ from pgsansio import client
 from pgsansio.client import connecting
 from pgsansio.client.connection import check_connection_class
 from pgsansio.client.core import check_record_class
-from pgsansio.client.parameters import Process, find_settings
+from pgsansio.client.parameters import find_settings
 from pgsansio.client.port import Address, Port
 from pgsansio.codecs.codec_set import CodecSet, codec_set
 from pgsansio.codecs.declaration import CodecDeclaration
@@ -32,8 +29,9 @@ from pgsansio.policy.conninfo import (
 from pgsansio.policy.libpq_words import check_words
 from pgsansio.types.secret import hide_arguments, hide_source
 from pgsansio_asyncio.port import AsyncioPort
+from pgsansio_asyncio.process import this_process
 
-__all__ = ["Connection", "ConnectRequest", "connect", "this_process"]
+__all__ = ["Connection", "ConnectRequest", "connect"]
 
 
 class Connection(client.Connection):
@@ -217,18 +215,3 @@ def connect(
         )
 
     return ConnectRequest(make)
-
-
-def this_process() -> Process:
-    """Where the parameters of connections are looked for."""
-    try:
-        user: str | None = getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        user = None
-    home = os.path.expanduser("~")
-    return Process(
-        environment=os.environ,
-        os_user=user,
-        home=None if home == "~" else home,
-        platform=sys.platform,
-    )

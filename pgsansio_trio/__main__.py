@@ -15,8 +15,9 @@ from pgsansio.engine.driven import Engine
 from pgsansio.policy.keywords import split_statements
 from pgsansio.tap import Tap
 from pgsansio_trio.cluster import TempCluster
-from pgsansio_trio.connection import Connection, this_process
+from pgsansio_trio.connection import Connection
 from pgsansio_trio.port import TrioPort
+from pgsansio_trio.process import this_process
 from pgsansio_trio.terminal import exit_status, input_is_terminal, make_screen, print_frame, read_input
 
 _TOGETHER_CODE = """\

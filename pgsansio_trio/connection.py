@@ -1,8 +1,5 @@
 """connect(): trio's way to a `Connection`."""
 
-import getpass
-import os
-import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Unpack, cast
@@ -11,7 +8,7 @@ from pgsansio import client
 from pgsansio.client import connecting
 from pgsansio.client.connection import check_connection_class
 from pgsansio.client.core import check_record_class
-from pgsansio.client.parameters import Process, find_settings
+from pgsansio.client.parameters import find_settings
 from pgsansio.client.port import Address, Port
 from pgsansio.codecs.codec_set import CodecSet, codec_set
 from pgsansio.codecs.declaration import CodecDeclaration
@@ -31,8 +28,9 @@ from pgsansio.policy.libpq_words import check_words
 from pgsansio.types.secret import hide_arguments, hide_source
 from pgsansio_trio.nursery import OwnNursery
 from pgsansio_trio.port import TrioPort
+from pgsansio_trio.process import this_process
 
-__all__ = ["Connection", "ConnectRequest", "connect", "this_process"]
+__all__ = ["Connection", "ConnectRequest", "connect"]
 
 
 class Connection(client.Connection):
@@ -230,18 +228,3 @@ def connect(
         )
 
     return ConnectRequest(make)
-
-
-def this_process() -> Process:
-    """Where the parameters of connections are looked for."""
-    try:
-        user: str | None = getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        user = None
-    home = os.path.expanduser("~")
-    return Process(
-        environment=os.environ,
-        os_user=user,
-        home=None if home == "~" else home,
-        platform=sys.platform,
-    )

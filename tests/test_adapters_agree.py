@@ -77,7 +77,9 @@ def test_the_same_files(name: str) -> None:
     assert {neutral(text.lower()) for text in mine.__all__} == {neutral(text.lower()) for text in theirs.__all__}
 
 
-@pytest.mark.parametrize("name", ["gss.py", "launcher.py", "origin.py", "tcp.py", "terminal.py", "tls.py", "unix.py"])
+@pytest.mark.parametrize(
+    "name", ["gss.py", "launcher.py", "origin.py", "process.py", "tcp.py", "terminal.py", "tls.py", "unix.py"]
+)
 def test_modules_that_are_the_same(name: str) -> None:
     """The pure package may import nothing that opens files, sockets or processes, and adapters not each other."""
     ours, theirs = (ROOT / f"pgsansio_{loop}" / name for loop in ("asyncio", "trio"))

@@ -195,7 +195,7 @@ class QueryTimer:
             ConnectionParameters(
                 settings.user,
                 settings.database,
-                settings.server_settings,
+                dict(settings.server_settings),
                 settings.sslmode.word,
                 settings.target_session_attrs.value,
             ),

@@ -8,6 +8,7 @@ from pgsansio.client.port import Port
 from pgsansio.client.time_limit import time_limit
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.conninfo import UNSET, Settings, resolve_settings, resolve_timeout
+from pgsansio.policy.known_settings import KnownSettings
 from pgsansio.policy.libpq_words import LIBPQ_WORDS
 from pgsansio.policy.servicefile import ServiceFilesNeeded
 from pgsansio.types.secret import Secret, SecretFunction, hide, hide_arguments, hide_source
@@ -25,6 +26,8 @@ class Process:
     home: str | None
     #: As sys.platform.
     platform: str
+    #: What was asked for in it.
+    known: KnownSettings = field(default_factory=KnownSettings, repr=False, compare=False)
 
 
 async def find_settings(
@@ -54,6 +57,10 @@ async def find_settings(
         async with time_limit(port, at, "finding the parameters of a connection"):
             returned = Secret(cast(object, await port.call_user(connect_parameters)))
         found.update(_of_user(returned, arguments))
+    known = process.known.find(found)
+    if known is not None:
+        return known
+    asked = dict(found)
     dsn = found.pop("dsn", None)
     environment = hide(process.environment)
 
@@ -69,9 +76,12 @@ async def find_settings(
         )
 
     try:
-        return resolve()
+        settings = resolve()
     except ServiceFilesNeeded as error:
         files = error.request.files
+    else:
+        process.known.keep(asked, settings)
+        return settings
     async with time_limit(port, at, "reading the service files of a connection"):
         texts = {file.path: hide_source(await port.read_file(file.path)) for file in files}
     return resolve(texts)

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.types.secret import Secret
 
-__all__ = ["ConnectionString", "mentions_secret", "of_words", "parse_dsn", "read", "redact_dsn"]
+__all__ = ["ConnectionString", "decoded", "mentions_secret", "of_words", "parse_dsn", "read", "redact_dsn"]
 
 _REDACTED: Final = "***"
 _SECRET_WORDS: Final = frozenset({"password", "sslpassword", "oauth_client_secret"})
@@ -111,10 +111,10 @@ def _read_uri(rest: str) -> ConnectionString:
         words.setdefault("dbname", database)
     for word, encoded in (("user", user), ("password", password), ("dbname", path)):
         if encoded:
-            words[word] = _decoded(word, encoded)
+            words[word] = decoded(word, encoded)
 
     hosts = [_host_of_uri(host) for host in hostspec.split(",")] if hostspec else []
-    hosts = [(_decoded("host", name), _decoded("port", port)) for name, port in hosts]
+    hosts = [(decoded("host", name), decoded("port", port)) for name, port in hosts]
     names = tuple(name for name, _ in hosts)
     ports = tuple(port for _, port in hosts)
     if not any(names) and queried_hosts:
@@ -139,16 +139,21 @@ def _read_query(query: str) -> dict[str, str]:
                 raise ClientConfigurationError(
                     f"invalid DSN: query parameter #{number} is expected to be name=value", hint=_ENCODING_HINT
                 )
-            name = _decoded("query parameter name", encoded_name)
+            name = decoded("query parameter name", encoded_name)
             if encoded:
-                words[name] = _decoded(name, encoded.replace("+", " "))
+                words[name] = decoded(name, encoded.replace("+", " "))
     return words
 
 
 _ENCODING_HINT: Final = "Special characters in a user name or a password must be percent-encoded."
 
 
-def _decoded(word: str, encoded: str) -> str:
+def decoded(word: str, encoded: str) -> str:
+    """The text of this word of a URI, which is written like this.
+
+    Raises:
+        ClientConfigurationError: it is none.
+    """
     try:
         return unquote_to_bytes(encoded).decode()
     except UnicodeDecodeError:

@@ -14,6 +14,7 @@ from pgsansio.policy.connection_string import ConnectionString, mentions_secret
 from pgsansio.types.secret import Secret, hide
 
 __all__ = [
+    "VARIABLES",
     "Given",
     "Layer",
     "PathLike",
@@ -28,8 +29,18 @@ __all__ = [
 
 T = TypeVar("T")
 
-#: Those that say something of a connection and do not begin with PG.
-_OTHER_VARIABLES: Final = frozenset({"APPDATA", "SSLKEYLOGFILE"})
+#: Environment variables that say something of a connection.
+VARIABLES: Final = frozenset(
+    {
+        *("PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGDATABASE", "PGLOADBALANCEHOSTS"),
+        *("PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR", "PGTARGETSESSIONATTRS", "PGCONNECT_TIMEOUT", "APPDATA"),
+        *("PGSSLMODE", "PGSSLNEGOTIATION", "PGSSLCERT", "PGSSLKEY", "PGSSLROOTCERT", "PGSSLCRL", "PGSSLCRLDIR"),
+        *("PGSSLCERTMODE", "PGSSLSNI", "PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION", "SSLKEYLOGFILE"),
+        *("PGREQUIREAUTH", "PGCHANNELBINDING", "PGREQUIREPEER", "PGMINPROTOCOLVERSION", "PGMAXPROTOCOLVERSION"),
+        *("PGGSSENCMODE", "PGGSSLIB", "PGGSSDELEGATION", "PGKRBSRVNAME"),
+        *("PGAPPNAME", "PGOPTIONS", "PGDATESTYLE", "PGTZ", "PGGEQO"),
+    }
+)
 _INTEGER_DIGITS_MAX: Final = 10
 _SHOWN_MAX: Final = 200
 _INTEGER_MAX: Final = 2**31 - 1
@@ -106,9 +117,7 @@ class Sources:
 
 def _variables(environment: Mapping[str, str]) -> Secret[Mapping[str, str]]:
     # Of os.environ, where to ask for one that is not there costs as much as to go on to the next few.
-    return Secret(
-        {name: environment[name] for name in environment if name.startswith("PG") or name in _OTHER_VARIABLES}
-    )
+    return Secret({name: environment[name] for name in environment if name in VARIABLES})
 
 
 def _of_layer(layer: Layer) -> dict[str, Given]:

@@ -90,4 +90,8 @@ def hide_source(value: object) -> Any:
 
 def hide_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `connect()` with those hidden that are secrets."""
-    return {name: hide_source(value) if name in SECRET_ARGUMENTS else value for name, value in arguments.items()}
+    hidden = dict(arguments)
+    for name in SECRET_ARGUMENTS:
+        if name in hidden:
+            hidden[name] = hide_source(hidden[name])
+    return hidden
