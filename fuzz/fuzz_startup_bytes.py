@@ -10,7 +10,8 @@ from fuzz.choices import cut, pick
 from fuzz.mutation import mutated
 from pgsansio.authentication.channel_binding import certificate_hash
 from pgsansio.engine.encryption import EncryptionRequest
-from pgsansio.engine.startup import MAX_NOTICES, MAX_PARAMETERS, StartupMachine
+from pgsansio.engine.reports import MAX_PARAMETERS
+from pgsansio.engine.startup import MAX_NOTICES, StartupMachine
 from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError, InternalClientError, PostgresError, ProtocolError
 from pgsansio.frontend import Frontend

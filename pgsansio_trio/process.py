@@ -3,7 +3,7 @@
 import getpass
 import os
 import sys
-from typing import Any, Final
+from typing import Final, cast
 
 from pgsansio.client.parameters import Process
 from pgsansio.policy.parameter_sources import VARIABLES
@@ -38,8 +38,11 @@ def this_process() -> Process:
 def _look() -> list[object]:
     """What says whether anything has changed."""
     # Fifty questions to what is in it take less than one to os.environ itself, which encodes and decodes.
-    inside: Any = getattr(os.environ, "_data", None)
-    found: list[object] = [*map(inside.get, _ENCODED)] if type(inside) is dict else [*map(os.environ.get, _NAMES)]
+    inside: object = getattr(os.environ, "_data", None)
+    if type(inside) is dict:
+        found: list[object] = [*map(cast("dict[object, object]", inside).get, _ENCODED)]
+    else:
+        found = [*map(os.environ.get, _NAMES)]
     if sys.platform != "win32":
         found.append(os.getuid())
     return found

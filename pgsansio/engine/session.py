@@ -34,8 +34,8 @@ from pgsansio.engine.operations import (
     SimpleQuery,
 )
 from pgsansio.engine.queue import COPY_HIGH_WATER_BYTES, Condition, Queue, outcome_of
+from pgsansio.engine.reports import keep_parameter
 from pgsansio.engine.routes import ROWS, STEPS
-from pgsansio.engine.startup import keep_parameter
 from pgsansio.engine.states import ANY_TIME, SESSION, Awaiting
 from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError, PostgresError, ProtocolError, error_from_fields, notice_from_fields

@@ -26,6 +26,7 @@ from pgsansio.authentication.scram import (
 )
 from pgsansio.engine.events import Event, NoticeReceived
 from pgsansio.engine.operations import SYNC, Operation
+from pgsansio.engine.reports import PARAMETER_STATUS, KnownReports, keep_parameter
 from pgsansio.engine.states import STARTUP, Startup
 from pgsansio.engine.tls_alerts import alert_text
 from pgsansio.enums import Outcome
@@ -64,12 +65,10 @@ from pgsansio.types import TlsInfo
 from pgsansio.types.secret import Secret, hide
 from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer
 
-__all__ = ["MAX_GSS_STEPS", "MAX_NOTICES", "MAX_PARAMETERS", "GssStep", "StartupMachine", "keep_parameter"]
+__all__ = ["MAX_GSS_STEPS", "MAX_NOTICES", "GssStep", "StartupMachine"]
 
 #: A server that sends more notices than this instead of letting us in is not one to wait for.
 MAX_NOTICES: Final = 100
-#: PostgreSQL reports some 15 parameters, and extensions may add theirs.
-MAX_PARAMETERS: Final = 1000
 #: All of a start-up takes less than a kilobyte, notices apart. Who sends more, be it ever the same parameter, never
 #: comes to an end.
 MAX_START_UP_BYTES: Final = 1 << 20
@@ -92,6 +91,10 @@ _ASKED: Final = {
     AuthenticationMethod.OAUTH: "the server asked for an OAuth token",
 }
 
+_AUTHENTICATED: Final = Startup.AUTHENTICATED
+#: Of all sessions of this process.
+_REPORTS: Final = KnownReports()
+
 _header: Final = struct.Struct("!BI").unpack_from
 
 
@@ -103,19 +106,6 @@ class GssStep:
     negotiate: bool
     #: What the server's context has said, never empty; None: the first step, of a context that is made for it.
     token: bytes | None = field(repr=False)
-
-
-def keep_parameter(parameters: dict[str, str], message: ParameterStatus) -> None:
-    """Note what the server reports.
-
-    Raises:
-        ProtocolError: the session is not in UTF8, so that no text of it can be trusted; or there is no end of names.
-    """
-    if message.name == "client_encoding" and message.value.upper().replace("-", "") not in ("UTF8", "UNICODE"):
-        raise ProtocolError(f"client_encoding is {message.value!r}; this client understands UTF8 only")
-    parameters[message.name] = message.value
-    if len(parameters) > MAX_PARAMETERS:
-        raise ProtocolError(f"the server reports more than {MAX_PARAMETERS} parameters")
 
 
 class StartupMachine:
@@ -213,6 +203,8 @@ class StartupMachine:
             buffer.expected = 0
             while not self.operation.settled and buffer.end - buffer.start >= HEADER_BYTES:
                 tag, length = _header(buffer.data, buffer.start)
+                if tag == PARAMETER_STATUS and self.state is _AUTHENTICATED and self._take_parameters():
+                    continue
                 if length < 4 or length - 4 > BACKEND_STARTUP_LIMITS.get(tag, -1):
                     raise ProtocolError(
                         f"no answer to a start-up message, but a type of {chr(tag)!r} and a length of {length} bytes"
@@ -223,14 +215,32 @@ class StartupMachine:
                     break
                 body = bytes(buffer.data[buffer.start + HEADER_BYTES : after])
                 buffer.start = after
-                self._received_bytes += 1 + length
-                if self._received_bytes > MAX_START_UP_BYTES:
-                    raise ProtocolError(
-                        f"the server has sent more than {MAX_START_UP_BYTES} bytes, and the session is not ready"
-                    )
+                self._count(1 + length)
                 self._handle(decode_backend(tag, body))
         except (InternalClientError, InterfaceError, PostgresError) as error:
             self._fail(error)
+
+    def _count(self, size_bytes: int) -> None:
+        """
+        Raises:
+            ProtocolError: it is too much.
+        """
+        self._received_bytes += size_bytes
+        if self._received_bytes > MAX_START_UP_BYTES:
+            raise ProtocolError(
+                f"the server has sent more than {MAX_START_UP_BYTES} bytes, and the session is not ready"
+            )
+
+    def _take_parameters(self) -> bool:
+        """Take a run of complete ParameterStatus messages, most of what is said at start-up, out of the buffer.
+
+        Returns: whether there was one.
+        """
+        buffer = self.buffer
+        size = _REPORTS.take(self.parameters, buffer.data, buffer.start, buffer.end)
+        buffer.start += size
+        self._count(size)
+        return size > 0
 
     def work_done(self, result: Secret[bytes]) -> None:
         """The result of `work`."""

@@ -15,9 +15,9 @@ from pgsansio.engine.events import (
 )
 from pgsansio.engine.operations import BARRIER, BEGINS, ENDS, INTERNAL, SYNC, CopyDirection, Operation, SimpleQuery
 from pgsansio.engine.queue import COPY_HIGH_WATER_BYTES, WINDOW_BYTES, WINDOW_OPERATIONS, Condition
+from pgsansio.engine.reports import MAX_PARAMETERS
 from pgsansio.engine.routes import STEPS
 from pgsansio.engine.session import Session
-from pgsansio.engine.startup import MAX_PARAMETERS
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import (

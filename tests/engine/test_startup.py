@@ -11,7 +11,8 @@ from pgsansio.authentication.scram import SCRAM_SHA_256, SCRAM_SHA_256_PLUS, Scr
 from pgsansio.engine import startup as startup_module
 from pgsansio.engine.events import NoticeReceived, ParameterChanged
 from pgsansio.engine.queue import Condition
-from pgsansio.engine.startup import MAX_NOTICES, MAX_PARAMETERS, StartupMachine
+from pgsansio.engine.reports import MAX_PARAMETERS
+from pgsansio.engine.startup import MAX_NOTICES, StartupMachine
 from pgsansio.engine.states import Startup
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
