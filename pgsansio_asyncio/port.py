@@ -79,6 +79,17 @@ class AsyncioPort(asyncio.BufferedProtocol):
     has_tasks = True
     has_checkpoints = False
 
+    # What most connections never change, or not until they are open.
+    on_news: Callable[[], None] | None = None
+    on_cancel_due: Callable[[], Awaitable[None]] | None = None
+    _engine: Engine = cast(Engine, None)
+    _tls: TlsEngine | None = None
+    _tcp_options = TcpOptions()
+    _transport: asyncio.Transport | None = None
+    _connected = False
+    _flush_scheduled = False
+    _reading_paused = False
+
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
@@ -86,20 +97,12 @@ class AsyncioPort(asyncio.BufferedProtocol):
         self._thread = get_ident()
         self._forks = _forks
         self.origin = f"created at:\n{called_from()}" if self._loop.get_debug() else _ORIGIN_HINT
-        self._engine: Engine = cast(Engine, None)
-        self._tls: TlsEngine | None = None
-        self._tcp_options = TcpOptions()
-        self._transport: asyncio.Transport | None = None
-        self._closed: asyncio.Future[None] | None = None
-        self._connected = False
-        self._flush_scheduled = False
         self._low_waiters: list[asyncio.Future[None]] = []
+        #: Of who waits for the end of the connection.
+        self._close_waiters: list[asyncio.Future[None]] = []
         #: Those of the operations' waiters that wait for progress.
         self._watching: set[Awaitable[None]] = set()
-        self._reading_paused = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self.on_news: Callable[[], None] | None = None
-        self.on_cancel_due: Callable[[], Awaitable[None]] | None = None
 
     # BufferedProtocol
 
@@ -135,8 +138,9 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         self._engine.receive_eof()
-        self._fed()
-        return False
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            self._fed()  # the transport stays until that is written, perhaps for ever
+        return False  # else `connection_lost` is next, and whoever waits finds all of it done
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connected = False
@@ -147,8 +151,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         self._engine.connection_lost(exc)
         self._fed()
         self._resume()
-        if self._closed is not None and not self._closed.done():
-            self._closed.set_result(None)
+        _wake(self._close_waiters)
 
     def _read_the_rest(self) -> None:
         """Writing failed, since the server has gone; why it has is still to be read (57P01 or an alert of TLS).
@@ -321,7 +324,6 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     async def open_stream(self, address: Address, engine: Engine) -> None:
         self.drive(engine)
-        self._closed = self._create_future()
         if isinstance(address, UnixAddress):
             await self._loop.create_unix_connection(lambda: self, address.path)
         else:
@@ -386,14 +388,14 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     async def close(self) -> None:
         transport = self._transport
-        if transport is None or self._closed is None:
+        if transport is None or not self._connected:
             return
-        if self._connected:
-            self._flush()
-            transport.close()
+        self._flush()
+        transport.close()
+        waiter = self._create_future()
+        self._close_waiters.append(waiter)
         try:
-            # shielded: several tasks may wait for the end
-            await asyncio.shield(self._closed)
+            await waiter
         except BaseException:
             transport.abort()
             raise

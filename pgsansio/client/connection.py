@@ -122,27 +122,41 @@ class Connection(
             timeout = self._seconds(timeout)
         elif self._command_timeout is not None:
             timeout = self._command_timeout
-        self._port.guard()
-        seconds = CLOSE_SECONDS if timeout is None else timeout
+        port, frontend = self._port, self._frontend
+        port.guard()
+        at = port.clock() + (CLOSE_SECONDS if timeout is None else timeout)
         try:
-            async with self._port.deadline(self._port.clock() + seconds):
-                if self._frontend.is_open:
-                    if self._frontend.in_flight and not self._frontend.cancel_under_way:
-                        await cancelling.send_cancel_request(self._port, self._frontend, self._address, self._channel)
-                    await self._part()
-                await self._port.close()
+            if frontend.is_open:
+                if frontend.in_flight and not frontend.cancel_under_way:
+                    async with port.deadline(at):
+                        await cancelling.send_cancel_request(port, frontend, self._address, self._channel)
+                if await self._part(at):
+                    return
+            async with port.deadline(at):
+                await port.close()
         except BaseException:
-            self._port.abort()
+            port.abort()
             raise
 
-    async def _part(self) -> None:
-        """Say goodbye, and see the server end the session: what it has held, locks for example, is free then."""
+    async def _part(self, at: float) -> bool:
+        """Say goodbye, and see the server end the session: what it has held, locks for example, is free then.
+
+        Returns: whether it has, in time.
+        Raises:
+            TimeoutError: it has not, and the time for all of it is over.
+        """
+        port = self._port
         farewell = self._frontend.part()
+        until = min(at, port.clock() + FAREWELL_SECONDS)
         try:
-            async with self._port.deadline(self._port.clock() + FAREWELL_SECONDS):
-                await self._port.wait(farewell)
+            async with port.deadline(until):
+                await port.wait(farewell)
+                await port.close()
         except TimeoutError:
-            pass
+            if until == at:
+                raise
+            return False
+        return True
 
     async def _leave(self) -> None:
         """Terminate it, since its block is left by a cancellation; what runs is cancelled on the server, which would
