@@ -164,14 +164,15 @@ def connect(
     """
     check_connection_class(connection_class)
     check_record_class(record_class)
-    shared = codec_set(codecs, json)
+    shared = None if codecs == () and json is None else codec_set(codecs, json)
     check_words(words)
+    # Secrets are hidden at once: they are in the frames of whatever goes wrong from here on.
     arguments: dict[str, object] = {
-        "dsn": dsn,
+        "dsn": hide_source(dsn),
         "host": host,
         "port": port,
         "user": user,
-        "password": password,
+        "password": hide_source(password),
         "passfile": passfile,
         "service": service,
         "servicefile": servicefile,
@@ -188,11 +189,11 @@ def connect(
         "target_session_attrs": target_session_attrs,
         "krbsrvname": krbsrvname,
         "gsslib": gsslib,
-        "oauth_token": oauth_token,
-        **words,
+        "oauth_token": hide_source(oauth_token),
     }
-    # At once: they are in the frames of whatever goes wrong from here on.
-    arguments, connect_parameters = hide_arguments(arguments), hide_source(connect_parameters)
+    if words:
+        arguments.update(hide_arguments(words))
+    connect_parameters = hide_source(connect_parameters)
 
     def make_connection(port: Port, frontend: Frontend, address: Address, settings: Settings) -> ConnectionT:
         frontend.pipelining = pipelining
@@ -211,6 +212,7 @@ def connect(
             record_class=record_class,
             codecs=shared,
             around=connection_class._around_attempt,
+            home=home,
             began=began,
         )
 

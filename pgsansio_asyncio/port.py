@@ -89,6 +89,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
     _connected = False
     _flush_scheduled = False
     _reading_paused = False
+    _told_of_end = False
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -138,9 +139,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         self._engine.receive_eof()
-        if self._transport is not None and self._transport.get_write_buffer_size():
-            self._fed()  # the transport stays until that is written, perhaps for ever
-        return False  # else `connection_lost` is next, and whoever waits finds all of it done
+        self._fed()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connected = False
@@ -202,10 +202,13 @@ class AsyncioPort(asyncio.BufferedProtocol):
                 _wake(future)
 
     def _tell(self) -> None:
+        if self._told_of_end:
+            return
         if self.on_news is not None:
             self.on_news()
         engine = self._engine
         if engine.ended:
+            self._told_of_end = True
             transport = self._transport
             if transport is not None and not transport.is_closing():
                 data = engine.data_to_send()
@@ -367,6 +370,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     def _use(self, engine: Engine) -> None:
         self._engine = engine
+        self._told_of_end = False
         if self._transport is not None:
             # A call less for asyncio, which asks the protocol each time. uvloop has kept the method of before
             # `connection_made`, which must therefore be the class's.

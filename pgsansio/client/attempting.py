@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from pgsansio.authentication.salted_passwords import SaltedPasswords
 from pgsansio.authentication.scram import PasswordWork
@@ -15,6 +14,7 @@ from pgsansio.client.opening import open_first
 from pgsansio.client.port import Address, Port
 from pgsansio.client.time_limit import time_limit
 from pgsansio.codecs.codec_set import CodecSet
+from pgsansio.codecs.descriptions import Descriptions
 from pgsansio.codecs.registry import Registry
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.startup import StartupMachine
@@ -26,34 +26,41 @@ from pgsansio.policy.happy_eyeballs import HappyEyeballs
 from pgsansio.policy.protocol_version import version_to_try_next
 from pgsansio.types.secret import Secret, SecretFunction
 
-__all__ = ["Attempt", "ConnectionT", "MakeConnection", "Recipe", "shown"]
+__all__ = ["Attempt", "ConnectionT", "MakeConnection", "Recipe"]
 
 ConnectionT = TypeVar("ConnectionT", bound=Connection)
 MakeConnection = Callable[[Port, Frontend, Address, Settings], ConnectionT]
+
+_CONNECTING: Final = "connecting to {}"
 
 #: Of all connections of this process.
 _ACCEPTED: Final = SaltedPasswords()
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe(Generic[ConnectionT]):
+class Recipe(NamedTuple, Generic[ConnectionT]):
     """How a connection is made, wherever it leads to."""
 
     make_port: Callable[[], Port]
     settings: Settings
     make_connection: MakeConnection[ConnectionT]
     record_class: type[Any]
-    codecs: CodecSet
+    #: None: each connection has what it learns for itself.
+    codecs: CodecSet | None
 
     def frontend(self, address: Address) -> Frontend:
         """The client's end of a new connection to this address."""
         settings, codecs = self.settings, self.codecs
-        return Frontend(
-            registry=Registry(codecs.registry((address, settings.database))),
+        registry: Registry | None = None
+        descriptions: Descriptions | None = None
+        if codecs is not None:
+            registry = Registry(codecs.registry((address, settings.database)))
             # What another role or search path makes of a text is no hint worth having.
-            descriptions=codecs.descriptions(
+            descriptions = codecs.descriptions(
                 (address, settings.database, settings.user, tuple(sorted(settings.server_settings.items())))
-            ),
+            )
+        return Frontend(
+            registry=registry,
+            descriptions=descriptions,
             statement_mode=settings.statement_mode,
             statement_cache_size=settings.statement_cache_size,
             max_cached_statement_lifetime=settings.max_cached_statement_lifetime,
@@ -62,8 +69,7 @@ class Recipe(Generic[ConnectionT]):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Stream:
+class _Stream(NamedTuple):
     """An open stream to a server, in which nobody has said anything."""
 
     port: Port
@@ -116,7 +122,7 @@ class Attempt(Generic[ConnectionT]):
         over_tcp = isinstance(asked, TcpAddress)
         ways = encryption_mode.attempts(tls.mode, direct=tls.direct, over_tcp=over_tcp, has_tls=home.has_tls)
         at = None if seconds is None else home.clock() + seconds
-        async with time_limit(home, at, f"finding what connecting to {shown(asked)} needs"):
+        async with time_limit(home, at, "finding what connecting to {} needs", asked):
             password = await find_password(home, asked, recipe.settings)
             way = await channel(home, ways[0], asked, recipe.settings)
 
@@ -130,12 +136,12 @@ class Attempt(Generic[ConnectionT]):
 
     def time_limit(self) -> AbstractAsyncContextManager[None]:
         """A block that ends when the time for the address that has opened is over."""
-        return time_limit(self._home, self.deadline, _connecting_to(self.address or self._asked))
+        return time_limit(self._home, self.deadline, _CONNECTING, self.address or self._asked)
 
     async def _open(self, port: Port, address: Address, way: Channel) -> _Stream:
         frontend, seconds = self._recipe.frontend(address), self._recipe.settings.attempt_timeout
         deadline = None if seconds is None else port.clock() + seconds
-        async with time_limit(port, deadline, _connecting_to(address)):
+        async with time_limit(port, deadline, _CONNECTING, address):
             try:
                 first = await open_stream(port, address, frontend, way)
             except OSError as error:
@@ -246,12 +252,3 @@ async def _start_up(
         raise operation.error
     if done is not None:
         _ACCEPTED.keep(*done)
-
-
-def shown(address: Address) -> str:
-    """For the texts of errors."""
-    return f"{address.host!r}, port {address.port}" if isinstance(address, TcpAddress) else repr(address.path)
-
-
-def _connecting_to(address: Address) -> str:
-    return f"connecting to {shown(address)}"

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from typing import Any, Final, Generic, TypeAlias
 
-from pgsansio.client.attempting import Attempt, ConnectionT, MakeConnection, Recipe, shown
+from pgsansio.client.attempting import Attempt, ConnectionT, MakeConnection, Recipe
 from pgsansio.client.connection import Connection
 from pgsansio.client.port import Address, Port
-from pgsansio.client.time_limit import is_late, time_limit
+from pgsansio.client.time_limit import is_late, shown, time_limit
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
@@ -28,6 +28,7 @@ __all__ = ["connect"]
 #: Makes one attempt to connect; see `Connection._around_attempt`.
 AroundAttempt: TypeAlias = Callable[[Address, Settings, Callable[[], Awaitable[ConnectionT]]], Awaitable[ConnectionT]]
 
+_ANY: Final = SessionAttribute.any
 _ROLE_QUERY: Final = (
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('default_transaction_read_only') = 'on'"
 )
@@ -41,11 +42,13 @@ async def connect(
     record_class: type[Any] = Record,
     codecs: CodecSet | None = None,
     around: AroundAttempt[ConnectionT] | None = None,
+    home: Port | None = None,
     began: float | None = None,
 ) -> ConnectionT:
     """A connection to the first host that answers and is what `target_session_attrs` asks for.
 
     Args:
+        home: a port for everything but streams; None: a new one.
         began: since when `connect_timeout` counts, by the port's clock: finding the settings may have taken its time.
             None: since now.
     Raises:
@@ -54,8 +57,8 @@ async def connect(
             `attempts`, and a group of them is its cause.
         TargetServerAttributeNotMatched: hosts answered, but none of them is what was asked for.
     """
-    recipe = Recipe(make_port, settings, make_connection, record_class, CodecSet() if codecs is None else codecs)
-    port, seconds = make_port(), settings.connect_timeout
+    recipe = Recipe(make_port, settings, make_connection, record_class, codecs)
+    port, seconds = make_port() if home is None else home, settings.connect_timeout
     if seconds is not None and seconds <= 0:
         raise _too_late()
     at = None if seconds is None else (port.clock() if began is None else began) + seconds
@@ -157,6 +160,8 @@ class _Search(Generic[ConnectionT]):
         """A connection; None: there is one at this address, but it is not what is asked for."""
         settings, around = self._recipe.settings, self._around
         connection = await (attempt.connect() if around is None else around(asked, settings, attempt.connect))
+        if settings.target_session_attrs is _ANY:
+            return connection
         try:
             async with attempt.time_limit():
                 rejection = await _rejection(connection, settings.target_session_attrs)

@@ -24,10 +24,11 @@ async def find_password(port: Port, asked: Address, settings: Settings) -> Secre
     if password is not None or settings.passfile is None:
         return password
     text = Secret(await port.read_file(settings.passfile, private=True))
+    if text.reveal() is None:
+        return None
 
     def look_up(text: str | None) -> Secret[str] | None:
-        if text is None:
-            return None
+        assert text is not None
         found = passfile.lookup(text, asked.passfile_host, asked.port, settings.database, settings.user)
         return None if found is None else Secret(found)
 

@@ -4,8 +4,8 @@ Until TLS is there, nothing of the engine that is to be driven is written, and w
 or an attack.
 """
 
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from pgsansio.client.port import Address, Port
 from pgsansio.engine.driven import Engine
@@ -35,13 +35,15 @@ _ANSWERS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+_PLAIN: Final = Attempt(Way.PLAIN)
+
+
+class Channel(NamedTuple):
     """How a stream is opened, so that another one can be opened in the same way."""
 
     attempt: Attempt
     #: Of a socket of TCP.
-    tcp: TcpOptions = field(default_factory=TcpOptions)
+    tcp: TcpOptions = TcpOptions()
     #: For `Port.start_tls`; None where there is no TLS.
     context: object | None = None
     server_hostname: str | None = None
@@ -51,11 +53,11 @@ class Channel:
     def again(self, info: TlsInfo | None) -> "Channel":
         """For another stream to the same server (a CancelRequest's): no less encrypted than this one became."""
         if info is None:
-            return Channel(Attempt(Way.PLAIN), self.tcp, required_peer=self.required_peer)
+            return Channel(_PLAIN, self.tcp, required_peer=self.required_peer)
         return Channel(Attempt(self.attempt.way), self.tcp, self.context, self.server_hostname)
 
 
-PLAIN: Final = Channel(Attempt(Way.PLAIN))
+PLAIN: Final = Channel(_PLAIN)
 
 
 @dataclass(slots=True)

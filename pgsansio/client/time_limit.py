@@ -4,22 +4,27 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Final
 
-from pgsansio.client.port import Port
+from pgsansio.client.port import Address, Port
 from pgsansio.enums import Outcome
 from pgsansio.errors import OperationTimeoutError
+from pgsansio.policy.conninfo import TcpAddress
 
-__all__ = ["is_late", "time_limit"]
+__all__ = ["is_late", "shown", "time_limit"]
 
 _NO_LIMIT: Final = nullcontext()
 
 
-def time_limit(port: Port, at: float | None, what: str) -> AbstractAsyncContextManager[None]:
+def time_limit(
+    port: Port, at: float | None, what: str, address: Address | None = None
+) -> AbstractAsyncContextManager[None]:
     """A block that ends at this time, by the port's clock; None: when it likes.
 
+    Args:
+        what: is done in it; {} stands for the address.
     Raises:
-        OperationTimeoutError: it was not over by then; `what` says what.
+        OperationTimeoutError: it was not over by then.
     """
-    return _NO_LIMIT if at is None else _time_limit(port, at, what)
+    return _NO_LIMIT if at is None else _time_limit(port, at, what if address is None else what.format(shown(address)))
 
 
 def is_late(port: Port, at: float | None, error: Exception) -> bool:
@@ -30,6 +35,11 @@ def is_late(port: Port, at: float | None, error: Exception) -> bool:
     """
     is_plain = isinstance(error, TimeoutError) and error.errno is None and not isinstance(error, OperationTimeoutError)
     return is_plain and at is not None and port.clock() >= at
+
+
+def shown(address: Address) -> str:
+    """For the texts of errors."""
+    return f"{address.host!r}, port {address.port}" if isinstance(address, TcpAddress) else repr(address.path)
 
 
 @asynccontextmanager

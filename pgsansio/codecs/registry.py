@@ -73,7 +73,8 @@ class Registry:
 
     def __init__(self, below: "Registry | None" = None, *, catalog: TypeCatalog | None = None) -> None:
         self._below = below
-        self._above: WeakSet[Registry] = WeakSet()
+        #: None: none yet, and most connections never have one.
+        self._above: WeakSet[Registry] | None = None
         #: By oid: a codec, or what builds one.
         self._own: dict[int, ValueCodec | CodecDeclaration] = {}
         #: By name; of two for one type the last counts.
@@ -94,6 +95,8 @@ class Registry:
         else:
             self.catalog = below.catalog
             self.generation = below.generation
+            if below._above is None:
+                below._above = WeakSet()
             below._above.add(self)
 
     # asking
@@ -249,7 +252,7 @@ class Registry:
     def _tell(self) -> None:
         if self.on_outdated is not None:
             self.on_outdated()
-        for registry in list(self._above):
+        for registry in list(self._above or ()):
             registry._tell()
 
     def _changed(self) -> None:
@@ -264,7 +267,7 @@ class Registry:
             self.generation = 0 if self._below is None else self._below.generation
         if self.on_change is not None:
             self.on_change()
-        for registry in list(self._above):
+        for registry in list(self._above or ()):
             registry._changed()
 
     # finding

@@ -11,7 +11,7 @@ from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Final, Protocol, TypeVar, cast
-from weakref import WeakSet
+from weakref import ref
 
 from pgsansio.codecs.catalog import BY_NAME, BY_OID, ELEMENTS, TypeEntry
 from pgsansio.codecs.type_info import TypeInfo, TypeKind
@@ -231,11 +231,12 @@ class TypeCatalog:
         self._by_name: dict[tuple[str, str], int] = {}
         #: Oid of a part, known or not, -> the learned types that are made of it.
         self._users: dict[int, set[int]] = {}
-        self._observers: WeakSet[CatalogObserver] = WeakSet()
+        self._observers: list[ref[CatalogObserver]] = []
 
     def observe(self, observer: CatalogObserver) -> None:
         """Call `observer.types_changed()` after each change that raises `generation`, for as long as it lives."""
-        self._observers.add(observer)
+        self._observers = [each for each in self._observers if each() is not None]
+        self._observers.append(ref(observer))
 
     def info(self, oid: int) -> TypeInfo | None:
         """What is known of this type; None if nothing is."""
@@ -386,8 +387,10 @@ class TypeCatalog:
 
     def _changed(self) -> None:
         self.generation += 1
-        for observer in list(self._observers):
-            observer.types_changed()
+        for each in self._observers.copy():
+            observer = each()
+            if observer is not None:
+                observer.types_changed()
 
 
 def _entry(info: TypeInfo) -> dict[str, object]:

@@ -95,8 +95,8 @@ class Names(StartUp):
         self._to_close: list[str] = []
         #: What makes statements or closes them, on its way.
         self._preparations: list[Preparation] = []
-        #: Statements with names that are somebody's own.
-        self._own: WeakSet[Statement] = WeakSet()
+        #: Statements with names that are somebody's own; None: there was none yet.
+        self._own: WeakSet[Statement] | None = None
 
     @property
     def is_simple(self) -> bool:
@@ -177,7 +177,7 @@ class Names(StartUp):
     def _lose_names(self) -> None:
         """Statements that were prepared so far are of use only without their names, which are not closed: they may be
         another client's as well."""
-        for statement in [*self.statements.values(), *self._own]:
+        for statement in [*self.statements.values(), *(self._own or ())]:
             if own_name_in(statement.name) == statement.name:
                 statement.lose_name()
         self._names.clear()

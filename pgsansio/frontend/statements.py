@@ -1,8 +1,8 @@
 """Statements: preparing them, executing them, and what their errors say about them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
-from weakref import WeakMethod
+from weakref import WeakSet, ref
 
 from pgsansio.codecs.builtin import BUILTIN
 from pgsansio.codecs.catalog import BY_NAME
@@ -101,18 +101,6 @@ def plan_of(statement: Statement, record_class: type[Any] | None) -> RowPlan:
     return statement.row_plan if record_class is None else statement.rows_as(record_class)
 
 
-def _weak(method: Callable[[], None]) -> Callable[[], None]:
-    """A method that does not keep its object."""
-    weak = WeakMethod(method)
-
-    def call() -> None:
-        alive = weak()
-        if alive is not None:
-            alive()
-
-    return call
-
-
 class Statements(Names):
     """The extended protocol with its statements.
 
@@ -136,8 +124,20 @@ class Statements(Names):
         """
         super().__init__(descriptions, statement_mode, cache_size, lifetime, max_statement_size)
         self.registry = registry if registry is not None else Registry()
-        self.registry.on_change = _weak(self.forget_all)
-        self.registry.on_outdated = _weak(self._outdated)
+        # Weakly: it may be a layer of somebody's who keeps it.
+        weak = ref(self)
+
+        def on_change() -> None:
+            alive = weak()
+            if alive is not None:
+                alive.forget_all()
+
+        def on_outdated() -> None:
+            alive = weak()
+            if alive is not None:
+                alive._outdated()
+
+        self.registry.on_change, self.registry.on_outdated = on_change, on_outdated
         self.record_class = record_class
 
     def execute(
@@ -276,6 +276,8 @@ class Statements(Names):
         if keep and self.statements.cacheable(query):
             self._keep(statement, now)
         elif name:
+            if self._own is None:
+                self._own = WeakSet()
             self._own.add(statement)
         return statement
 

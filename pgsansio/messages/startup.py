@@ -233,5 +233,7 @@ class BackendKeyData:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
+        if _MIN_KEY_BYTES <= len(body) - 4 <= _MAX_KEY_BYTES:
+            return cls(int.from_bytes(body[:4], "big", signed=True), body[4:])
         reader = Reader("BackendKeyData", body)
         return cls(reader.int32("process id"), _read_key(reader))

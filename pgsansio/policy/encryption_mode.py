@@ -128,6 +128,16 @@ class Stage(Enum):
     SESSION = "session"
 
 
+_PLAIN: Final = (Attempt(Way.PLAIN),)
+_TLS: Final = (Attempt(Way.TLS),)
+_DIRECT: Final = (Attempt(Way.DIRECT_TLS),)
+_ATTEMPTS: Final = {
+    SSLMode.disable: _PLAIN,
+    SSLMode.allow: (*_PLAIN, *_TLS),
+    SSLMode.prefer: (Attempt(Way.TLS, plain_if_refused=True), *_PLAIN),
+}
+
+
 def attempts(mode: SSLMode, *, direct: bool, over_tcp: bool, has_tls: bool = True) -> tuple[Attempt, ...]:
     """The ways to try, in order; at least one. A Unix socket never has TLS.
 
@@ -137,18 +147,13 @@ def attempts(mode: SSLMode, *, direct: bool, over_tcp: bool, has_tls: bool = Tru
     Raises:
         ClientConfigurationError: TLS is demanded of a client that has none.
     """
-    plain = Attempt(Way.PLAIN)
-    if not over_tcp or mode is SSLMode.disable:
-        return (plain,)
+    if not over_tcp:
+        return _PLAIN
     if not has_tls:
         if mode >= SSLMode.require:
             raise ClientConfigurationError(f"this client's port has no TLS, and sslmode {mode.word} demands it")
-        return (plain,)
-    if mode is SSLMode.allow:
-        return (plain, Attempt(Way.TLS))
-    if mode is SSLMode.prefer:
-        return (Attempt(Way.TLS, plain_if_refused=True), plain)
-    return (Attempt(Way.DIRECT_TLS if direct else Way.TLS),)
+        return _PLAIN
+    return _ATTEMPTS.get(mode) or (_DIRECT if direct else _TLS)
 
 
 def after_answer(attempt: Attempt, answer: Answer) -> Decision:

@@ -84,6 +84,8 @@ class HappyEyeballs:
 
 
 def _families_in_turn(addresses: Sequence[Address]) -> list[Address]:
+    if len(addresses) < 2:
+        return list(addresses)
     first = [address for address in addresses if _is_ipv6(address) is _is_ipv6(addresses[0])]
     second = [address for address in addresses if _is_ipv6(address) is not _is_ipv6(addresses[0])]
     pairs = chain.from_iterable(zip_longest(first, second))

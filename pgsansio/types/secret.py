@@ -92,6 +92,7 @@ def hide_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `connect()` with those hidden that are secrets."""
     hidden = dict(arguments)
     for name in SECRET_ARGUMENTS:
-        if name in hidden:
-            hidden[name] = hide_source(hidden[name])
+        value = hidden.get(name)
+        if value is not None:
+            hidden[name] = hide_source(value)
     return hidden
