@@ -94,6 +94,7 @@ _ASKED: Final = {
 
 # Looking up a member of an Enum costs a tenth of a microsecond in Python 3.11.
 _AUTHENTICATED: Final = Startup.AUTHENTICATED
+_READY: Final = Startup.READY
 _PENDING: Final = Outcome.PENDING
 
 #: Messages of this length or less are always the same: AuthenticationOk, ReadyForQuery.
@@ -140,6 +141,25 @@ class StartupMachine:
         protocol_version: asked for, or what the server made of it.
     """
 
+    # What most start-ups never change.
+    state = Startup.AUTHENTICATION
+    work: PasswordWork | None = None
+    token_due = False
+    gss_due: GssStep | None = None
+    authenticated = False
+    heard = False
+    mechanism: str | None = None
+    process_id: int | None = None
+    secret_key: bytes | None = None
+    _refusal: oauth.Refusal | None = None
+    _asked = False
+    _scram: ScramClient | None = None
+    _gss_steps = 0
+    _gss_negotiates = False
+    _negotiated = False
+    _notices = 0
+    _received_bytes = 0
+
     def __init__(
         self,
         buffer: ReceiveBuffer,
@@ -171,18 +191,9 @@ class StartupMachine:
             InterfaceError: a parameter holds a zero byte.
         """
         self.buffer = buffer
-        self.state = Startup.AUTHENTICATION
         self.operation = Operation(b"", (), SYNC)
         self.operation.written = True
-        self.work: PasswordWork | None = None
-        self.token_due = False
-        self.gss_due: GssStep | None = None
-        self.authenticated = False
-        self.heard = False
-        self.mechanism: str | None = None
         self.parameters: dict[str, str] = {}
-        self.process_id: int | None = None
-        self.secret_key: bytes | None = None
         self.protocol_version = protocol_version
         self.outbox = [_start_up_message(tuple(parameters), protocol_version)]
         self.events: list[Event] = []
@@ -195,14 +206,6 @@ class StartupMachine:
         self._tls = tls
         self._has_token = has_token
         self._is_private = is_private
-        self._refusal: oauth.Refusal | None = None
-        self._asked = False
-        self._scram: ScramClient | None = None
-        self._gss_steps = 0
-        self._gss_negotiates = False
-        self._negotiated = False
-        self._notices = 0
-        self._received_bytes = 0
 
     def __repr__(self) -> str:
         return f"<StartupMachine {self.state.value}>"
@@ -210,51 +213,41 @@ class StartupMachine:
     def process(self) -> None:
         """Take messages out of the buffer until the session is ready. Never raises for what the server sent."""
         buffer, operation = self.buffer, self.operation
+        data, end = buffer.data, buffer.end
+        start = begin = buffer.start
         try:
             # Not even while `work` is done is the server left unread: it may give up, and what it sends must not pile
             # up.
             buffer.expected = 0
-            while operation.outcome is _PENDING and buffer.end - buffer.start >= HEADER_BYTES:
-                data, start = buffer.data, buffer.start
+            while operation.outcome is _PENDING and end - start >= HEADER_BYTES:
                 tag, length = _header(data, start)
-                if tag == PARAMETER_STATUS and self.state is _AUTHENTICATED and self._take_parameters():
-                    continue
-                if length < 4 or length - 4 > BACKEND_STARTUP_LIMITS.get(tag, -1):
-                    raise ProtocolError(
-                        f"no answer to a start-up message, but a type of {chr(tag)!r} and a length of {length} bytes"
-                    )
                 after = start + 1 + length
-                if after > buffer.end:
+                if tag == PARAMETER_STATUS and self.state is _AUTHENTICATED:
+                    size = _REPORTS.take(self.parameters, data, start, end)
+                    if size:
+                        start = buffer.start = start + size
+                        continue
+                if after > end or length < 4 or length - 4 > BACKEND_STARTUP_LIMITS.get(tag, -1):
+                    self._check_length(tag, length)
                     buffer.expected = length + 1
                     break
                 body = bytes(data[start + HEADER_BYTES : after])
-                buffer.start = after
-                self._count(1 + length)
+                start = buffer.start = after
                 self._handle((_decode_known if length <= _CONSTANT_LENGTH else decode_backend)(tag, body))
+            self._received_bytes += start - begin
+            if self._received_bytes > MAX_START_UP_BYTES and operation.outcome is _PENDING:
+                raise ProtocolError(
+                    f"the server has sent more than {MAX_START_UP_BYTES} bytes, and the session is not ready"
+                )
         except (InternalClientError, InterfaceError, PostgresError) as error:
             self._fail(error)
 
-    def _count(self, size_bytes: int) -> None:
-        """
-        Raises:
-            ProtocolError: it is too much.
-        """
-        self._received_bytes += size_bytes
-        if self._received_bytes > MAX_START_UP_BYTES:
+    def _check_length(self, tag: int, length: int) -> None:
+        """A message is worth waiting for only if it may come, and may be that long."""
+        if length < 4 or length - 4 > BACKEND_STARTUP_LIMITS.get(tag, -1):
             raise ProtocolError(
-                f"the server has sent more than {MAX_START_UP_BYTES} bytes, and the session is not ready"
+                f"no answer to a start-up message, but a type of {chr(tag)!r} and a length of {length} bytes"
             )
-
-    def _take_parameters(self) -> bool:
-        """Take a run of complete ParameterStatus messages, most of what is said at start-up, out of the buffer.
-
-        Returns: whether there was one.
-        """
-        buffer = self.buffer
-        size = _REPORTS.take(self.parameters, buffer.data, buffer.start, buffer.end)
-        buffer.start += size
-        self._count(size)
-        return size > 0
 
     def work_done(self, result: Secret[bytes]) -> None:
         """The result of `work`."""
@@ -309,13 +302,13 @@ class StartupMachine:
         self._fail(error)
 
     def _handle(self, message: BackendMessage) -> None:
-        transition = STARTUP[self.state].get(type(message))
+        transition = _TRANSITIONS[self.state].get(type(message))
         if transition is None:
             raise ProtocolError(f"unexpected {type(message).__name__} in the state: {self.state.value}")
         self.heard = self.heard or not isinstance(message, ErrorResponse)
         state, action = transition
-        elsewhere: Startup | None = _ACTIONS[action](self, message)
-        if not self.operation.settled or state is Startup.READY:
+        elsewhere = action(self, message)
+        if self.operation.outcome is _PENDING or state is _READY:
             self.state = elsewhere or state
 
     def _fail(self, error: BaseException) -> None:
@@ -501,9 +494,10 @@ class StartupMachine:
         self.woken.append(self.operation)
 
 
-#: By its name in the table, what a message leads to.
-_ACTIONS: Final[Mapping[str, Callable[[StartupMachine, Any], Startup | None]]] = {
-    action: getattr(StartupMachine, f"_{action}")
-    for transitions in STARTUP.values()
-    for _, action in transitions.values()
+#: The table with the methods that it names.
+_TRANSITIONS: Final[
+    Mapping[Startup, Mapping[type, tuple[Startup, Callable[[StartupMachine, Any], Startup | None]]]]
+] = {
+    state: {message: (following, getattr(StartupMachine, f"_{action}")) for message, (following, action) in row.items()}
+    for state, row in STARTUP.items()
 }

@@ -21,6 +21,7 @@ from pgsansio.wire.framing import ReceiveBuffer
 
 __all__ = ["StartUp"]
 
+_PENDING: Final = Outcome.PENDING
 _TERMINATE: Final = Terminate().encode()
 
 
@@ -128,11 +129,15 @@ class StartUp(Session):
         startup = self._startup
         assert startup is not None
         startup.process()
-        self.outbox += b"".join(startup.outbox)
-        startup.outbox.clear()
-        self.woken += startup.woken
-        startup.woken.clear()
+        if startup.outbox:
+            self.outbox += b"".join(startup.outbox)
+            startup.outbox.clear()
+        if startup.woken:
+            self.woken += startup.woken
+            startup.woken.clear()
         operation = startup.operation
+        if operation.outcome is _PENDING:
+            return
         if operation.outcome is Outcome.COMPLETED:
             self._startup = None
             del self.bytes_received
@@ -143,7 +148,7 @@ class StartUp(Session):
             self.events.extend(startup.events)
             self.news = bool(self.events)
             self.bytes_received(0)
-        elif operation.settled:
+        else:
             self._startup = None
             del self.bytes_received
             self.lost(operation.error)
