@@ -311,6 +311,8 @@ ANSWERS: list[list[tuple[Any, ...]]] = [
         ("feed", message("Z", b"T")),
         ("submit", "copy"),
         ("feed", COPIED + message("Z", b"E")),
+        ("submit", "discard"),
+        ("feed", message("2") + data_row(b"x") * 3 + message("C", b"SELECT 3\0") + message("Z", b"I")),
         ("submit", "execute"), ("submit", "execute"),
         ("feed", message("E", fields("ERROR")) + message("Z", b"I") + message("2") + message("s") + message("Z", b"I")),
     ],
@@ -335,8 +337,8 @@ def damaged(story: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
         if act == "feed":
             data = arguments[0]
             for position in range(len(data)):
-                for change in (1, 0x80):
-                    other = data[:position] + bytes([data[position] ^ change]) + data[position + 1 :]
+                for byte in (data[position] ^ 1, data[position] ^ 0x80, 3):
+                    other = data[:position] + bytes([byte]) + data[position + 1 :]
                     yield [*story[:number], ("feed", other), *story[number + 1 :]]
 
 

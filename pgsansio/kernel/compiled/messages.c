@@ -7,7 +7,10 @@
 
 #include "state.h"
 
-enum { HEADER_BYTES = 5 };
+enum {
+    HEADER_BYTES = 5,
+    DATA_ROW = 'D',
+};
 
 typedef struct {
     State *state;
@@ -241,6 +244,27 @@ act_on_run(const Loop *loop, PyObject *action, const unsigned char *at)
     return position_from(loop, position, at);
 }
 
+/* What `unwanted_rows` of a session does with rows that were never wanted: returns where the run ends; NULL without an
+   exception: one of them is too short. */
+static const unsigned char *
+skip_rows(const Loop *loop, const unsigned char *at)
+{
+    Reader rest = {at, loop->whole.end};
+    Reader body;
+    uint8_t tag;
+    uint32_t length;
+    while (read_uint8(&rest, &tag) && tag == DATA_ROW && read_uint32(&rest, &length)) {
+        if (length < 6) {
+            return NULL;
+        }
+        if (!read_part(&rest, (Py_ssize_t)length - 4, &body)) {
+            break;
+        }
+        at = rest.at;
+    }
+    return at;
+}
+
 /* A run of rows, likewise. */
 static const unsigned char *
 take_rows(const Loop *loop, const unsigned char *at)
@@ -250,6 +274,13 @@ take_rows(const Loop *loop, const unsigned char *at)
         return NULL;
     }
     const unsigned char *after = NULL;
+    if (operation->error == Py_None && operation->traits & TRAIT_DISCARDS_ROWS) {
+        after = skip_rows(loop, at);
+        if (after != NULL) {
+            Py_DECREF(operation);
+            return after;
+        }
+    }
     RowPlan *plan = (RowPlan *)Py_XNewRef(operation->row_plan);
     PyObject *rows = Py_XNewRef(operation->rows);
     if (plan == NULL || rows == NULL) {
