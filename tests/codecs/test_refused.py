@@ -2,6 +2,7 @@
 
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal, FloatOperation, InvalidOperation, localcontext
 from fractions import Fraction
@@ -18,6 +19,13 @@ from pgsansio.kernel.contract import ValueCodec
 from tests.codecs.vectors import VECTORS
 
 REGISTRY = Registry()
+
+
+def python_says(make: Callable[..., object], *arguments: object) -> str:
+    """Python's words for these arguments, which are not the same in each version."""
+    with pytest.raises(ValueError) as caught:
+        make(*arguments)
+    return str(caught.value)
 
 
 def binary(name: str) -> ValueCodec:
@@ -381,7 +389,7 @@ def test_malformed_binary(name: str, data: bytes, reason: str) -> None:
         ("time", b"25:00:00", "time of 90000000000 microseconds is out of range for datetime.time"),
         ("time", b"noon", "invalid time text b'noon'"),
         ("timetz", b"10:00:00", "invalid timetz text b'10:00:00'"),
-        ("date", b"2023-02-29", "day is out of range for month"),
+        ("date", b"2023-02-29", python_says(date, 2023, 2, 29)),
         ("_int4", b"", "malformed array text at byte 0: b''"),
         ("_int4", b"1", "malformed array text at byte 0: b'1'"),
         ("_int4", b"{1", "malformed array text at byte 2: b''"),
@@ -423,8 +431,7 @@ def test_malformed_text(name: str, text_value: bytes, reason: str) -> None:
             "timetz",
             "0000000000000000 00015180",
             None,
-            "offset must be a timedelta strictly between -timedelta(hours=24) and timedelta(hours=24), "
-            "not datetime.timedelta(days=-1).",
+            python_says(timezone, timedelta(days=-1)),
         ),
         (
             "timestamp",

@@ -164,7 +164,7 @@ def test_local_time_zones(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
             expected = datetime(2024, 2, 29, 12, tzinfo=UTC) + timedelta(hours=hours)
             assert codec.decode(codec.encode(datetime(2024, 2, 29, 12))) == expected
             late = datetime.max - timedelta(hours=1) if hours > 0 else datetime.min + timedelta(hours=1)
-            with pytest.raises((OverflowError, ValueError), match="out of range"):
+            with pytest.raises((OverflowError, ValueError), match=r"out of range|must be in 1\.\.9999"):
                 codec.encode(late)
         finally:
             patch.undo()
