@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import importlib
 import os
 import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -37,6 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """Let the collector walk past the tests themselves, which are so many objects that it takes long every time."""
+    # Who refers to what is frozen is not found any more, and hypothesis, where it is first imported by its own plugin at
+    # the end, wants to find out who keeps trio's random numbers.
+    importlib.import_module("hypothesis")
     gc.collect()
     gc.freeze()
 
