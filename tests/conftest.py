@@ -38,8 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """Let the collector walk past the tests themselves, which are so many objects that it takes long every time."""
-    # Who refers to what is frozen is not found any more; and hypothesis, if its own plugin is the first to import it, at
-    # the end, asks who keeps trio's random numbers.
+    # Who refers to what is frozen is not found any more; and hypothesis, if its own plugin is the first to import it,
+    # asks in the end who keeps the random numbers of trio.
     importlib.import_module("hypothesis")
     gc.collect()
     gc.freeze()
