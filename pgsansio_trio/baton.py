@@ -163,7 +163,8 @@ class Baton(Transport):
     async def _carry_out_cancel(self) -> None:
         assert self.on_cancel_due is not None
         try:
-            await self.owe(self.on_cancel_due, CANCEL_GRACE)
+            if self._engine.cancel_due:  # not, if the connection has ended before this task began
+                await self.owe(self.on_cancel_due, CANCEL_GRACE)
         finally:
             self._cancelling = False
 
