@@ -194,6 +194,7 @@ def connect(
     if words:
         arguments.update(hide_arguments(words))
     connect_parameters = hide_source(connect_parameters)
+    around = connection_class._around_attempt
 
     def make_connection(port: Port, frontend: Frontend, address: Address, settings: Settings) -> ConnectionT:
         frontend.pipelining = pipelining
@@ -211,7 +212,7 @@ def connect(
             make_connection,
             record_class=record_class,
             codecs=shared,
-            around=connection_class._around_attempt,
+            around=None if around is client.Connection._around_attempt else around,
             home=home,
             began=began,
         )

@@ -195,7 +195,7 @@ class Attempt(Generic[ConnectionT]):
                 start_up_parameters(settings),
                 user=settings.user,
                 password=password,
-                nonce=port.nonce(),
+                nonce=port.nonce,
                 rules=settings.authentication,
                 protocol_version=version,
                 min_protocol_version=settings.min_protocol_version,

@@ -167,7 +167,7 @@ class StartupMachine:
         *,
         user: str,
         password: str | Secret[str] | None,
-        nonce: str,
+        nonce: str | Callable[[], str],
         protocol_version: int = PROTOCOL_3_0,
         min_protocol_version: int = PROTOCOL_3_0,
         rules: AuthenticationRules = ANY_AUTHENTICATION,
@@ -179,7 +179,7 @@ class StartupMachine:
         Args:
             parameters: of StartupMessage, `user` among them.
             password: for the methods that need one; None is sent as the empty string.
-            nonce: fresh and random, printable ASCII without a comma; for SCRAM.
+            nonce: fresh and random, printable ASCII without a comma, or what is called for one; for SCRAM.
             protocol_version: to be asked for; the server may know an older one only.
             min_protocol_version: the oldest that will do.
             rules: what the server may ask for, and has to prove.
@@ -382,7 +382,7 @@ class StartupMachine:
         self.mechanism = choice.mechanism
         self._scram = ScramClient(
             self._password,
-            self._nonce,
+            self._nonce if isinstance(self._nonce, str) else self._nonce(),
             gs2_flag=choice.gs2_flag,
             binding_data=(data or b"") if choice.gs2_flag == "p" else b"",
         )

@@ -1,6 +1,6 @@
 """How a session begins and ends."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pgsansio.engine.driven import CancelExchange
@@ -55,7 +55,7 @@ class StartUp(Session):
         *,
         user: str,
         password: str | Secret[str] | None,
-        nonce: str,
+        nonce: str | Callable[[], str],
         rules: AuthenticationRules = ANY_AUTHENTICATION,
         protocol_version: int = PROTOCOL_3_0,
         min_protocol_version: int = PROTOCOL_3_0,
