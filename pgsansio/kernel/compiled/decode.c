@@ -17,23 +17,26 @@ decode_by_codec(const Codec *codec, Reader reader)
     return value;
 }
 
-/* Eight bytes at a time, the last ones twice if need be. */
-static bool
-is_ascii(const unsigned char *at, Py_ssize_t size)
+/* Copy so many bytes. False: not all of them are ASCII. Eight at a time, the last ones twice if need be: texts are
+   short. */
+static inline bool
+copy_ascii(unsigned char *to, const unsigned char *at, Py_ssize_t size)
 {
     uint64_t seen = 0;
-    uint64_t eight = 0;
+    uint64_t eight;
     if (size < 8) {
         for (Py_ssize_t index = 0; index < size; index++) {
-            seen |= at[index];
+            seen |= to[index] = at[index];
         }
     }
     else {
         for (Py_ssize_t index = 0; index < size - 8; index += 8) {
             memcpy(&eight, at + index, 8);
+            memcpy(to + index, &eight, 8);
             seen |= eight;
         }
         memcpy(&eight, at + size - 8, 8);
+        memcpy(to + size - 8, &eight, 8);
         seen |= eight;
     }
     return (seen & UINT64_C(0x8080808080808080)) == 0;
@@ -43,12 +46,14 @@ PyObject *
 decode_text(Reader reader)
 {
     Py_ssize_t size = reader_left(&reader);
-    if (size > 1 && is_ascii(reader.at, size)) {
-        PyObject *text = PyUnicode_New(size, 127);
-        if (text != NULL) {
-            memcpy(PyUnicode_1BYTE_DATA(text), reader.at, (size_t)size);
+    /* Python has the shorter ones once. */
+    if (size > 1) {
+        unsigned char *data;
+        PyObject *text = make_ascii(size, &data);
+        if (text == NULL || copy_ascii(data, reader.at, size)) {
+            return text;
         }
-        return text;
+        Py_DECREF(text);
     }
     PyObject *text = PyUnicode_DecodeUTF8((const char *)reader.at, size, NULL);
     return text != NULL ? text : decline_error();
@@ -159,8 +164,6 @@ decode_other_value(State *state, const Codec *codec, Reader reader)
         return decode_float4(reader);
     case OP_JSONB:
         return decode_jsonb(reader);
-    case OP_CHAR:
-        return size == 1 ? read_bytes(reader) : NULL;
     case OP_NUMERIC:
         return decode_numeric(state, reader);
     case OP_UUID:

@@ -4,33 +4,35 @@
 #define PGSANSIO_DECODE_H
 
 #include "kernel.h"
+#include "make.h"
 
-/* The value of these bytes. NULL without an exception: declined. */
-static inline PyObject *
-decode_value(State *state, const Codec *codec, Reader reader)
+/* The value of these bytes, by this opcode, which is the codec's. NULL without an exception: declined. */
+static inline Py_ALWAYS_INLINE PyObject *
+decode_value_as(State *state, const Codec *codec, Opcode opcode, Reader reader)
 {
     Py_ssize_t size = reader_left(&reader);
-    switch (codec->decode_opcode) {
+    switch (opcode) {
     case OP_BOOL: {
         uint8_t value;
         return size == 1 && read_uint8(&reader, &value) ? Py_NewRef(value != 0 ? Py_True : Py_False) : NULL;
     }
+    case OP_CHAR:
+        return size == 1 ? read_bytes(reader) : NULL;
     case OP_INT2: {
         int16_t value;
-        return size == 2 && read_int16(&reader, &value) ? PyLong_FromLong(value) : NULL;
+        return size == 2 && read_int16(&reader, &value) ? make_int(state, value) : NULL;
     }
     case OP_INT4: {
         int32_t value;
-        return size == 4 && read_int32(&reader, &value) ? PyLong_FromLong(value) : NULL;
+        return size == 4 && read_int32(&reader, &value) ? make_int(state, value) : NULL;
     }
     case OP_INT8: {
         int64_t value;
-        return size == 8 && read_int64(&reader, &value) ? PyLong_FromLongLong(value) : NULL;
+        return size == 8 && read_int64(&reader, &value) ? make_int(state, value) : NULL;
     }
     case OP_UINT4: {
         uint32_t value;
-        /* Of a signed one Python knows sooner that it is small. */
-        return size == 4 && read_uint32(&reader, &value) ? PyLong_FromLongLong(value) : NULL;
+        return size == 4 && read_uint32(&reader, &value) ? make_int(state, value) : NULL;
     }
     case OP_FLOAT8: {
         double value;
@@ -45,6 +47,12 @@ decode_value(State *state, const Codec *codec, Reader reader)
     default:
         return decode_other_value(state, codec, reader);
     }
+}
+
+static inline PyObject *
+decode_value(State *state, const Codec *codec, Reader reader)
+{
+    return decode_value_as(state, codec, codec->decode_opcode, reader);
 }
 
 #endif

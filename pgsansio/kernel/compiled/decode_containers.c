@@ -59,9 +59,9 @@ new_list(Py_ssize_t size)
     return list;
 }
 
-/* The elements of a list. */
-static bool
-decode_elements(State *state, const Codec *element, Py_ssize_t count, PyObject *list, Reader *whole)
+/* The elements of a list, by this opcode: where it is a constant there is no switch in the loop. */
+static inline Py_ALWAYS_INLINE bool
+decode_elements_as(State *state, const Codec *element, Opcode opcode, Py_ssize_t count, PyObject *list, Reader *whole)
 {
     /* A copy can be in registers. */
     Reader reader = *whole;
@@ -72,15 +72,8 @@ decode_elements(State *state, const Codec *element, Py_ssize_t count, PyObject *
         if (!read_int32(&reader, &length)) {
             return false;
         }
-        if (length == NULL_LENGTH) {
-            value = Py_NewRef(Py_None);
-        }
-        else {
-            if (!read_part(&reader, length, &part)) {
-                return false;
-            }
-            /* What decode_part does, but in line. */
-            value = decode_value(state, element, part);
+        if (read_part(&reader, length, &part)) {
+            value = decode_value_as(state, element, opcode, part);
             if (value == NULL) {
                 value = decode_declined_part(element, part);
             }
@@ -88,10 +81,33 @@ decode_elements(State *state, const Codec *element, Py_ssize_t count, PyObject *
                 return false;
             }
         }
+        else if (length == NULL_LENGTH) {
+            value = Py_NewRef(Py_None);
+        }
+        else {
+            return false;
+        }
         PyList_SET_ITEM(list, index, value);
     }
     *whole = reader;
     return true;
+}
+
+static bool
+decode_elements(State *state, const Codec *element, Py_ssize_t count, PyObject *list, Reader *whole)
+{
+    switch (element->decode_opcode) {
+    case OP_INT4:
+        return decode_elements_as(state, element, OP_INT4, count, list, whole);
+    case OP_INT8:
+        return decode_elements_as(state, element, OP_INT8, count, list, whole);
+    case OP_FLOAT8:
+        return decode_elements_as(state, element, OP_FLOAT8, count, list, whole);
+    case OP_TEXT:
+        return decode_elements_as(state, element, OP_TEXT, count, list, whole);
+    default:
+        return decode_elements_as(state, element, element->decode_opcode, count, list, whole);
+    }
 }
 
 /* Lists of those of the next dimension. */

@@ -13,6 +13,7 @@
    messages.c   take_messages      operation.c, session.c, buffer.c   *State
    errors.c     who raised what
    reader.h, writer.h   bounds                     compat.h    versions of Python
+   make.h       ints and texts, made in place
 
    There is no mutable static data: all state belongs to the module object. */
 
@@ -82,6 +83,9 @@ enum {
     FREE_RECORD_VALUES = 20,
     FREE_RECORDS = 1024,
     FREE_UUIDS = 1024,
+    /* The ints that Python has once: from -5 to 256. */
+    SMALL_INTS_NEGATIVE = 5,
+    SMALL_INTS = SMALL_INTS_NEGATIVE + 257,
 };
 
 typedef struct Record Record;
@@ -158,6 +162,8 @@ typedef struct {
     PyObject *too_long;
     PyObject *fields_repr;
     PyObject *zone_west;
+
+    PyObject *small_ints[SMALL_INTS];
 
     /* "bind", "many", "copy": how they are told what was encoded. */
     PyObject *bind;

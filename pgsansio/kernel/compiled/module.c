@@ -187,6 +187,12 @@ module_exec(PyObject *module)
         || state->popleft == NULL || state->append == NULL) {
         return -1;
     }
+    for (int index = 0; index < SMALL_INTS; index++) {
+        state->small_ints[index] = PyLong_FromLong(index - SMALL_INTS_NEGATIVE);
+        if (state->small_ints[index] == NULL) {
+            return -1;
+        }
+    }
     if (!find_slot(state->stdlib_uuid_type, "int", &state->stdlib_uuid_int)
         || !find_slot(state->stdlib_uuid_type, "is_safe", &state->stdlib_uuid_is_safe)
         || !find_slot(state->range_type, "_empty", &state->range_empty)
@@ -236,6 +242,9 @@ module_clear(PyObject *module)
     uuids_free(state);
     for (size_t index = 0; index < Py_ARRAY_LENGTH(objects); index++) {
         Py_CLEAR(*member_at(state, objects[index]));
+    }
+    for (int index = 0; index < SMALL_INTS; index++) {
+        Py_CLEAR(state->small_ints[index]);
     }
     return 0;
 }

@@ -39,6 +39,21 @@ reader_over(const void *buffer, Py_ssize_t size, Py_ssize_t start, Py_ssize_t en
     return (Reader){first + start, first + end};
 }
 
+/* Bytes, the first one counting most. */
+
+static inline uint32_t
+load_uint32(const unsigned char *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static inline uint64_t
+load_uint64(const unsigned char *at)
+{
+    return (uint64_t)at[0] << 56 | (uint64_t)at[1] << 48 | (uint64_t)at[2] << 40 | (uint64_t)at[3] << 32
+           | (uint64_t)at[4] << 24 | (uint64_t)at[5] << 16 | (uint64_t)at[6] << 8 | at[7];
+}
+
 static inline bool
 read_uint8(Reader *reader, uint8_t *value)
 {
@@ -64,11 +79,10 @@ read_uint16(Reader *reader, uint16_t *value)
 static inline bool
 read_uint32(Reader *reader, uint32_t *value)
 {
-    const unsigned char *at = reader->at;
     if (reader_left(reader) < 4) {
         return false;
     }
-    *value = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+    *value = load_uint32(reader->at);
     reader->at += 4;
     return true;
 }
@@ -76,14 +90,11 @@ read_uint32(Reader *reader, uint32_t *value)
 static inline bool
 read_uint64(Reader *reader, uint64_t *value)
 {
-    uint32_t high, low;
     if (reader_left(reader) < 8) {
         return false;
     }
-    if (!read_uint32(reader, &high) || !read_uint32(reader, &low)) {
-        return false;
-    }
-    *value = (uint64_t)high << 32 | low;
+    *value = load_uint64(reader->at);
+    reader->at += 8;
     return true;
 }
 
@@ -135,7 +146,8 @@ read_float64(Reader *reader, double *value)
 static inline bool
 read_part(Reader *reader, Py_ssize_t size, Reader *part)
 {
-    if (size < 0 || size > reader_left(reader)) {
+    /* A negative one is larger than all others. */
+    if ((size_t)size > (size_t)reader_left(reader)) {
         return false;
     }
     part->at = reader->at;

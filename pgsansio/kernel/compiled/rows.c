@@ -63,7 +63,7 @@ enum { ROW_BROKEN = -1 };
 
 /* A record of these fields. NULL: the row is broken, and *refused is ROW_BROKEN; or the value of the column *refused was
    refused by the exception that is set. */
-static inline Record *
+static inline Py_ALWAYS_INLINE Record *
 decode_row(State *state, const RowPlan *plan, Reader fields, Py_ssize_t *refused)
 {
     Record *record = record_new(state, plan->record_class, plan->columns);
@@ -82,14 +82,8 @@ decode_row(State *state, const RowPlan *plan, Reader fields, Py_ssize_t *refused
         if (!read_int32(&fields, &length)) {
             goto broken;
         }
-        if (length == NULL_LENGTH) {
-            value = Py_NewRef(Py_None);
-        }
-        else {
+        if (read_part(&fields, length, &field)) {
             const Codec *codec = codecs[column];
-            if (!read_part(&fields, length, &field)) {
-                goto broken;
-            }
             value = decode_value(state, codec, field);
             if (value == NULL) {
                 value = decode_declined(codec, field, fields, count - column - 1, &is_whole);
@@ -102,6 +96,12 @@ decode_row(State *state, const RowPlan *plan, Reader fields, Py_ssize_t *refused
                     goto broken;
                 }
             }
+        }
+        else if (length == NULL_LENGTH) {
+            value = Py_NewRef(Py_None);
+        }
+        else {
+            goto broken;
         }
         record->values[column] = value;
     }
@@ -150,7 +150,7 @@ begin(Call *call, PyObject *module, const char *function, PyObject *const *args,
 }
 
 /* Append the row of these fields. False: stop, and *refusal is the error of a value; if it is NULL, raise. */
-static inline bool
+static inline Py_ALWAYS_INLINE bool
 append_row(State *state, RowPlan *plan, Reader fields, PyObject *rows, PyObject *broken, Reader frame,
            PyObject **refusal)
 {
@@ -165,9 +165,7 @@ append_row(State *state, RowPlan *plan, Reader fields, PyObject *rows, PyObject 
         }
         return false;
     }
-    int failed = PyList_Append(rows, (PyObject *)record);
-    Py_DECREF(record);
-    return failed == 0;
+    return append_new(rows, (PyObject *)record);
 }
 
 /* The result: where the reader is, and the error; or NULL, if an exception is set. */
