@@ -3,8 +3,9 @@
     PGSANSIO_KERNEL=compiled python -m benchmarks.bench_shapes [SHAPE ...]
 
 Without a server: asyncpg's protocol object reads from memory (`asyncpg_alone.py`). What a result without rows takes is
-subtracted from its times, so both are of rows alone. Ours and asyncpg's runs alternate; times are medians of the
-rounds, a ratio is the median of the ratios within a round, with the lowest and the highest. The shapes of results are
+subtracted from its times, so both are of rows alone. Giving back the rows is the interpreter's work and the same for
+both: only the second ratio has it. Ours and asyncpg's runs alternate; times are medians of the rounds, a ratio is the
+median of the ratios within a round, with the lowest and the highest. The shapes of results are
 those of `bench_rows.py` without figures, ranges and the composite, and
 
     series      1000 rows of an int4 from 1 to 1000
@@ -72,13 +73,16 @@ def oid_of(name: str) -> int:
     return entry.array_oid if name.strip().endswith("[]") else entry.oid
 
 
-async def measured(call: Callable[[], Awaitable[object]]) -> float:
-    """Nanoseconds of a call, the best of some."""
+async def measured(call: Callable[[], Awaitable[object]], *, freeing: bool) -> float:
+    """Nanoseconds of a call, and of giving back its result if `freeing`; the best of some."""
     best = float("inf")
     for _ in range(12):
         start = time.process_time_ns()
-        await call()
+        result = await call()
+        if freeing:
+            del result
         best = min(best, time.process_time_ns() - start)
+        result = None
     return best
 
 
@@ -92,19 +96,23 @@ class Pair:
     theirs: Callable[[bool], Awaitable[object]]
 
 
-async def compare(pair: Pair) -> tuple[float, float, Ratio]:
-    """Nanoseconds per row of ours and of asyncpg's, and asyncpg's by ours."""
+async def compare(pair: Pair, *, freeing: bool = False) -> tuple[float, float, Ratio]:
+    """Nanoseconds per row of ours and of asyncpg's, and asyncpg's by ours.
 
-    async def run_ours() -> None:
-        pair.ours()
+    Args:
+        freeing: with giving back the rows.
+    """
+
+    async def run_ours() -> object:
+        return pair.ours()
 
     await run_ours()
     gc.disable()
     found: list[tuple[float, float]] = []
     for _ in range(_ROUNDS):
-        our_time = await measured(run_ours)
-        empty = await measured(lambda: pair.theirs(False))
-        their_time = await measured(lambda: pair.theirs(True)) - empty
+        our_time = await measured(run_ours, freeing=freeing)
+        empty = await measured(lambda: pair.theirs(False), freeing=freeing)
+        their_time = await measured(lambda: pair.theirs(True), freeing=freeing) - empty
         found.append((our_time / pair.rows, their_time / pair.rows))
     gc.enable()
     our_time, their_time = (statistics.median(column) for column in zip(*found, strict=True))
@@ -153,10 +161,12 @@ async def _pair_of_lists(name: str) -> Pair:
 
 async def main() -> None:
     print(f"kernel {kernel.NAME}, Python {platform.python_version()}, {platform.platform()}; ns per row")
-    print(f"{'':10} {'ours':>9} {'asyncpg':>9} {'times as fast':>18}")
+    print(f"{'':10} {'ours':>9} {'asyncpg':>9} {'times as fast':>18}   and with giving back")
     for name in sys.argv[1:] or [*ROWS, *LISTS]:
-        ours, theirs, ratio = await compare(await pair_of(name))
-        print(f"{name:10} {ours:9.0f} {theirs:9.0f}  {ratio}")
+        pair = await pair_of(name)
+        ours, theirs, ratio = await compare(pair)
+        _, _, with_freeing = await compare(pair, freeing=True)
+        print(f"{name:10} {ours:9.0f} {theirs:9.0f}  {ratio}   {with_freeing}", flush=True)
 
 
 if __name__ == "__main__":

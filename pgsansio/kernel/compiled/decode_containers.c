@@ -66,9 +66,18 @@ decode_elements_as(State *state, const Codec *element, Opcode opcode, Py_ssize_t
     /* A copy can be in registers. */
     Reader reader = *whole;
     for (Py_ssize_t index = 0; index < count; index++) {
-        int32_t length;
+        int32_t length, number;
         Reader part;
         PyObject *value;
+        /* Mostly it is an int4. */
+        if (opcode == OP_INT4 && read_sized_int32(&reader, &number)) {
+            value = make_int(state, number);
+            if (value == NULL) {
+                return false;
+            }
+            PyList_SET_ITEM(list, index, value);
+            continue;
+        }
         if (!read_int32(&reader, &length)) {
             return false;
         }

@@ -37,6 +37,29 @@ make_object(PyTypeObject *type, size_t size)
 }
 #endif
 
+#if MAKE_IN_PLACE && PY_VERSION_HEX < 0x030c0000 && PYLONG_BITS_IN_DIGIT == 30
+/* An int of `size` < 2**60, or less than zero by that. Later versions make them as fast themselves, and 3.14 uses those
+   again that were given back. */
+static inline PyObject *
+make_two_digits(uint64_t size, bool is_negative)
+{
+    /* There is always room for a second digit. */
+    static_assert(offsetof(PyLongObject, ob_digit) + 2 * sizeof(digit) <= sizeof(PyLongObject), "two digits");
+    PyLongObject *self = make_object(&PyLong_Type, sizeof(PyLongObject));
+    if (self != NULL) {
+        digit *digits = self->ob_digit;
+        digits[0] = (digit)(size & PyLong_MASK);
+        digits[1] = (digit)(size >> PyLong_SHIFT);
+        Py_ssize_t count = 1 + (digits[1] != 0);
+        Py_SET_SIZE(self, is_negative ? -count : count);
+    }
+    return (PyObject *)self;
+}
+#define HAS_TWO_DIGITS 1
+#else
+#define HAS_TWO_DIGITS 0
+#endif
+
 static inline PyObject *
 make_int(State *state, int64_t value)
 {
@@ -44,21 +67,10 @@ make_int(State *state, int64_t value)
     if (index < SMALL_INTS) {
         return Py_NewRef(state->small_ints[index]);
     }
-    /* Later ones do it as fast themselves, and 3.14 uses them again. */
-#if MAKE_IN_PLACE && PY_VERSION_HEX < 0x030c0000 && PYLONG_BITS_IN_DIGIT == 30
+#if HAS_TWO_DIGITS
     uint64_t size = value < 0 ? -(uint64_t)value : (uint64_t)value;
     if (size >> (2 * PyLong_SHIFT) == 0) {
-        /* There is room for a second digit. */
-        static_assert(offsetof(PyLongObject, ob_digit) + 2 * sizeof(digit) <= sizeof(PyLongObject), "two digits");
-        PyLongObject *self = make_object(&PyLong_Type, sizeof(PyLongObject));
-        if (self != NULL) {
-            digit *digits = self->ob_digit;
-            digits[0] = (digit)(size & PyLong_MASK);
-            digits[1] = (digit)(size >> PyLong_SHIFT);
-            Py_ssize_t count = digits[1] != 0 ? 2 : 1;
-            Py_SET_SIZE(self, value < 0 ? -count : count);
-        }
-        return (PyObject *)self;
+        return make_two_digits(size, value < 0);
     }
 #endif
     return PyLong_FromLongLong(value);

@@ -142,6 +142,23 @@ read_float64(Reader *reader, double *value)
     return true;
 }
 
+/* An int32 and, before it, its length. False: something else is next, and nothing was read. */
+static inline bool
+read_sized_int32(Reader *reader, int32_t *value)
+{
+    if (reader_left(reader) < 8) {
+        return false;
+    }
+    uint64_t both = load_uint64(reader->at);
+    if (both >> 32 != 4) {
+        return false;
+    }
+    uint32_t raw = (uint32_t)both;
+    memcpy(value, &raw, sizeof raw);
+    reader->at += 8;
+    return true;
+}
+
 /* The next `size` bytes as a reader of their own. */
 static inline bool
 read_part(Reader *reader, Py_ssize_t size, Reader *part)
