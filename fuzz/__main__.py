@@ -18,6 +18,7 @@ from fuzz import (
     fuzz_conninfo,
     fuzz_frontend_bytes,
     fuzz_introspection,
+    fuzz_kernels,
     fuzz_literals,
     fuzz_rows,
     fuzz_sasl,
@@ -30,8 +31,8 @@ CORPUS = Path(__file__).parent / "corpus"
 TARGETS: dict[str, ModuleType] = {
     module.__name__.removeprefix("fuzz.fuzz_"): module
     for module in (
-        fuzz_backend_bytes, fuzz_startup_bytes, fuzz_sasl, fuzz_frontend_bytes, fuzz_rows, fuzz_codecs, fuzz_literals,
-        fuzz_introspection, fuzz_conninfo, fuzz_simple,
+        fuzz_backend_bytes, fuzz_startup_bytes, fuzz_sasl, fuzz_frontend_bytes, fuzz_rows, fuzz_kernels, fuzz_codecs,
+        fuzz_literals, fuzz_introspection, fuzz_conninfo, fuzz_simple,
     )
 }  # fmt: skip
 #: So many different findings of one target, and the rest of its time is better spent on mending them.
@@ -187,6 +188,9 @@ def main() -> int:
         return 0
     found = 0
     for name in names:
+        if name == "kernels" and fuzz_kernels.COMPILED is None:
+            print(f"{name:<16} skipped: no compiled kernel is built", flush=True)
+            continue
         findings = Findings(name, options.findings)
         executions = ENGINES[options.engine](name, options.seconds, options.seed, findings)
         found += len(findings.places)

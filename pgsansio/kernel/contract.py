@@ -313,7 +313,7 @@ class Kernel(Protocol):
 
         Args:
             plan: one codec per column, in RowDescription order.
-            buffer: received bytes; read only, no view of it is kept.
+            buffer: received bytes; read only, no view of it is kept. Of a memoryview the bytes count, not its format.
             start, end: the part to read, 0 <= start <= end <= len(buffer); `start` is at a tag byte.
             rows: the decoded rows are appended here.
             max_rows: stop after this many rows; at least 1.
@@ -327,6 +327,7 @@ class Kernel(Protocol):
                 a user's codec raised, also inside of a container, UnknownTypeError and OutdatedTypeError.
         Raises:
             ProtocolError: a length or a column count contradicts the plan, or the message's own length.
+            BufferError: the bytes of a memoryview do not lie one after the other.
         Source: manual, "Message Formats", DataRow.
         """
         ...

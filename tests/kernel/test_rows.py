@@ -490,6 +490,34 @@ def test_part_of_a_buffer(framing: Framing, warm: bool, kind: Callable[[bytes], 
     assert all(type(record[1]) is bytes for record in rows[1:])
 
 
+@pytest.mark.parametrize(
+    "cast",
+    [
+        lambda data: memoryview(data).cast("B", (2, len(data) // 2)),
+        lambda data: memoryview(data).cast("h"),
+        lambda data: memoryview(data).cast("b"),
+    ],
+    ids=["two dimensions", "pairs", "signed"],
+)
+def test_a_view_is_its_bytes(framing: Framing, warm: bool, cast: Callable[[bytes], memoryview]) -> None:
+    plan = framing.plan([TEXT], warm)
+    data = framing.frame(b"abcd") + framing.end + b"\0"
+    data += b"\0" * (len(data) % 2)
+    rows: list[Any] = []
+    assert framing.decode(plan, cast(data), 0, len(data), rows, MANY) == (len(framing.frame(b"abcd")), None)
+    assert [tuple(row) for row in rows] == [("abcd",)]
+    assert framing.decode(plan, memoryview(b"").cast("h"), 0, 0, rows, MANY) == (0, None)
+
+
+def test_a_view_that_is_no_run_of_bytes(framing: Framing, warm: bool) -> None:
+    plan = framing.plan([TEXT], warm)
+    row = framing.frame(b"abc")
+    spread = bytearray(2 * len(row))
+    spread[::2] = row
+    with pytest.raises(BufferError, match="^memoryview: underlying buffer is not C-contiguous$"):
+        framing.decode(plan, memoryview(spread)[::2], 0, len(row), [], MANY)
+
+
 @pytest.mark.parametrize("codecs", [MIXED, MIXED[:2]], ids=["mixed", "fixed"])
 def test_max_rows(framing: Framing, warm: bool, codecs: list[ValueCodec]) -> None:
     plan = framing.plan(codecs, warm)

@@ -286,10 +286,26 @@ def row_plan(names: tuple[str, ...], codecs: tuple[ValueCodec, ...], record_clas
     return RowPlan(names, codecs, record_class)
 
 
+def _run_of_bytes(view: memoryview) -> memoryview:
+    """What a view shows, as bytes, whatever it takes them for.
+
+    Raises:
+        BufferError: they do not lie one after the other.
+    """
+    if not view.c_contiguous:
+        raise BufferError("memoryview: underlying buffer is not C-contiguous")
+    if view.ndim == 1 and view.format == "B":
+        return view
+    # A view of nothing cannot be cast.
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
 def decode_rows(
     plan: RowPlan, buffer: Buffer, start: int, end: int, rows: list[Any], max_rows: int
 ) -> tuple[int, Exception | None]:
     """See `pgsansio.kernel.contract`."""
+    if type(buffer) is memoryview:
+        buffer = _run_of_bytes(buffer)
     decoder = plan._row_decoder
     run = decoder._run
     if run is not None and end - start <= _FEW_BYTES:
@@ -312,4 +328,6 @@ def decode_copy(
     plan: RowPlan, buffer: Buffer, start: int, end: int, rows: list[Any], max_rows: int
 ) -> tuple[int, Exception | None]:
     """See `pgsansio.kernel.contract`."""
+    if type(buffer) is memoryview:
+        buffer = _run_of_bytes(buffer)
     return plan._copy_decoder.decode(buffer, start, end, rows, max_rows)
