@@ -1,8 +1,8 @@
-"""The compiled kernel beside the pure one: rows, COPY data and lists of arguments, of scalars and of what is made of parts.
+"""The compiled kernel beside the pure one: rows, COPY data and lists of arguments, of scalars and of containers.
 
-Input: what to do, the types of up to four columns, room for rows or for bytes; then the bytes, which are decoded as they
-are and cut at every byte, or what arguments are made of. Held to: the same rows and messages, the same position, the
-same error in the same words. Without the compiled kernel there is nothing to compare, and nothing is done.
+Input: what to do, room for rows or for bytes, the types of up to four columns; then the bytes, which are decoded as
+they are and cut at every byte, or what arguments are made of. Held to: the same rows and messages, the same position,
+the same error in the same words. Without the compiled kernel there is nothing to compare, and nothing is done.
 """
 
 import importlib

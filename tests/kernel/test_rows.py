@@ -514,7 +514,7 @@ def test_a_view_that_is_no_run_of_bytes(framing: Framing, warm: bool) -> None:
     row = framing.frame(b"abc")
     spread = bytearray(2 * len(row))
     spread[::2] = row
-    with pytest.raises(BufferError, match="^memoryview: underlying buffer is not C-contiguous$"):
+    with pytest.raises(BufferError, match=r"^memoryview: underlying buffer is not C-contiguous$"):
         framing.decode(plan, memoryview(spread)[::2], 0, len(row), [], MANY)
 
 
