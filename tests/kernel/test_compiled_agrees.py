@@ -3,6 +3,7 @@ same arguments, ordinary or strange. Whichever of the two runs, the other one is
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -254,6 +255,52 @@ def encoded(kernel: Any, plan: Any, kind: str, lists: list[Any], max_bytes: int)
         return told_error(raised)
     # Nothing was taken that was not encoded.
     return found, len(list(elements))
+
+
+def nested_lists(codec: ValueCodec) -> st.SearchStrategy[Any]:
+    """Lists in lists: rectangles, and what is none."""
+    items = st.none() | arguments_of(codec)
+    sizes = st.lists(st.integers(1, 3), min_size=1, max_size=4)
+
+    def rectangle(sizes: list[int]) -> st.SearchStrategy[Any]:
+        values = items
+        for size in sizes:
+            values = st.lists(values, min_size=size, max_size=size)
+        return values
+
+    return (
+        sizes.flatmap(rectangle)
+        | st.recursive(
+            items | STRANGE, lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner), max_leaves=8
+        )
+        | st.integers(5, 8).flatmap(lambda depth: rectangle([1] * depth))
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_nested_lists(data: st.DataObject) -> None:
+    element = data.draw(
+        st.sampled_from([Opcode.INT4, Opcode.TEXT, Opcode.NUMERIC, Opcode.POINT, Opcode.TID]).map(SCALARS.__getitem__)
+        | st.just(range_codec(9002, "range", SCALARS[Opcode.INT4]))
+    )
+    lists = [(data.draw(nested_lists(element)),)]
+    plans = [warmed([array_codec(9001, "array", element)], kernel, True)[1] for kernel in KERNELS]
+    one, other = (encoded(kernel, plan, "many", lists, MANY) for kernel, plan in zip(KERNELS, plans, strict=True))
+    assert one == other
+
+
+def test_nested_lists_are_encoded_without_the_codec() -> None:
+    def never(value: object) -> bytes:
+        raise AssertionError(value)
+
+    for element, value in ((SCALARS[Opcode.INT4], 1), (range_codec(9002, "range", SCALARS[Opcode.INT4]), Range(1, 2))):
+        known = array_codec(9001, "array", element)
+        codec = replace(known, encode=never)
+        plan = compiled.parameter_plan((codec,))
+        for lists in ([[value, None], [value, value]], [[[value]]], (value, None)):
+            message = compiled.encode_bind(plan, NAMES, (lists,), RESULTS, SYNC)
+            assert known.encode(lists) in message
 
 
 @pytest.mark.parametrize("kind", ["bind", "many", "copy"])

@@ -28,34 +28,39 @@ is_list_or_tuple(PyObject *value)
     return PyList_CheckExact(value) || PyTuple_CheckExact(value);
 }
 
-/* Arrays: those of one dimension. */
+/* Arrays: nested lists, of scalars and of ranges. How deep they are the first elements say; whatever is not as regular as
+   that is declined. A tuple within a list is left to the codec, for which it is mostly an element. */
 
-Encoded
-encode_array(State *state, const Codec *codec, PyObject *value, Writer *writer)
+enum {
+    MAX_DIMENSIONS = 6,
+    /* As in `pgsansio/codecs/codec.py`. */
+    MAX_ITEMS = (1 << 27) - 1,
+};
+
+/* Write the elements of a list or tuple that is so many dimensions deep. */
+static Encoded
+encode_elements(State *state, const Codec *element, PyObject *list, const Py_ssize_t *sizes, int dimensions,
+                Py_ssize_t header, Writer *writer)
 {
-    if (!is_list_or_tuple(value)) {
-        return DECLINED;
-    }
-    const Codec *element = codec->element;
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(value);
-    Py_ssize_t header = writer->used;
-    if (count > INT32_MAX) {
-        return DECLINED;
-    }
-    if (!write_int32(writer, count > 0) || !write_int32(writer, 0) || !write_uint32(writer, element->oid)) {
-        return FAILED;
-    }
-    if (count == 0) {
-        return WRITTEN;
-    }
-    if (!write_int32(writer, (int32_t)count) || !write_int32(writer, 1)) {
-        return FAILED;
-    }
-    for (Py_ssize_t index = 0; index < count; index++) {
-        if (index >= PySequence_Fast_GET_SIZE(value)) {
+    for (Py_ssize_t index = 0; index < *sizes; index++) {
+        /* Calls of Python's may have changed it. */
+        if (PySequence_Fast_GET_SIZE(list) != *sizes) {
             return DECLINED;
         }
-        PyObject *item = PySequence_Fast_GET_ITEM(value, index);
+        PyObject *item = PySequence_Fast_GET_ITEM(list, index);
+        Encoded encoded;
+        if (dimensions > 1) {
+            if (!PyList_CheckExact(item) || PyList_GET_SIZE(item) != sizes[1]) {
+                return DECLINED;
+            }
+            Py_INCREF(item);
+            encoded = encode_elements(state, element, item, sizes + 1, dimensions - 1, header, writer);
+            Py_DECREF(item);
+            if (encoded != WRITTEN) {
+                return encoded;
+            }
+            continue;
+        }
         if (item == Py_None) {
             writer_patch_int32(writer, header + 4, 1);
             if (!write_int32(writer, NULL_LENGTH)) {
@@ -68,7 +73,7 @@ encode_array(State *state, const Codec *codec, PyObject *value, Writer *writer)
             return FAILED;
         }
         Py_INCREF(item);
-        Encoded encoded = encode_value(state, element, item, writer);
+        encoded = encode_value(state, element, item, writer);
         Py_DECREF(item);
         if (encoded != WRITTEN) {
             return encoded;
@@ -78,6 +83,45 @@ encode_array(State *state, const Codec *codec, PyObject *value, Writer *writer)
         }
     }
     return WRITTEN;
+}
+
+Encoded
+encode_array(State *state, const Codec *codec, PyObject *value, Writer *writer)
+{
+    if (!is_list_or_tuple(value)) {
+        return DECLINED;
+    }
+    const Codec *element = codec->element;
+    Py_ssize_t sizes[MAX_DIMENSIONS];
+    int dimensions = 0;
+    Py_ssize_t items = 1;
+    bool is_empty;
+    PyObject *first = value;
+    /* What contains itself is too deep. */
+    do {
+        Py_ssize_t size = PySequence_Fast_GET_SIZE(first);
+        is_empty = size == 0;
+        if (dimensions == MAX_DIMENSIONS || size > MAX_ITEMS / items || (is_empty && dimensions > 0)) {
+            return DECLINED;
+        }
+        sizes[dimensions++] = size;
+        items *= size;
+        first = is_empty ? Py_None : PySequence_Fast_GET_ITEM(first, 0);
+    } while (PyList_CheckExact(first));
+    Py_ssize_t header = writer->used;
+    if (!write_int32(writer, is_empty ? 0 : dimensions) || !write_int32(writer, 0)
+        || !write_uint32(writer, element->oid)) {
+        return FAILED;
+    }
+    if (is_empty) {
+        return WRITTEN;
+    }
+    for (int index = 0; index < dimensions; index++) {
+        if (!write_int32(writer, (int32_t)sizes[index]) || !write_int32(writer, 1)) {
+            return FAILED;
+        }
+    }
+    return encode_elements(state, element, value, sizes, dimensions, header, writer);
 }
 
 /* Ranges */

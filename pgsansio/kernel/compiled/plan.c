@@ -171,9 +171,10 @@ choose_opcodes(Codec *self, Opcode opcode, bool binary)
         return;
     }
     self->decode_opcode = opcode;
-    /* What is a dimension of an array and what an element, its codec knows: of scalars of known classes it is plain. */
-    if (opcode != OP_ARRAY
-        || (self->element->encode_opcode != OP_CALL && !is_container(self->element->encode_opcode))) {
+    /* What is a dimension of an array and what an element is plain where no element is a list: of scalars of known classes
+       and of ranges. Else the codec knows. */
+    Opcode inner = self->element == NULL ? OP_CALL : self->element->encode_opcode;
+    if (opcode != OP_ARRAY || inner == OP_RANGE || (inner != OP_CALL && !is_container(inner))) {
         self->encode_opcode = opcode;
     }
 }
