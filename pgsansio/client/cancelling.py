@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pgsansio.client.encrypting import Channel, open_channel
 from pgsansio.client.port import Address, Port
+from pgsansio.engine.operations import TELLS
 from pgsansio.errors import InterfaceError, ProtocolError
 from pgsansio.frontend import Frontend
 
@@ -55,7 +56,8 @@ async def cancel_abandoned(connection: "ConnectionCore") -> None:
     session.cancel_began()
     try:
         while session.is_open and (in_flight := session.in_flight):
-            if not await send_cancel_request(port, session, connection._address, connection._channel):
+            is_reset = in_flight[0].traits & TELLS  # behind a query of a pool: it ends by itself soon
+            if not is_reset and not await send_cancel_request(port, session, connection._address, connection._channel):
                 connection.terminate()
                 return
             try:

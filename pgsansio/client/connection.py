@@ -189,15 +189,15 @@ class Connection(
 
     async def _reset(self, query: str) -> None:
         """End listeners and the transaction, then run `query`."""
+        self._check_open()
+        self._end_listening()
         query = self._return(query)
         if query:
             async with self._logged(query, (), None):
                 await self._script(query, internal=True)
 
     def _return(self, query: str) -> str:
-        """End listeners and the transaction, as far as that is done here; what is to be run to end them there, too."""
-        self._check_open()
-        self._end_listening()
+        """End the transaction, as far as that is done here; what is to be run to end it on the server, too."""
         session = self._frontend
         if session.in_transaction and not self._levels.managed:
             _logger.warning("Resetting connection with an active transaction")
@@ -215,7 +215,7 @@ class Connection(
         return cls.reset is Connection.reset and cls._reset is Connection._reset and not self._query_loggers
 
     def _reset_alone(self) -> Operation | None:
-        """As `reset`, without waiting for it: `_on_reset` is told of it as `_resetting`. None: there is nothing to do.
+        """As `reset`, without waiting for it, and with nobody who listens. None: there is nothing to do.
 
         Raises:
             InterfaceError: the connection is closed.

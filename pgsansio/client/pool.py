@@ -172,10 +172,6 @@ class Pool(PoolQueries):
         return self
 
     async def _ready(self, timeout: float | None) -> tuple[ConcurrentPort, float | None]:
-        if timeout is None and self._limits.acquire_timeout is None and self._policy.state is PoolState.RUNNING:
-            home = cast(ConcurrentPort, self._home)
-            home.guard()
-            return home, None
         starting = self._is_lazy and self._policy.state in (PoolState.NEW, PoolState.STARTING)
         if starting and self._policy.state is PoolState.NEW:
             self._begin_start()
@@ -375,7 +371,7 @@ class Pool(PoolQueries):
 
     async def _acquire(self, timeout: float | None) -> PoolConnectionProxy:
         deadline = None
-        connection = self._at_once() if timeout is None and self._setup is None else None
+        connection = self._at_once(timeout)
         if connection is None:
             connection, deadline = await self._waited(timeout)
         proxy = PoolConnectionProxy(self, connection, timeout)

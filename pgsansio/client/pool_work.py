@@ -355,12 +355,14 @@ class PoolWork:
 
     # lending
 
-    def _at_once(self) -> Connection | None:
-        """A connection that is idle; None: it has to be waited for."""
+    def _at_once(self, timeout: float | None = None) -> Connection | None:
+        """A connection that is idle; None: `_waited` has one, and is to be asked at once."""
         home = self._home
-        if home is None or home.has_checkpoints:
+        if home is None:
             return None
         home.guard()
+        if timeout is not None or self._setup is not None or home.has_checkpoints:
+            return None
         connection = self._policy.take(home.clock())
         if connection is None or not connection.is_closed():
             return connection
@@ -369,7 +371,10 @@ class PoolWork:
 
     async def _waited(self, timeout: float | None) -> tuple[Connection, float | None]:
         """A connection, and when the time ends in which this task wanted to have one."""
-        home, deadline = await self._ready(timeout)
+        if timeout is None and self._limits.acquire_timeout is None and self._policy.state is PoolState.RUNNING:
+            home, deadline = self._running_home(), None
+        else:
+            home, deadline = await self._ready(timeout)
         policy = self._policy
         while True:
             waiter = Waiter()

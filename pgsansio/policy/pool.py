@@ -220,8 +220,10 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
             InterfaceError: the pool is not running, or he has a connection or waits for one.
             PoolExhaustedError: too many wait already.
         """
-        self._check_open()
-        if waiter in self._held or waiter in self._line:
+        if self.state is not _RUNNING:
+            self._check_open()
+        line = self._line
+        if waiter in self._held or waiter in line.waiting:
             raise InterfaceError("a connection is already acquired")
         actions: list[Action[W, C]] = []
         if deadline is not None and deadline <= now:
@@ -229,15 +231,15 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
         elif self._idle:
             connection, entry = self._idle.popitem()
             # If others wait, a check is under way for each of them, and due for this one as well.
-            if self._line.waiting or self._is_check_due(entry, now):
-                self._wait(self._line, waiter, now, deadline)
+            if line.waiting or self._is_check_due(entry, now):
+                self._wait(line, waiter, now, deadline)
                 self._move(entry, Place.CHECKING)
                 actions.append(Check(connection))
             else:
                 self._grant(waiter, connection, entry, actions)
         else:
             self._check_waiting()
-            self._wait(self._line, waiter, now, deadline)
+            self._wait(line, waiter, now, deadline)
             if self._room() > 0:
                 self._fill(now, actions)
         return actions

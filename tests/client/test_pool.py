@@ -10,7 +10,7 @@ import pytest
 from pgsansio.client import Pool
 from pgsansio.client.pool_work import RESET_SECONDS
 from pgsansio.enums import TransactionStatus
-from pgsansio.errors import ALL_ERRORS, InterfaceError, OperationTimeoutError
+from pgsansio.errors import ALL_ERRORS, InterfaceError, OperationTimeoutError, PostgresError
 from tests.support.manual_pool import World, check_goes_on, moments, use
 from tests.support.manual_port import Cancelled
 
@@ -176,6 +176,80 @@ def test_a_reset_that_is_not_answered() -> None:
     assert world.loop.now == began
     world.loop.finish(use(world.pool))
     assert RESET_SECONDS <= world.loop.now - began <= RESET_SECONDS + 11
+    assert [one.hung_up for one in world.cluster.sessions] == [True, False]
+    world.check_close()
+
+
+RESET = ["SELECT pg_advisory_unlock_all()", "CLOSE ALL", "UNLISTEN *", "RESET ALL"]
+
+
+def test_the_reset_goes_with_the_query() -> None:
+    world = World()
+    world.loop.finish(use_a_shortcut(world.pool))  # prepares it
+    world.settle()
+    port, server = world.loop.ports[0], world.cluster.sessions[0]
+    logged = len(server.log)
+    task = world.start(use_a_shortcut)
+    while not port.unsent:
+        world.loop.step()
+    assert b"RESET ALL" in port.unsent, "in one write"
+    world.loop.run(task)
+    world.settle()
+    assert server.log[logged + 1 :] == RESET, "once"
+    assert world.pool._policy.statistics().idle == 1
+    world.check_close()
+
+
+def test_a_query_of_the_pool_that_fails() -> None:
+    world = World()
+
+    async def fail(pool: Pool) -> None:
+        await pool.fetchval("FAIL")
+
+    for _ in range(3):
+        task = world.start(fail)
+        world.loop.run(task)
+        assert isinstance(task.error, PostgresError)
+        world.settle()
+        assert world.pool._policy.statistics().idle == 1
+    assert len(world.cluster.sessions) == 1
+    assert world.cluster.sessions[0].log[-4:] == RESET
+    world.check_close()
+
+
+def test_a_cancelled_query_is_cancelled_on_the_server_though_its_reset_is_on_its_way() -> None:
+    world = World()
+    (connection,) = world.pool._policy._entries
+    world.loop.finish(connection._prepare("SLEEP"))
+    server = world.cluster.sessions[0]
+
+    async def sleep(pool: Pool) -> None:
+        await pool.fetchval("SLEEP")
+
+    task = world.start(sleep)
+    world.settle()
+    assert server.sleeping
+    task.cancel()
+    began = world.loop.now
+    world.loop.finish(use(world.pool))
+    assert world.loop.now == began
+    assert world.cluster.cancel_requests == 1
+    world.check_close()
+
+
+@pytest.mark.parametrize("reads_always", [True, False])
+def test_a_reset_behind_a_query_that_is_not_answered(reads_always: bool) -> None:
+    world = World(reads_always=reads_always)
+    world.loop.finish(use_a_shortcut(world.pool))
+    world.settle()
+    (connection,) = world.pool._policy._entries
+    connection._reset_query = "SLEEP"
+    began = world.loop.now
+    world.loop.finish(use_a_shortcut(world.pool))
+    assert world.loop.now == began, "nobody waits for it"
+    world.loop.finish(use_a_shortcut(world.pool))
+    assert RESET_SECONDS <= world.loop.now - began <= RESET_SECONDS + 11
+    assert world.pool._policy.statistics().reset_failures == 1
     assert [one.hung_up for one in world.cluster.sessions] == [True, False]
     world.check_close()
 
