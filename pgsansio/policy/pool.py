@@ -377,6 +377,8 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
         if entry.is_shared:
             self._move(entry, Place.CHECKING_SHARED)
         self._make_available(connection, entry, now, actions)
+        if self._kept() < self.limits.min_size:
+            self._due(self._floor_retry_at)
         if self.state is PoolState.STARTING:
             if slot == 1:
                 self._open_several(self.limits.initial - 1, actions)

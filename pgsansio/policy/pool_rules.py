@@ -147,6 +147,9 @@ class PoolRules(Places[W, C], Generic[W, C]):
         actions.append(Ready())
         self._fill(now, actions)  # one may be lost by now
         self._may_idle_out()
+        age = self._next_age()  # the clock did not matter so far
+        if age is not None:
+            self._due(age)
 
     def _settle(self, actions: list[Action[W, C]]) -> None:
         """Tell who waits for connections to be gone."""
