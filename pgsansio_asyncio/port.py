@@ -121,21 +121,51 @@ class AsyncioPort(asyncio.BufferedProtocol):
         engine.bytes_received(nbytes)
         if engine.news:
             self._tell()
-        for operation in engine.completed():
-            waiter = operation.waiter
-            if waiter is not None:
-                if operation.outcome is _PENDING:
-                    self._news_of(operation)
-                    continue
-                operation.waiter = None
-                if type(waiter) is list:
-                    _wake(waiter)
-                elif not waiter.done():  # a cancelled task has cancelled the future it awaits
-                    waiter.set_result(None)
-        if not self._flush_scheduled:
-            data = engine.data_to_send()
+        woken = engine.completed()
+        is_scheduled = self._flush_scheduled
+        if woken:
+            # What the tasks submit now goes out in one write, below.
+            self._flush_scheduled = True
+            self._resume(woken)
+            self._flush_scheduled = is_scheduled
+        if not is_scheduled:
+            data = self._engine.data_to_send()  # a task may have started TLS
             if data:
                 self._write(data)
+
+    def _resume(self, woken: list[Operation]) -> None:
+        """Let each task whose operation is settled go on at once, and not in the next turn of the loop.
+
+        That turn would be most of what the loop costs for a query. A task cannot tell: it goes on inside of a callback
+        of the loop, as always, in its own context, and until it waits again.
+        """
+        for operation in woken:
+            waiter = operation.waiter
+            if waiter is None:
+                continue
+            if operation.outcome is _PENDING:
+                self._news_of(operation)
+                continue
+            operation.waiter = None
+            if type(waiter) is list:
+                _wake(waiter)
+            elif not waiter.done():  # a cancelled task has cancelled the future it awaits
+                callbacks = waiter._callbacks
+                if not callbacks:
+                    waiter.set_result(None)
+                    continue
+                wakeup, context = callbacks[0]
+                waiter.remove_done_callback(wakeup)
+                waiter.set_result(None)
+                try:
+                    context.run(wakeup, waiter)
+                except RuntimeError:
+                    # A task has called us, by running the loop or feeding us itself, and only one can run.
+                    self._loop.call_soon(wakeup, waiter, context=context)
+                except BaseException as error:
+                    # The task's SystemExit or KeyboardInterrupt, for whoever runs the loop. A transport would not let
+                    # it through.
+                    self._loop.call_soon(_raise, error)
 
     def eof_received(self) -> bool:
         self._engine.receive_eof()
@@ -150,7 +180,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
             self._read_the_rest()
         self._engine.connection_lost(exc)
         self._fed()
-        self._resume()
+        self._resume_writing()
         _wake(self._close_waiters)
 
     def _read_the_rest(self) -> None:
@@ -171,9 +201,9 @@ class AsyncioPort(asyncio.BufferedProtocol):
         """`outbox_low` asks the transport; nothing to remember."""
 
     def resume_writing(self) -> None:
-        self._resume()
+        self._resume_writing()
 
-    def _resume(self) -> None:
+    def _resume_writing(self) -> None:
         waiters, self._low_waiters = self._low_waiters, []
         for waiter in waiters:
             if not waiter.done():
@@ -597,6 +627,10 @@ def _is_coroutine_function(callback: Callable[..., Any]) -> bool:
         return bool(function.__code__.co_flags & inspect.CO_COROUTINE)
     # (inspect looks at all that it can be, which takes longer than what is left of a notification.)
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(getattr(callback, "__call__", None))  # noqa: B004
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _close_opened(opening: "asyncio.Future[Any]") -> None:

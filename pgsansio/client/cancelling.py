@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from pgsansio.client.encrypting import Channel, open_channel
 from pgsansio.client.port import Address, Port
-from pgsansio.engine.operations import TELLS
+from pgsansio.engine.operations import TELLS, Operation
 from pgsansio.errors import InterfaceError, ProtocolError
 from pgsansio.frontend import Frontend
 
 if TYPE_CHECKING:
     from pgsansio.client.core import ConnectionCore
 
-__all__ = ["cancel_abandoned", "send_cancel_request"]
+__all__ = ["cancel_abandoned", "cancel_until", "send_cancel_request"]
 
 #: A statement that still runs so long after its CancelRequest was handed on gets another one.
 REPEAT_SECONDS: Final = 0.25
@@ -42,6 +42,24 @@ async def send_cancel_request(port: Port, frontend: Frontend, address: Address, 
     finally:
         other.abort()
     return True
+
+
+async def cancel_until(connection: "ConnectionCore", farewell: Operation) -> None:
+    """Cancel what runs on a connection that has said goodbye, until the server has hung up.
+
+    One request may not do: none is heeded that comes before the backend has begun with the statement.
+
+    Raises: as `send_cancel_request`.
+    """
+    port = connection._port
+    while not farewell.settled:
+        if not await send_cancel_request(port, connection._frontend, connection._address, connection._channel):
+            return
+        try:
+            async with port.deadline(port.clock() + REPEAT_SECONDS):
+                await port.wait(farewell)
+        except TimeoutError:
+            continue
 
 
 async def cancel_abandoned(connection: "ConnectionCore") -> None:

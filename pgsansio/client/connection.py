@@ -159,18 +159,23 @@ class Connection(
         return True
 
     async def _leave(self) -> None:
-        """Terminate it, since its block is left by a cancellation; what runs is cancelled on the server, which would
+        """End it at once, since its block is left by a cancellation; what runs is cancelled on the server, which would
         notice only at its end that nobody is there any more."""
         frontend = self._frontend
-        runs = frontend.is_open and frontend.in_flight and not frontend.cancel_under_way
-        self.terminate()
-        if runs:
+        if not (frontend.is_open and frontend.in_flight):
+            self.terminate()
+            return
+        farewell = frontend.part()
+        self._port.flush()
 
-            async def cancel() -> None:
+        async def cancel() -> None:
+            try:
                 with suppress(ProtocolError, InterfaceError):
-                    await cancelling.send_cancel_request(self._port, frontend, self._address, self._channel)
+                    await cancelling.cancel_until(self, farewell)
+            finally:
+                self.terminate()
 
-            await self._port.owe(cancel, CANCEL_SECONDS)
+        await self._port.owe(cancel, CANCEL_SECONDS)
 
     def get_reset_query(self) -> str:
         """SQL that brings the session back to where it started; a pool runs it when the connection is returned."""
