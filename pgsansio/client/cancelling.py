@@ -44,22 +44,24 @@ async def send_cancel_request(port: Port, frontend: Frontend, address: Address, 
     return True
 
 
-async def cancel_until(connection: "ConnectionCore", farewell: Operation) -> None:
+async def cancel_until(connection: "ConnectionCore", farewell: Operation, *, is_sent: bool = False) -> None:
     """Cancel what runs on a connection that has said goodbye, until the server has hung up.
 
     One request may not do: none is heeded that comes before the backend has begun with the statement.
 
+    Args:
+        is_sent: the first request.
     Raises: as `send_cancel_request`.
     """
     port = connection._port
-    while not farewell.settled:
-        if not await send_cancel_request(port, connection._frontend, connection._address, connection._channel):
-            return
+    while is_sent or await send_cancel_request(port, connection._frontend, connection._address, connection._channel):
+        is_sent = False
         try:
             async with port.deadline(port.clock() + REPEAT_SECONDS):
                 await port.wait(farewell)
         except TimeoutError:
             continue
+        return
 
 
 async def cancel_abandoned(connection: "ConnectionCore") -> None:

@@ -127,10 +127,11 @@ class Connection(
         at = port.clock() + (CLOSE_SECONDS if timeout is None else timeout)
         try:
             if frontend.is_open:
-                if frontend.in_flight and not frontend.cancel_under_way:
+                runs = bool(frontend.in_flight)
+                if runs and not frontend.cancel_under_way:
                     async with port.deadline(at):
                         await cancelling.send_cancel_request(port, frontend, self._address, self._channel)
-                if await self._part(at):
+                if await self._part(at, runs=runs):
                     return
             async with port.deadline(at):
                 await port.close()
@@ -138,9 +139,11 @@ class Connection(
             port.abort()
             raise
 
-    async def _part(self, at: float) -> bool:
+    async def _part(self, at: float, *, runs: bool) -> bool:
         """Say goodbye, and see the server end the session: what it has held, locks for example, is free then.
 
+        Args:
+            runs: a statement, for which a CancelRequest was sent.
         Returns: whether it has, in time.
         Raises:
             TimeoutError: it has not, and the time for all of it is over.
@@ -150,6 +153,9 @@ class Connection(
         until = min(at, port.clock() + FAREWELL_SECONDS)
         try:
             async with port.deadline(until):
+                if runs:
+                    with suppress(OSError, ProtocolError, InterfaceError):
+                        await cancelling.cancel_until(self, farewell, is_sent=True)
                 await port.wait(farewell)
                 await port.close()
         except TimeoutError:
