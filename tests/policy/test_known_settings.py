@@ -107,8 +107,8 @@ def test_a_function_is_the_one_of_now() -> None:
         {"host": "h", "sslpassword": SECRET},
         {"host": ["h"]},
         {"server_settings": dict.fromkeys("a", type("Text", (str,), {})("b"))},
-        {"passfile": type("Path", (), {"__fspath__": lambda _: "/x"})()},
-        {"ssl": type("Context", (), {"wrap_bio": None})()},
+        {"passfile": type("Path", (), {"__fspath__": lambda _: "/x", "__repr__": lambda _: "a path"})()},
+        {"ssl": type("Context", (), {"wrap_bio": None, "__repr__": lambda _: "a context"})()},
     ],
     ids=str,
 )
