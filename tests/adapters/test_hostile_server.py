@@ -41,6 +41,6 @@ def test_what_was_to_be_written_does_not_keep_the_socket(monkeypatch: pytest.Mon
                 await query
             assert connection.is_closed()
             async with asyncio.timeout(10):
-                await connection._port._closed  # type: ignore[attr-defined]
+                await connection._port.close()
 
         asyncio.run(run())

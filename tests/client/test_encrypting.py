@@ -432,7 +432,7 @@ def test_of_a_names_addresses_one_that_was_reached_tells_more(order: list[str]) 
 )
 def test_a_cancel_request_goes_the_same_way(mode: str, servers: list[Any], asked: bool) -> None:
     made = [server() for server in servers]
-    made[-1].inside.then(*expect_first_execution("SELECT 1"))
+    made[-1].inside.then(*expect_first_execution("SELECT 1"), expect(Terminate), hang_up())
     cancelled = Server(b"S", [expect(CancelRequest), hang_up()])
     world = World(*made, cancelled)
     connection = world.connect(ssl=mode)

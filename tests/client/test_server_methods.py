@@ -150,6 +150,27 @@ def test_cancel_of_nothing() -> None:
         there.loop.finish(there.connection.cancel())
 
 
+@pytest.mark.parametrize("how", ["close", "_leave"])
+def test_the_end_cancels_again_what_was_not_running_yet(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = world()
+    sleeping = there.loop.start(there.connection.fetch("SLEEP"))
+    there.loop.run()
+    heed, heeded = there.cluster.cancel, []
+
+    def be_late(process_id: int) -> None:
+        heeded.append(process_id)
+        if len(heeded) > 2:
+            heed(process_id)
+
+    monkeypatch.setattr(there.cluster, "cancel", be_late)
+    there.loop.finish(getattr(there.connection, how)())
+    there.loop.run()
+    assert len(heeded) == 3
+    assert isinstance(sleeping.error, ConnectionDoesNotExistError)
+    assert there.server.hung_up
+    assert not there.server.sleeping
+
+
 def test_cancel_does_not_hit_anybody_else() -> None:
     there = world()
     loop, connection = there.loop, there.connection
