@@ -61,6 +61,7 @@ HOMES = (
     "pgsansio.client.Connection",
     "pgsansio.errors",
     "pgsansio.engine.operations",
+    "pgsansio.kernel.contract",
 )
 
 TYPE_VARIABLES = ("T", "R", "ConnectionT", "ErrorT")
