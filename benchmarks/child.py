@@ -14,7 +14,7 @@ from benchmarks.results import Round
 from benchmarks.runners import Runner
 from benchmarks.server import Prepared
 
-__all__ = ["COMMAND", "ROOT", "Child", "Unavailable"]
+__all__ = ["COMMAND", "ROOT", "Child", "Unavailable", "hang_up"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 COMMAND: Final = (sys.executable, "-m", "benchmarks.process")
@@ -90,9 +90,14 @@ class Child:
 
     def close(self) -> None:
         """Hang up, which ends the process."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+        hang_up(self._process)
+
+
+def hang_up(process: "subprocess.Popen[str]") -> None:
+    """Close its input, which ends it, and wait for that."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    process.wait()
+    process.stdout.close()

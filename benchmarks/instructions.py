@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from benchmarks.cases import Case, Shape
-from benchmarks.child import ROOT, Unavailable
+from benchmarks.child import ROOT, Unavailable, hang_up
 from benchmarks.comparison import Comparison, Count, Decoding, commit
 from benchmarks.decoding import SHAPES
 from benchmarks.results import Ratio
@@ -65,12 +65,7 @@ class Counted:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+        hang_up(self._process)
         self._folder.cleanup()
 
     def ask(self, **command: object) -> dict[str, Any]:

@@ -15,10 +15,8 @@ import inspect
 import os
 import secrets
 import socket
-import stat
 import sys
 import time
-import warnings
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from threading import get_ident
@@ -36,6 +34,7 @@ from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.tls import TlsEngine
 from pgsansio.types.tls import TlsInfo
+from pgsansio_asyncio.files import read_small
 from pgsansio_asyncio.gss import gss_context
 from pgsansio_asyncio.origin import called_from
 from pgsansio_asyncio.tcp import numeric_host, tcp_socket, tcp_target
@@ -48,7 +47,6 @@ T = TypeVar("T")
 
 #: Below this much unwritten, `outbox_low` returns.
 _LOW_WATER_BYTES: Final = 65536
-_MAX_FILE_BYTES: Final = 1 << 20
 #: How long what is left may take to be written after the connection has ended.
 _LINGER_SECONDS: Final = 10.0
 #: How long cancelling what is in the way may take before the connection is given up.
@@ -494,7 +492,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         # Most machines have no such file, and a thread takes much longer than this question.
         if not os.path.exists(path):  # noqa: ASYNC240
             return None
-        return await asyncio.to_thread(_read_small, path, private)
+        return await asyncio.to_thread(read_small, path, private)
 
     async def open_file(self, path: FilePath, *, writing: bool) -> BinaryFile:
         opening = self._loop.run_in_executor(None, open, path, "wb" if writing else "rb")
@@ -636,18 +634,3 @@ def _raise(error: BaseException) -> None:
 def _close_opened(opening: "asyncio.Future[Any]") -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
-
-
-def _read_small(path: str, private: bool) -> str | None:
-    try:
-        # First of all: to open a named pipe would wait for whoever writes into it.
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode) or (private and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO)):
-            warnings.warn(
-                f"{path} is ignored: it is expected to be a plain file that nobody else can access", stacklevel=2
-            )
-            return None
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read(_MAX_FILE_BYTES)
-    except OSError:
-        return None

@@ -5,11 +5,9 @@ import inspect
 import os
 import secrets
 import socket
-import stat
 import time
-import warnings
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import trio
 
@@ -17,6 +15,7 @@ from pgsansio.client.port import BinaryFile, FilePath, GssContext
 from pgsansio.policy.conninfo import TcpAddress
 from pgsansio.policy.gss import GssTarget
 from pgsansio.policy.tls_settings import TlsSettings
+from pgsansio_trio.files import read_small
 from pgsansio_trio.gss import gss_context
 from pgsansio_trio.tcp import numeric_host
 from pgsansio_trio.tls import tls_context
@@ -24,8 +23,6 @@ from pgsansio_trio.tls import tls_context
 __all__ = ["World"]
 
 T = TypeVar("T")
-
-_MAX_FILE_BYTES: Final = 1 << 20
 
 
 class World:
@@ -53,7 +50,7 @@ class World:
         if not os.path.exists(path):  # noqa: ASYNC240
             return None
         # It may be far away, and connecting has a time limit.
-        return await trio.to_thread.run_sync(_read_small, path, private, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(read_small, path, private, abandon_on_cancel=True)
 
     async def open_file(self, path: FilePath, *, writing: bool) -> BinaryFile:
         # A thread that has begun is waited for, whatever is cancelled.
@@ -71,18 +68,3 @@ class World:
             return await result
         await trio.lowlevel.checkpoint()
         return result
-
-
-def _read_small(path: str, private: bool) -> str | None:
-    try:
-        # First of all: to open a named pipe would wait for whoever writes into it.
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode) or (private and os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO)):
-            warnings.warn(
-                f"{path} is ignored: it is expected to be a plain file that nobody else can access", stacklevel=2
-            )
-            return None
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read(_MAX_FILE_BYTES)
-    except OSError:
-        return None

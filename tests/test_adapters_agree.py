@@ -78,7 +78,8 @@ def test_the_same_files(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["gss.py", "launcher.py", "origin.py", "process.py", "tcp.py", "terminal.py", "tls.py", "unix.py"]
+    "name",
+    ["files.py", "gss.py", "launcher.py", "origin.py", "process.py", "tcp.py", "terminal.py", "tls.py", "unix.py"],
 )
 def test_modules_that_are_the_same(name: str) -> None:
     """The pure package may import nothing that opens files, sockets or processes, and adapters not each other."""

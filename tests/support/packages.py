@@ -35,10 +35,7 @@ def run(command: Sequence[str | Path], environment: dict[str, str], folder: Path
     Raises:
         SystemExit: it fails; what it said is shown.
     """
-    # What is built and what runs is said by each call, and not by whoever calls this.
-    inherited = {
-        name: value for name, value in os.environ.items() if name not in ("PGSANSIO_KERNEL", "PYTHONPATH", "CC")
-    }
+    inherited = {name: value for name, value in os.environ.items() if name not in SAID}
     done = subprocess.run(
         command, cwd=folder, env={**inherited, **environment}, capture_output=True, text=True, check=False
     )
