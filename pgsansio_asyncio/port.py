@@ -93,6 +93,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._create_future = self._loop.create_future
         self._is_running = self._loop.is_running
+        #: A call less than a method of ours.
+        self.clock = self._loop.time
         self._thread = get_ident()
         self._forks = _forks
         self.origin = f"created at:\n{called_from()}" if self._loop.get_debug() else _ORIGIN_HINT
@@ -128,8 +130,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
             self._flush_scheduled = is_scheduled
         if not is_scheduled:
             data = self._engine.data_to_send()  # a task may have started TLS
-            if data:
-                self._write(data)
+            if data and self._connected:
+                self._transport.write(data)  # type: ignore[union-attr]
 
     def _resume(self, woken: list[Operation]) -> None:
         """Let each task whose operation is settled go on at once, and not in the next turn of the loop.
@@ -478,9 +480,6 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     def task(self) -> object:
         return asyncio.current_task()
-
-    def clock(self) -> float:
-        return self._loop.time()
 
     def stopwatch(self) -> float:
         return time.perf_counter()  # uvloop's time goes on by milliseconds

@@ -1,5 +1,6 @@
 """Which prepared statements a connection keeps: the most recently used ones, for a limited time."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
@@ -31,9 +32,9 @@ class StatementCache(Generic[T]):
         self.lifetime = lifetime
         self.hits = 0
         self.misses = 0
-        #: Entry and the time it was put, least recently used first.
+        #: Entry and when it is too old, least recently used first.
         self._entries: OrderedDict[Hashable, tuple[T, float]] = OrderedDict()
-        #: The same keys, oldest first. Entries have one lifetime, so this is the order they expire in.
+        #: The same keys with the same times, oldest first. Entries have one lifetime, so they expire in this order.
         self._ages: OrderedDict[Hashable, float] = OrderedDict()
 
     def __len__(self) -> int:
@@ -54,7 +55,7 @@ class StatementCache(Generic[T]):
         """
         entries = self._entries
         slot = entries.get(key)
-        if slot is None or (self.lifetime and now - slot[1] >= self.lifetime):
+        if slot is None or now >= slot[1]:
             self.misses += 1
             return None
         entries.move_to_end(key)
@@ -71,12 +72,12 @@ class StatementCache(Generic[T]):
         evicted: list[T] = []
         if (former := self.discard(key)) is not None:
             evicted.append(former)
-        if self.lifetime:
-            while self._ages and now - next(iter(self._ages.values())) >= self.lifetime:
-                expired, _ = self._ages.popitem(last=False)
-                evicted.append(self._entries.pop(expired)[0])
-        self._entries[key] = (entry, now)
-        self._ages[key] = now
+        while self._ages and now >= next(iter(self._ages.values())):
+            expired, _ = self._ages.popitem(last=False)
+            evicted.append(self._entries.pop(expired)[0])
+        end = now + self.lifetime if self.lifetime else math.inf
+        self._entries[key] = (entry, end)
+        self._ages[key] = end
         if len(self._entries) > self.size:
             least_recent, (victim, _) = self._entries.popitem(last=False)
             del self._ages[least_recent]
