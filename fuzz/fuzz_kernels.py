@@ -1,4 +1,4 @@
-"""The compiled kernel beside the pure one: rows, COPY data and lists of arguments, of scalars and of containers.
+"""The compiled kernel beside the pure one: rows, COPY data and its messages, arguments; of scalars and of containers.
 
 Input: what to do, room for rows or for bytes, the types of up to four columns; then the bytes, which are decoded as
 they are and cut at every byte, or what arguments are made of. Held to: the same rows and messages, the same position,
@@ -74,6 +74,7 @@ def target(data: bytes) -> None:
         pick(CASES, int.from_bytes(choices[4 + 2 * column : 6 + 2 * column], "big")).codec
         for column in range(_count(how))
     )
+    _compare_joined(body.replace(b"D", b"d"))  # rows are framed alike
     if how & 128:
         _compare_arguments(codecs, pick(_KINDS, choices[1]), 1 << choices[2] % 20, bool(how & 32), body)
     else:
@@ -115,6 +116,12 @@ def _compare_rows(codecs: tuple[ValueCodec, ...], copy: bool, room: int, warm: b
     for cut in every:
         ours, theirs = (_decoded(kernel, plan, copy, room, body, cut) for kernel, plan, _ in _plans(codecs, warm))
         assert ours == theirs, f"pure {ours}, compiled {theirs}, at {cut}"
+
+
+def _compare_joined(body: bytes) -> None:
+    for start, end in ((0, len(body)), (len(body) // 7, len(body) - len(body) // 5)):
+        ours, theirs = (kernel.join_copy_data(body, start, end) for kernel in (pure, COMPILED))
+        assert ours == theirs, f"pure {ours}, compiled {theirs}, from {start} to {end}"
 
 
 def _decoded(kernel: Any, plan: Any, copy: bool, room: int, body: bytes, cut: int) -> object:

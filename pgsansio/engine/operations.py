@@ -342,8 +342,8 @@ class CopyDirection(enum.Enum):
 class Copy(Operation):
     """A COPY statement (or START_REPLICATION), in the simple protocol.
 
-    `direction` and `formats` are known once the server has begun; `chunks` are the CopyData bodies that nobody has
-    taken yet, of `pending_bytes` together.
+    `direction` and `formats` are known once the server has begun; `chunks` are the data that nobody has taken
+    yet, of `pending_bytes` together: one for each CopyData, or, of COPY TO STDOUT, for those that came together.
     """
 
     __slots__ = ("chunks", "column_formats", "direction", "ended", "format", "owner", "pending_bytes", "sent_end")
@@ -354,7 +354,7 @@ class Copy(Operation):
         self.direction: CopyDirection | None = None
         self.format: Format | None = None
         self.column_formats: tuple[Format, ...] = ()
-        self.chunks: deque[bytearray] = deque()
+        self.chunks: deque[bytes] = deque()
         self.pending_bytes = 0
         #: The server sent CopyDone.
         self.ended = False

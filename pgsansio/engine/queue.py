@@ -422,15 +422,16 @@ class Queue(SessionState):
             operation.sent_end = True
 
     def take_chunk(self, operation: Copy) -> bytes:
-        """The oldest CopyData body that was not taken."""
+        """The oldest of its chunks."""
         chunk = operation.chunks.popleft()
         operation.pending_bytes -= len(chunk)
-        return bytes(chunk)
+        return chunk
 
     def take_data(self, operation: Copy) -> bytes:
         """All that was not taken, as one; b"" if there is nothing."""
-        data = b"".join(operation.chunks)
-        operation.chunks.clear()
+        chunks = operation.chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
         operation.pending_bytes = 0
         return data
 

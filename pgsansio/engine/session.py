@@ -39,6 +39,7 @@ from pgsansio.engine.routes import ROWS, STEPS
 from pgsansio.engine.states import ANY_TIME, SESSION, Awaiting
 from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError, PostgresError, ProtocolError, error_from_fields, notice_from_fields
+from pgsansio.kernel import join_copy_data
 from pgsansio.kernel.contract import OutdatedTypeError, Row, UnknownTypeError
 from pgsansio.kernel.pure import messages
 from pgsansio.messages.backend import (
@@ -392,35 +393,39 @@ class Session(Queue):
             raise ProtocolError("CommandComplete of a COPY FROM STDIN before CopyDone")
         self._command_complete(data, start, after)
 
-    def _copy_data(self, data: bytearray, position: int, end: int) -> int:
-        """Take a run of complete CopyData messages."""
-        operation = self.sent[0]
-        wanted = (
-            isinstance(operation, Copy)
-            and operation.error is None
-            and not operation.abandoned
-            and not operation.sent_end
-        )
-        chunks = operation.chunks if isinstance(operation, Copy) and wanted else None
-        size_bytes = 0
+    def _copy_out_data(self, data: bytearray, position: int, end: int) -> int:
+        """Take a run of complete CopyData messages: where one ends means nothing."""
+        after, joined = join_copy_data(data, position, end)
+        self._copied([joined])
+        return after
+
+    def _copy_both_data(self, data: bytearray, position: int, end: int) -> int:
+        """Take a run of complete CopyData messages, each of which is one of the replication protocol."""
+        bodies: list[bytes] = []
         while end - position >= HEADER_BYTES:
             tag, length = _header(data, position)
             after = position + 1 + length
             if tag != _COPY_DATA or after > end or length < 4:
                 break
-            # An empty one says nothing, and any number of them would fit below the high water mark.
-            if chunks is not None and length > 4:
-                chunks.append(data[position + HEADER_BYTES : after])
-                size_bytes += length - 4
+            bodies.append(bytes(data[position + HEADER_BYTES : after]))
             position = after
+        self._copied(bodies)
+        return position
+
+    def _copied(self, chunks: list[bytes]) -> None:
+        """This has come, for whoever takes it."""
+        operation = self.sent[0]
+        if not isinstance(operation, Copy) or operation.error is not None or operation.abandoned or operation.sent_end:
+            return
+        # An empty one says nothing, and any number of them would fit below the high water mark.
+        operation.chunks += filter(None, chunks)
+        size_bytes = sum(map(len, chunks))
         if size_bytes:
-            assert isinstance(operation, Copy)
             operation.pending_bytes += size_bytes
             if not operation.attention:
                 self._wake(operation)
             if operation.pending_bytes > COPY_HIGH_WATER_BYTES:
                 self.news = True
-        return position
 
     def _copy_done(self, data: bytearray, start: int, after: int) -> None:
         if after != start:

@@ -213,7 +213,7 @@ SESSION: Final[SessionTable] = {
         ErrorResponse: Transition(Awaiting.SKIPPING, "error"),
     },
     Awaiting.COPY_OUT: {
-        CopyData: Transition(Next.RUN, "copy_data"),
+        CopyData: Transition(Next.RUN, "copy_out_data"),
         CopyDone: Transition(Awaiting.COPY_OUT_DONE, "copy_done"),
         ErrorResponse: Transition(Awaiting.SKIPPING, "error"),
     },
@@ -224,7 +224,7 @@ SESSION: Final[SessionTable] = {
     # "Streaming Replication Protocol": either side may end first, and two CommandComplete messages end
     # START_REPLICATION
     Awaiting.COPY_BOTH: {
-        CopyData: Transition(Next.RUN, "copy_data"),
+        CopyData: Transition(Next.RUN, "copy_both_data"),
         CopyDone: Transition(Awaiting.COPY_BOTH_DONE, "copy_done"),
         ErrorResponse: Transition(Awaiting.SKIPPING, "error"),
     },

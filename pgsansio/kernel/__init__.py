@@ -27,6 +27,7 @@ __all__ = [
     "encode_bind",
     "encode_copy",
     "encode_many",
+    "join_copy_data",
     "parameter_plan",
     "row_plan",
     "take_messages",
@@ -80,6 +81,7 @@ decode_copy: Final = _kernel.decode_copy
 encode_bind: Final = _kernel.encode_bind
 encode_many: Final = _kernel.encode_many
 encode_copy: Final = _kernel.encode_copy
+join_copy_data: Final = _kernel.join_copy_data
 take_messages: Final = _kernel.take_messages
 if not TYPE_CHECKING:
     # To type checkers they are what they are defined as.

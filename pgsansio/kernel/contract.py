@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 #: Raised when a signature or a meaning below changes; a compiled kernel of another version is refused at import.
-CONTRACT_VERSION: Final = 3
+CONTRACT_VERSION: Final = 4
 
 #: The length that stands for SQL NULL in DataRow, Bind and binary COPY (manual, "Message Formats").
 NULL_LENGTH: Final = -1
@@ -396,6 +396,19 @@ class Kernel(Protocol):
 
         Stops at an incomplete tuple, after `max_rows`, or before the trailer (an Int16 of -1), whose offset is then
         returned. Errors as for `decode_rows`.
+        """
+        ...
+
+    def join_copy_data(self, data: bytes | bytearray, start: int, end: int) -> tuple[int, bytes]:
+        """The bodies of the run of complete CopyData messages that begins at `start`, as one.
+
+        Args:
+            data: received bytes; read only, no view of it is kept.
+            start, end: the part to read, 0 <= start <= end <= len(data); `start` is at a tag byte.
+        Returns:
+            The offset of the first byte not consumed (an incomplete message, another tag, or a length that no message
+            has), and the bodies.
+        Source: manual, "Message Formats", CopyData.
         """
         ...
 

@@ -87,6 +87,15 @@ def encode(codecs: tuple[ValueCodec, ...], *lists: Any) -> object:
         return error.with_traceback(None)
 
 
+def test_joining_copy_data() -> None:
+    run = message("d", b"x" * 50) * 3 + message("d")
+    for data in (run, run + b"d\0\0\0\3", run + b"D\0\0\0\4", b""):
+        check_blocks(lambda data=data: compiled.join_copy_data(data, 0, len(data)))  # type: ignore[misc]
+    check_blocks(lambda: refusal(compiled.join_copy_data, "", 0, 0))
+    check_blocks(lambda: refusal(compiled.join_copy_data, b"", None, 0))
+    check_blocks(lambda: refusal(compiled.join_copy_data, b"", 0))
+
+
 class Row(compiled.Record):  # type: ignore[misc]
     pass
 

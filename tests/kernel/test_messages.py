@@ -224,8 +224,14 @@ class World:
             None if operation.tag is None else bytes(operation.tag),
             [repr(getattr(operation, name)) for name in names],
             [repr(getattr(operation, name, None)) for name in more],
-            [bytes(chunk) for chunk in getattr(operation, "chunks", ())],
+            self.told_chunks(operation) if hasattr(operation, "chunks") else None,
         )
+
+    @staticmethod
+    def told_chunks(operation: Any) -> list[bytes]:
+        """Where those of COPY TO STDOUT end depends on how their bytes arrive."""
+        chunks = list(operation.chunks)
+        return chunks if str(operation.direction) == "CopyDirection.BOTH" else [b"".join(chunks)]
 
 
 def play(make: Any, story: list[tuple[Any, ...]], sizes: list[int] | None = None) -> World:

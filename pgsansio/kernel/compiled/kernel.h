@@ -10,7 +10,8 @@
    plan.c       Codec (a ValueCodec, as C sees it), RowPlan, ParameterPlan
    rows.c       decode_rows, decode_copy           decode*.c   one value
    parameters.c encode_bind, _many, _copy          encode*.c   one value
-   messages.c   take_messages      operation.c, session.c, buffer.c   *State
+   messages.c   take_messages      copy_data.c   join_copy_data
+   operation.c, session.c, buffer.c   *State
    errors.c     who raised what
    reader.h, writer.h   bounds                     compat.h    versions of Python
    make.h       ints and texts, made in place
@@ -40,7 +41,7 @@
 
 /* As in contract.py. */
 enum {
-    CONTRACT_VERSION = 3,
+    CONTRACT_VERSION = 4,
     NULL_LENGTH = -1,
 };
 
@@ -370,6 +371,10 @@ bool operation_type_init(PyObject *module, State *state);
 bool session_type_init(PyObject *module, State *state);
 bool buffer_type_init(PyObject *module, State *state);
 PyObject *take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
+/* copy_data.c */
+
+PyObject *join_copy_data(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* errors.c */
 

@@ -271,6 +271,8 @@ static PyMethodDef functions[] = {
      "See `pgsansio.kernel.contract`."},
     {"encode_copy", (PyCFunction)(void (*)(void))encode_copy, METH_FASTCALL,
      "encode_copy(plan, elements, max_bytes, index, /)\n--\n\nSee `pgsansio.kernel.contract`."},
+    {"join_copy_data", (PyCFunction)(void (*)(void))join_copy_data, METH_FASTCALL,
+     "join_copy_data(data, start, end, /)\n--\n\nSee `pgsansio.kernel.contract`."},
     {"take_messages", (PyCFunction)(void (*)(void))take_messages, METH_FASTCALL,
      "take_messages(session, data, start, end, /)\n--\n\nSee `pgsansio.kernel.contract`."},
     {NULL, NULL, 0, NULL},

@@ -11,7 +11,7 @@ containers.py           arrays, ranges and composites of such types
 from typing import Final
 
 from pgsansio.kernel.contract import CONTRACT_VERSION
-from pgsansio.kernel.pure.messages import take_messages
+from pgsansio.kernel.pure.messages import join_copy_data, take_messages
 from pgsansio.kernel.pure.parameters import ParameterPlan, encode_bind, encode_copy, encode_many, parameter_plan
 from pgsansio.kernel.pure.record import Record
 from pgsansio.kernel.pure.rows import RowPlan, decode_copy, decode_rows, row_plan
@@ -33,6 +33,7 @@ __all__ = [
     "encode_bind",
     "encode_copy",
     "encode_many",
+    "join_copy_data",
     "parameter_plan",
     "row_plan",
     "take_messages",

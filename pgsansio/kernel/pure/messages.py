@@ -16,6 +16,7 @@ __all__ = [
     "batch_complete",
     "batch_empty",
     "command_complete",
+    "join_copy_data",
     "portal_suspended",
     "ready",
     "take_messages",
@@ -27,6 +28,7 @@ _HEADER_BYTES: Final = 5
 _header: Final = struct.Struct("!BI").unpack_from
 _STATUSES: Final = {ord(status.value): status for status in TransactionStatus}
 _FIRST_OF_DISCARDS: Final = ord("D")
+_COPY_DATA: Final = ord("d")
 _COMPLETED: Final = Outcome.COMPLETED
 
 _STEP: Final = Next.STEP
@@ -96,6 +98,20 @@ def ready(session: Session, data: bytearray, start: int, after: int) -> None:
     session.active -= 1
     operation.outcome = _COMPLETED
     session.woken.append(operation)
+
+
+def join_copy_data(data: bytes | bytearray, start: int, end: int) -> tuple[int, bytes]:
+    """See `pgsansio.kernel.contract`."""
+    view = memoryview(data)
+    bodies: list[memoryview] = []
+    while end - start >= _HEADER_BYTES:
+        tag, length = _header(view, start)
+        after = start + 1 + length
+        if tag != _COPY_DATA or after > end or length < 4:
+            break
+        bodies.append(view[start + _HEADER_BYTES : after])
+        start = after
+    return start, b"".join(bodies)
 
 
 def take_messages(session: Session, data: bytearray, start: int, end: int) -> tuple[int, int]:
