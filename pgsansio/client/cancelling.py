@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from pgsansio.client.encrypting import Channel, open_channel
 from pgsansio.client.port import Address, Port
-from pgsansio.engine.operations import TELLS, Operation
+from pgsansio.engine.operations import Operation
+from pgsansio.engine.routes import RESET
 from pgsansio.errors import InterfaceError, ProtocolError
 from pgsansio.frontend import Frontend
 
@@ -76,7 +77,7 @@ async def cancel_abandoned(connection: "ConnectionCore") -> None:
     session.cancel_began()
     try:
         while session.is_open and (in_flight := session.in_flight):
-            is_reset = in_flight[0].traits & TELLS  # behind a query of a pool: it ends by itself soon
+            is_reset = in_flight[0].steps is RESET  # behind a query of a pool: it ends by itself soon
             if not is_reset and not await send_cancel_request(port, session, connection._address, connection._channel):
                 connection.terminate()
                 return

@@ -223,7 +223,7 @@ class Connection(
     def _may_reset_alone(self) -> bool:
         """Whether `reset` does what it does here, and nobody wants to know of it: then `_reset_alone` is as good."""
         cls = type(self)
-        return cls.reset is Connection.reset and cls._reset is Connection._reset and not self._query_loggers
+        return cls.reset is _RESET and cls._reset is _INNER_RESET and not self._query_loggers
 
     def _reset_alone(self) -> Operation | None:
         """As `reset`, without waiting for it, and with nobody who listens. None: there is nothing to do.
@@ -239,13 +239,18 @@ class Connection(
         self._port.flush()
         return operation
 
-    def _reset_behind(self) -> Operation | None:
-        """As `_reset_alone`, behind a query that was just submitted and is to be written together with it."""
+    def _reset_behind(self, operation: Operation) -> Operation | None:
+        """As `_reset_alone`, in the same write as a query that was just submitted."""
         query = self.get_reset_query()
         if not query:
             return None
         self._queries += 1
-        return self._frontend.reset(query)
+        return self._frontend.reset(query, operation)
+
+
+# What a subclass may have put something else in the place of.
+_RESET: Final = Connection.reset
+_INNER_RESET: Final = Connection._reset
 
 
 def check_connection_class(connection_class: object) -> None:

@@ -23,7 +23,7 @@ from weakref import ref
 from pgsansio.client.connection import Connection
 from pgsansio.client.port import ConcurrentPort, PortEvent, TaskHandle
 from pgsansio.client.time_limit import time_limit
-from pgsansio.engine.operations import SYNC, Operation
+from pgsansio.engine.operations import SYNC, TELLS, Operation
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InterfaceWarning, OperationTimeoutError
 from pgsansio.policy.conninfo import UNSET, resolve_timeout
@@ -400,7 +400,7 @@ class PoolWork:
         """A reset in the same write as this operation, after which the connection is brought back; None: not here."""
         if operation.traits != SYNC or not self._running_home().reads_always or not connection._may_reset_alone():
             return None
-        return connection._reset_behind()
+        return connection._reset_behind(operation)
 
     def _bring_back(
         self, connection: Connection, seconds: float | None, reset: Operation | None = None
@@ -468,6 +468,7 @@ class PoolWork:
     def _watch_reset(self, connection: Connection, reset: Operation, at: float) -> None:
         """It is to end by this time, and `_reset_ended` is told."""
         connection._resetting = reset
+        reset.traits |= TELLS
         self._resets_alone[connection] = at
         if at < self._alarm_at:
             self._keep_time()

@@ -45,7 +45,7 @@ EXCLUSIVE: Final = 16
 #: A rollback that nobody waits for: what comes behind it is outside of the transaction again.
 ENDS: Final = 64
 #: The library's own: not subject to the rules for concurrent use in transactions.
-INTERNAL: Final = 32
+INTERNAL: Final = contract.INTERNAL
 #: It goes on with what a task has begun: never refused, where only one task may go on; others are.
 FOLLOWS: Final = 128
 #: It belongs to the Sync group of what waits unsent in front of it.

@@ -35,7 +35,7 @@ from pgsansio.engine.operations import (
 )
 from pgsansio.engine.queue import COPY_HIGH_WATER_BYTES, Condition, Queue, outcome_of
 from pgsansio.engine.reports import keep_parameter
-from pgsansio.engine.routes import ROWS, STEPS
+from pgsansio.engine.routes import RESET, ROWS, STEPS
 from pgsansio.engine.states import ANY_TIME, SESSION, Awaiting
 from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError, PostgresError, ProtocolError, error_from_fields, notice_from_fields
@@ -220,7 +220,7 @@ class Session(Queue):
 
     def after_copy(self) -> Row:
         operation = self.sent[0]
-        if isinstance(operation, SimpleQuery | Copy):
+        if isinstance(operation, SimpleQuery | Copy) or operation.steps is RESET:
             return ROWS[Awaiting.SIMPLE_QUERY]
         if isinstance(operation, Batch):
             operation.completed += 1
@@ -238,6 +238,7 @@ class Session(Queue):
     _batch_complete = messages.batch_complete
     _batch_empty = messages.batch_empty
     _ready = messages.ready
+    _passed_over = messages.passed_over
 
     def _parsed(self, data: bytearray, start: int, after: int) -> None:
         if after != start:

@@ -97,6 +97,7 @@ class Awaiting(enum.Enum):
     STREAM_PAUSED = "nothing, until a stream is asked for more rows or for its end"
     SIMPLE_QUERY = "results of a simple query"
     SIMPLE_ERROR = "ReadyForQuery after the error of a simple query"
+    RESET = "end of a reset"
     FUNCTION_RESULT = "FunctionCallResponse"
     COPY_IN = "end of COPY FROM STDIN"
     COPY_OUT = "data of COPY TO STDOUT"
@@ -201,6 +202,18 @@ SESSION: Final[SessionTable] = {
     Awaiting.SIMPLE_ERROR: {
         ReadyForQuery: Transition(Next.END, "ready"),
         ErrorResponse: Transition(Next.SAME, "further_error"),
+    },
+    # The same, where nobody wants to know more of the results than that they came.
+    Awaiting.RESET: {
+        RowDescription: Transition(Next.SAME, "passed_over"),
+        DataRow: Transition(Next.RUN, "rows"),
+        CommandComplete: Transition(Next.SAME, "command_complete"),
+        EmptyQueryResponse: Transition(Next.SAME),
+        CopyInResponse: Transition(Awaiting.COPY_IN, "copy_in"),
+        CopyOutResponse: Transition(Awaiting.COPY_OUT, "copy_out"),
+        CopyBothResponse: Transition(Awaiting.COPY_BOTH, "copy_both"),
+        ErrorResponse: Transition(Awaiting.SIMPLE_ERROR, "error"),
+        ReadyForQuery: Transition(Next.END, "ready"),
     },
     # "Message Flow", Function Call
     Awaiting.FUNCTION_RESULT: {

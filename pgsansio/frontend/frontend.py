@@ -15,7 +15,6 @@ from pgsansio.engine.operations import (
     EXCLUSIVE,
     INTERNAL,
     SYNC,
-    TELLS,
     Copy,
     DescribedAgain,
     FunctionCallOperation,
@@ -25,7 +24,7 @@ from pgsansio.engine.operations import (
     Script,
     SimpleQuery,
 )
-from pgsansio.engine.routes import STEPS
+from pgsansio.engine.routes import RESET, STEPS
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import StatementMode
 from pgsansio.frontend.learning import Learning
@@ -61,6 +60,7 @@ _FETCH: Final = STEPS(Awaiting.EXECUTION, Awaiting.READY)
 _CLOSE: Final = STEPS(Awaiting.CLOSE_COMPLETE, Awaiting.READY)
 _STREAM: Final = STEPS(Awaiting.STREAM_ROWS, Awaiting.READY)
 _SIMPLE: Final = STEPS(Awaiting.SIMPLE_QUERY)
+_RESETS: Final = SYNC | INTERNAL | DISCARDS_ROWS
 _FUNCTION: Final = STEPS(Awaiting.FUNCTION_RESULT, Awaiting.READY)
 
 
@@ -151,10 +151,17 @@ class Frontend(Learning):
         self.submit(operation)
         return operation
 
-    def reset(self, query: str) -> SimpleQuery:
-        """As `simple_query` of the library's own, for which nobody waits: its end is news."""
-        operation = SimpleQuery(_known_simple(query)[0], _SIMPLE, SYNC | INTERNAL | DISCARDS_ROWS | TELLS)
-        self.submit(operation)
+    def reset(self, query: str, behind: Operation | None = None) -> Operation:
+        """What brings the session back to where it started, for which nobody waits.
+
+        Args:
+            behind: it was just submitted, and this is to be written together with it.
+        """
+        operation = Operation(_known_simple(query)[0], RESET, _RESETS)
+        if behind is None:
+            self.submit(operation)
+        else:
+            self.submit_behind(operation, behind)
         return operation
 
     def sign_of_life(self) -> Operation:

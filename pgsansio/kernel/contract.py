@@ -19,6 +19,7 @@ from pgsansio.errors import InterfaceError
 __all__ = [
     "CONTRACT_VERSION",
     "DISCARDS_ROWS",
+    "INTERNAL",
     "NULL_LENGTH",
     "SHORT_LENGTH",
     "SYNC",
@@ -54,6 +55,8 @@ SHORT_LENGTH: Final = 2000
 SYNC: Final = 4
 #: Its rows are not wanted.
 DISCARDS_ROWS: Final = 8
+#: The library's own: not subject to the rules for concurrent use in transactions, and not counted as `active`.
+INTERNAL: Final = 32
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Arguments: TypeAlias = Sequence[object]

@@ -66,6 +66,7 @@ from tests.support.sessions import (
     new_session,
     plan_calling,
     preparation,
+    reset,
     simple_query,
 )
 
@@ -193,6 +194,81 @@ def test_rows_that_nobody_wants() -> None:
     session = submitted(operation)
     feed(session, RowDescription(FIELDS), row(b"x"), row(b"y"), selected("SELECT 2"), ready())
     assert (operation.rows, operation.row_plan, operation.status) == ([], None, "SELECT 2")
+
+
+def test_the_results_of_a_reset_are_passed_over() -> None:
+    operation = reset()
+    session = submitted(operation)
+    assert not session.busy
+    assert session.active == 0
+    feed(session, RowDescription(FIELDS), row(b"x"), selected(), EmptyQueryResponse(), selected("RESET"))
+    assert not operation.settled
+    feed(session, ready())
+    assert operation.outcome is Outcome.COMPLETED
+    assert (operation.rows, operation.row_plan, session.active) == ([], None, 0)
+    assert session.completed() == [operation]
+
+
+def test_a_reset_that_fails() -> None:
+    operation = reset()
+    session = submitted(operation)
+    feed(session, RowDescription(FIELDS), error(), ready())
+    assert operation.outcome is Outcome.FAILED
+    assert isinstance(operation.error, DivisionByZeroError)
+    assert session.idle
+
+
+def test_a_reset_with_a_copy_in_it() -> None:
+    """Nobody has data for it, and what follows is a reset still."""
+    operation = reset()
+    session = submitted(operation)
+    feed(session, CopyOutResponse(Format.TEXT), CopyData(b"x"), CopyDone(), selected("COPY 1"), row(b"x"), selected())
+    feed(session, ready())
+    assert operation.settled
+    assert session.is_open
+    assert session.idle
+
+
+def test_a_reset_right_behind_a_query() -> None:
+    session = new_session()
+    first, behind = execution(b"1"), reset(b"2")
+    session.submit(first)
+    session.submit_behind(behind, first)
+    assert session.data_to_send() == b"12"
+    assert session.in_flight == (first, behind)
+    assert (session.active, behind.written, behind.data) == (1, True, b"")
+    feed(session, BindComplete(), selected(), ready())
+    assert first.settled
+    assert not behind.settled
+    feed(session, selected("RESET"), ready())
+    assert behind.settled
+    assert session.idle
+    assert session.sent_bytes == 0
+
+
+@pytest.mark.parametrize("case", ["another one before it", "a transaction", "too much", "unsent"])
+def test_a_reset_behind_something_else_follows_the_rules(case: str) -> None:
+    session = new_session()
+    first, behind = execution(b"1"), reset(b"2")
+    match case:
+        case "another one before it":
+            session.submit(execution(b"0"))
+        case "a transaction":
+            first = simple_query(b"1", SYNC | BEGINS | BARRIER)
+        case "too much":
+            behind = reset(b"2" * (WINDOW_BYTES + 1))
+        case _:
+            session.submit(simple_query(b"0", SYNC | BARRIER))
+    session.submit(first)
+    session.submit_behind(behind, first)
+    assert behind.written is (case == "another one before it")
+    while session.sent:
+        is_extended = len(session.sent[0].steps) > 1
+        feed(session, *([BindComplete()] if is_extended else []), selected(), ready())
+    assert behind.outcome is Outcome.COMPLETED
+    assert session.idle
+    assert session.active == 0
+    assert session.sent_bytes == 0
 
 
 def test_repr_says_what_became_of_it() -> None:

@@ -55,6 +55,7 @@ from tests.support.sessions import (
     function_call,
     new_session,
     preparation,
+    reset,
     simple_query,
     stream,
 )
@@ -111,6 +112,7 @@ ROADS: dict[Awaiting, tuple[Callable[[], Operation] | None, tuple[Message, ...]]
     Awaiting.STREAM_PAUSED: (stream, (BindComplete(), PortalSuspended())),
     Awaiting.SIMPLE_QUERY: (simple_query, (RowDescription(FIELDS),)),
     Awaiting.SIMPLE_ERROR: (simple_query, (error(),)),
+    Awaiting.RESET: (reset, (RowDescription(FIELDS),)),
     Awaiting.FUNCTION_RESULT: (function_call, ()),
     Awaiting.COPY_IN: (copy, (CopyInResponse(Format.TEXT),)),
     Awaiting.COPY_OUT: (copy, (CopyOutResponse(Format.TEXT),)),

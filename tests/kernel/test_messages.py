@@ -83,6 +83,7 @@ KINDS: dict[str, Callable[[Any, Any], Any]] = {
     "prepare": lambda make, plan: make.preparation(closing=("a",)),
     "simple": lambda make, plan: make.simple_query(),
     "simple, no rows": lambda make, plan: make.simple_query(rows=False),
+    "reset": lambda make, plan: make.reset(),
     "script": lambda make, plan: make.script(),
     "batch": lambda make, plan: make.batch(count=2),
     "open batch": lambda make, plan: make.batch(count=1, complete=False),

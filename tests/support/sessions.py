@@ -8,6 +8,7 @@ from pgsansio.engine.operations import (
     BARRIER,
     DISCARDS_ROWS,
     EXCLUSIVE,
+    INTERNAL,
     SYNC,
     Batch,
     Copy,
@@ -18,7 +19,7 @@ from pgsansio.engine.operations import (
     Script,
     SimpleQuery,
 )
-from pgsansio.engine.routes import STEPS
+from pgsansio.engine.routes import RESET, STEPS
 from pgsansio.engine.session import Session
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Format
@@ -31,7 +32,7 @@ from pgsansio.wire.framing import ReceiveBuffer
 
 __all__ = [
     "FIELDS", "batch", "copy", "execution", "feed", "function_call", "new_session", "plan_calling", "preparation",
-    "script", "simple_query", "stream", "sync", "text_plan",
+    "reset", "script", "simple_query", "stream", "sync", "text_plan",
 ]  # fmt: skip
 
 TEXT = 25
@@ -81,6 +82,10 @@ def preparation(data: bytes = b"PDS", closing: tuple[str, ...] = (), traits: int
 def simple_query(data: bytes = b"Q", traits: int = SYNC, *, rows: bool = True) -> SimpleQuery:
     plan: Callable[[Any], RowPlan] | None = text_plan if rows else None
     return SimpleQuery(data, STEPS(Awaiting.SIMPLE_QUERY), traits | (0 if rows else DISCARDS_ROWS), plan)
+
+
+def reset(data: bytes = b"R") -> Operation:
+    return Operation(data, RESET, SYNC | INTERNAL | DISCARDS_ROWS)
 
 
 def script(data: bytes = b"Q") -> Script:

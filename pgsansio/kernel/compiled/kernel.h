@@ -152,6 +152,7 @@ typedef struct {
     PyObject *command_complete;
     PyObject *batch_complete;
     PyObject *ready;
+    PyObject *passed_over;
 
     /* Functions of the pure kernel, for what is rare. */
     PyObject *refused_value;

@@ -185,9 +185,9 @@ take_ready(const Loop *loop, Reader body)
     if (operation == NULL) {
         return false;
     }
-    bool is_ordinary = status != NULL && operation->traits == TRAIT_SYNC && operation->abandoned == Py_False
-                       && session->abandoned == 0 && operation->error == Py_None && session->woken != NULL
-                       && PyList_CheckExact(session->woken);
+    bool is_ordinary = status != NULL && (operation->traits & ~(TRAIT_DISCARDS_ROWS | TRAIT_INTERNAL)) == TRAIT_SYNC
+                       && operation->abandoned == Py_False && session->abandoned == 0 && operation->error == Py_None
+                       && session->woken != NULL && PyList_CheckExact(session->woken);
     if (!is_ordinary) {
         Py_DECREF(operation);
         return act(loop, loop->state->ready, body);
@@ -200,7 +200,7 @@ take_ready(const Loop *loop, Reader body)
     if (done) {
         session->sent_bytes -= operation->size_bytes;
         Py_XSETREF(session->row, row);
-        session->active--;
+        session->active -= !(operation->traits & TRAIT_INTERNAL);
         Py_XSETREF(operation->outcome, Py_NewRef(loop->state->completed));
         done = PyList_Append(session->woken, (PyObject *)operation) == 0;
     }
@@ -421,6 +421,9 @@ take_body(const Loop *loop, PyObject *action, Reader body)
     }
     if (action == state->ready) {
         return take_ready(loop, body);
+    }
+    if (action == state->passed_over) {
+        return true;
     }
     if (action == state->portal_suspended) {
         return take_portal_suspended(loop, body);

@@ -52,6 +52,7 @@ static const Import imports[] = {
     {"pgsansio.kernel.pure.messages", "command_complete", offsetof(State, command_complete), false},
     {"pgsansio.kernel.pure.messages", "batch_complete", offsetof(State, batch_complete), false},
     {"pgsansio.kernel.pure.messages", "ready", offsetof(State, ready), false},
+    {"pgsansio.kernel.pure.messages", "passed_over", offsetof(State, passed_over), false},
 };
 
 /* The members of the state that are objects, for the collector. */
@@ -73,7 +74,7 @@ static const size_t objects[] = {
     offsetof(State, after_copy),       offsetof(State, status_idle),          offsetof(State, status_in_block),
     offsetof(State, status_failed),    offsetof(State, take_rows),            offsetof(State, portal_suspended),
     offsetof(State, command_complete), offsetof(State, batch_complete),       offsetof(State, ready),
-    offsetof(State, popleft),          offsetof(State, append),
+    offsetof(State, passed_over),      offsetof(State, popleft),              offsetof(State, append),
 };
 
 /* Members of enumerations, and where they go. */

@@ -10,6 +10,7 @@
 enum {
     TRAIT_SYNC = 4,
     TRAIT_DISCARDS_ROWS = 8,
+    TRAIT_INTERNAL = 32,
     SHORT_LENGTH = 2000,
 };
 

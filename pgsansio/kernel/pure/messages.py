@@ -9,7 +9,7 @@ from typing import Final
 
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import ProtocolError
-from pgsansio.kernel.contract import DISCARDS_ROWS, SHORT_LENGTH, SYNC, Next, Session
+from pgsansio.kernel.contract import DISCARDS_ROWS, INTERNAL, SHORT_LENGTH, SYNC, Next, Session
 from pgsansio.kernel.pure.rows import decode_rows
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "batch_empty",
     "command_complete",
     "join_copy_data",
+    "passed_over",
     "portal_suspended",
     "ready",
     "take_messages",
@@ -30,6 +31,9 @@ _STATUSES: Final = {ord(status.value): status for status in TransactionStatus}
 _FIRST_OF_DISCARDS: Final = ord("D")
 _COPY_DATA: Final = ord("d")
 _COMPLETED: Final = Outcome.COMPLETED
+
+#: What does not change how an operation is settled, but for who counts it.
+_ORDINARY: Final = ~(DISCARDS_ROWS | INTERNAL)
 
 _STEP: Final = Next.STEP
 _SAME: Final = Next.SAME
@@ -48,6 +52,10 @@ def take_rows(session: Session, data: bytearray, position: int, end: int) -> int
     if error is not None:
         session.row_refused(operation, error, data, position, after)
     return after
+
+
+def passed_over(session: Session, data: bytearray, start: int, after: int) -> None:
+    """What is in it matters to nobody."""
 
 
 def portal_suspended(session: Session, data: bytearray, start: int, after: int) -> None:
@@ -84,8 +92,9 @@ def ready(session: Session, data: bytearray, start: int, after: int) -> None:
         raise ProtocolError(f"ReadyForQuery with the status {bytes(data[start:after])!r}")
     sent = session.sent
     operation = sent[0]
-    if operation.traits != SYNC or operation.abandoned or session.abandoned or operation.error is not None:
-        if not operation.traits & SYNC:
+    traits = operation.traits
+    if traits & _ORDINARY != SYNC or operation.abandoned or session.abandoned or operation.error is not None:
+        if not traits & SYNC:
             raise ProtocolError("ReadyForQuery before Sync")
         session.transaction_status = status
         session.end()
@@ -95,7 +104,8 @@ def ready(session: Session, data: bytearray, start: int, after: int) -> None:
     sent.popleft()
     session.sent_bytes -= operation.size_bytes
     session.row = sent[0].steps[0] if sent else session.idle_row
-    session.active -= 1
+    if not traits & INTERNAL:
+        session.active -= 1
     operation.outcome = _COMPLETED
     session.woken.append(operation)
 
