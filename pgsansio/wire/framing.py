@@ -19,8 +19,10 @@ BLOCK_BYTES: Final = 65536
 _FIRST_BLOCK_BYTES: Final = 8192
 #: Type byte and length ("Message Formats").
 HEADER_BYTES: Final = 5
-#: Below this much free room the unread rest is moved to the front, so that reads do not become small.
+#: Below this much free room the unread rest is moved to the front, so that reads do not become small; always, if it is
+#: but the beginning of a short message.
 _ROOM_BYTES: Final = 16384
+_SHORT_REST_BYTES: Final = 1024
 
 
 def frame(tag: bytes, body: bytes) -> bytes:
@@ -69,16 +71,16 @@ class ReceiveBuffer(BufferState):
             self.start = self.end = 0
             return self.view
         capacity = len(self.data)
-        if self.expected > capacity - start:
-            # A message that will not fit here. What room is left is used first; then it gets memory of its own, at most
+        rest = end - start
+        if self.expected > len(self.block) and self.expected > capacity - start:
+            # A message that will not fit. What room is left is used first; then it gets memory of its own, at most
             # doubled each time, so that a claimed length costs nothing.
             if end == capacity:
                 self._replace(min(self.expected, max(2 * capacity, len(self.block))))
-        elif self.data is not self.block and end - start < len(self.block) // 2 and self.expected <= len(self.block):
+        elif self.data is not self.block and rest < len(self.block) // 2 and self.expected <= len(self.block):
             self._return_to_block()
-        elif capacity - end < _ROOM_BYTES:
+        elif rest < _SHORT_REST_BYTES or capacity - end < _ROOM_BYTES or self.expected > capacity - start:
             if start:
-                rest = end - start
                 self.data[:rest] = self.data[start:end]
                 self.start, self.end = 0, rest
             if self.end == capacity:  # whole messages that nobody has consumed: a paused reader was fed all the same

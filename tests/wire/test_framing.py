@@ -91,6 +91,24 @@ def test_the_block_becomes_a_large_one_once_it_was_full(cut_off: int) -> None:
     assert buffer.data is block
 
 
+def test_short_messages_cut_by_the_end_of_the_block_stay_in_it() -> None:
+    """A transport that fills all the room it gets: never but a few bytes of it, and never memory for one message."""
+    messages = frame(b"d", bytes(95)) * 5000
+    buffer = ReceiveBuffer()
+    rooms: list[int] = []
+    position = 0
+    while position < len(messages):
+        room = buffer.writable()
+        size = min(len(room), len(messages) - position)
+        room[:size] = messages[position : position + size]
+        buffer.written(size)
+        position += size
+        rooms.append(len(room))
+        take_frames(buffer)
+        assert buffer.data is buffer.block
+    assert min(rooms[1:]) > BLOCK_BYTES - 100
+
+
 def test_behind_a_large_message_the_block_is_a_large_one() -> None:
     buffer = ReceiveBuffer()
     large = frame(b"d", bytes(200_000))
