@@ -561,8 +561,12 @@ class _Event:
 
     def set(self) -> None:
         self._is_set = True
-        waiters, self._waiters = self._waiters, []
-        _wake(waiters)
+        waiters = self._waiters
+        if waiters:
+            self._waiters = []
+            for future in waiters:
+                if not future.done():
+                    future.set_result(None)
 
     def is_set(self) -> bool:
         return self._is_set

@@ -240,12 +240,18 @@ class Connection(
         return operation
 
     def _reset_behind(self, operation: Operation) -> Operation | None:
-        """As `_reset_alone`, in the same write as a query that was just submitted."""
-        query = self.get_reset_query()
-        if not query:
+        """As `_reset_alone`, in the same write as a query that was just submitted; None: that cannot be.
+
+        It went the short way, so nobody wants to know of queries.
+        """
+        cls = type(self)
+        if cls.reset is not _RESET or cls._reset is not _INNER_RESET:
             return None
-        self._queries += 1
-        return self._frontend.reset(query, operation)
+        query = self.get_reset_query()
+        reset = self._frontend.reset_behind(query, operation) if query else None
+        if reset is not None:
+            self._queries += 1
+        return reset
 
 
 # What a subclass may have put something else in the place of.

@@ -113,6 +113,7 @@ class Pool(PoolQueries):
         cls = type(self)
         is_ours = cls.acquire is Pool.acquire and cls.release is Pool.release
         self._is_plain = is_ours and setup is None and reset is None and not self._release_waits
+        self._is_direct = self._is_plain and not multiplex
         self._check = check if callable(check) else None
         self._connection_class = connection_class
         self._record_class = record_class

@@ -32,10 +32,60 @@ class PoolQueries(PoolWork, _CopyFace):
         super().__init__(limits, is_lazy=is_lazy)
         #: None: each query has its connection for itself.
         self._one_shots = OneShots() if limits.multiplex else None
+        #: Each query has one without further ado.
+        self._is_direct = False
 
     def _acquired(self) -> AbstractAsyncContextManager[Connection]:
         """A block with a connection that nobody else uses."""
         raise NotImplementedError
+
+    async def _fetched(
+        self,
+        query: str,
+        method: str,
+        args: tuple[object, ...],
+        max_rows: int,
+        timeout: float | None,
+        record_class: type[Any] | None,
+        column: int | str = 0,
+    ) -> Any:
+        """Do what this method of a connection does, on one that nobody else uses, with the reset in the same write as
+        the query.
+
+        Args:
+            max_rows: 0: all of them are returned; 1: the first, or what it has in this column.
+        """
+        connection = self._at_once() or (await self._waited(None))[0]
+        reset = None
+        try:
+            operation = None
+            if getattr(type(connection), method) is _OURS[method]:
+                operation = connection._execute_known(query, args, max_rows, timeout, record_class)
+            if operation is None:
+                other = {"column": column} if method == "fetchval" else {"record_class": record_class}
+                return await getattr(connection, method)(query, *args, timeout=timeout, **other)
+            behind = connection._reset_behind(operation) if self._resets_behind else None
+            try:
+                await connection._port.wait(operation)
+            except BaseException as error:
+                if behind is not None and not operation.settled:  # it would be in the way of cancelling the query
+                    connection._frontend.abandon(behind)
+                await connection._give_up(operation, error)
+                raise
+            if operation.error is not None:
+                operation = await connection._repeat(operation, query, args, max_rows)
+            else:
+                reset = behind
+        finally:
+            if reset is None:
+                self._bring_back(connection, None)
+            else:
+                self._hand_on(connection, reset)
+        rows = operation.rows
+        if not max_rows:
+            return rows
+        row = rows[0] if rows else None
+        return row if row is None or method == "fetchrow" else row[column]
 
     async def _run(self, query: object, method: str, *args: object, may_share: bool = True, **arguments: Any) -> Any:
         """Call this method of a connection."""
@@ -49,37 +99,10 @@ class PoolQueries(PoolWork, _CopyFace):
             async with self._acquired() as connection:
                 return await getattr(connection, method)(query, *args, **arguments)
         connection = self._at_once() or (await self._waited(None))[0]
-        reset = None
         try:
-            ours = _OURS.get(method)
-            if ours is None or getattr(type(connection), method) is not ours or "codecs" in arguments:
-                return await getattr(connection, method)(query, *args, **arguments)
-            # What that does, with the reset right behind the query, in the same write.
-            limit = 0 if method == "fetch" else 1
-            operation = connection._execute_known(
-                cast(str, query), args, limit, arguments["timeout"], arguments.get("record_class")
-            )
-            if operation is None:
-                return await getattr(connection, method)(query, *args, **arguments)
-            behind = self._reset_behind(connection, operation)
-            try:
-                await connection._port.wait(operation)
-            except BaseException as error:
-                if behind is not None and not operation.settled:  # it would be in the way of cancelling the query
-                    connection._frontend.abandon(behind)
-                await connection._give_up(operation, error)
-                raise
-            if operation.error is not None:
-                operation = await connection._repeat(operation, cast(str, query), args, limit)
-            else:
-                reset = behind
-            rows = operation.rows
-            if not limit:
-                return rows
-            row = rows[0] if rows else None
-            return row if row is None or method == "fetchrow" else row[arguments["column"]]
+            return await getattr(connection, method)(query, *args, **arguments)
         finally:
-            self._bring_back(connection, None, reset)
+            self._bring_back(connection, None)
 
     # queries, each on a connection of its own
 
@@ -120,9 +143,11 @@ class PoolQueries(PoolWork, _CopyFace):
         codecs: Codecs = (),
     ) -> list[Any]:
         """As `Connection.fetch`, on a connection of the pool, or with `multiplex` beside other queries on one."""
-        rows: list[Any] = await self._run(
-            query, "fetch", *args, timeout=timeout, record_class=record_class, **_if_any(codecs)
-        )
+        rows: list[Any]
+        if self._is_direct and not codecs:
+            rows = await self._fetched(query, "fetch", args, 0, timeout, record_class)
+        else:
+            rows = await self._run(query, "fetch", *args, timeout=timeout, record_class=record_class, **_if_any(codecs))
         return rows
 
     async def fetchrow(
@@ -134,6 +159,8 @@ class PoolQueries(PoolWork, _CopyFace):
         codecs: Codecs = (),
     ) -> Any:
         """As `Connection.fetchrow`, on a connection of the pool, or with `multiplex` beside other queries on one."""
+        if self._is_direct and not codecs:
+            return await self._fetched(query, "fetchrow", args, 1, timeout, record_class)
         return await self._run(query, "fetchrow", *args, timeout=timeout, record_class=record_class, **_if_any(codecs))
 
     async def fetchval(
@@ -145,6 +172,8 @@ class PoolQueries(PoolWork, _CopyFace):
         codecs: Codecs = (),
     ) -> Any:
         """As `Connection.fetchval`, on a connection of the pool, or with `multiplex` beside other queries on one."""
+        if self._is_direct and not codecs:
+            return await self._fetched(query, "fetchval", args, 1, timeout, None, column)
         return await self._run(query, "fetchval", *args, column=column, timeout=timeout, **_if_any(codecs))
 
     async def query(

@@ -23,7 +23,7 @@ from weakref import ref
 from pgsansio.client.connection import Connection
 from pgsansio.client.port import ConcurrentPort, PortEvent, TaskHandle
 from pgsansio.client.time_limit import time_limit
-from pgsansio.engine.operations import SYNC, TELLS, Operation
+from pgsansio.engine.operations import TELLS, Operation
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import InterfaceError, InterfaceWarning, OperationTimeoutError
 from pgsansio.policy.conninfo import UNSET, resolve_timeout
@@ -56,6 +56,11 @@ CHECK_SECONDS: Final = 5.0
 RESET_SECONDS: Final = 30.0
 
 NOT_READY: Final = "the time limit has passed before the pool had a connection ready"
+
+# Looking up a member of an Enum costs a tenth of a microsecond in Python 3.11.
+_COMPLETED: Final = Outcome.COMPLETED
+_NO_TRANSACTION: Final = TransactionStatus.IDLE
+_RUNNING: Final = PoolState.RUNNING
 
 _logger: Final = logging.getLogger("pgsansio.client.pool")
 
@@ -146,6 +151,8 @@ class PoolWork:
         #: Resets under way: by tasks, and those that need none, with the time when they are late.
         self._resets: dict[Connection, ResetRequest] = {}
         self._resets_alone: dict[Connection, float] = {}
+        #: Whether a reset may be answered while no task waits for it.
+        self._resets_behind = False
 
     def __del__(self) -> None:
         if self._alarm is not None:
@@ -183,6 +190,7 @@ class PoolWork:
             home = self._make_home()
             self._finished = home.event()
             self._home = home
+            self._resets_behind = home.reads_always
         actions = self._policy.start(home.clock())
         start = self._start_under_way = Start(home.event())
         self._carry_out(actions)
@@ -371,14 +379,17 @@ class PoolWork:
 
     async def _waited(self, timeout: float | None) -> tuple[Connection, float | None]:
         """A connection, and when the time ends in which this task wanted to have one."""
-        if timeout is None and self._limits.acquire_timeout is None and self._policy.state is PoolState.RUNNING:
+        policy = self._policy
+        if timeout is None and self._limits.acquire_timeout is None and policy.state is _RUNNING:
             home, deadline = self._running_home(), None
         else:
             home, deadline = await self._ready(timeout)
-        policy = self._policy
+            policy = self._policy
         while True:
             waiter = Waiter()
-            self._carry_out(policy.acquire(waiter, home.clock(), deadline))
+            actions = policy.acquire(waiter, home.clock(), deadline)
+            if actions or policy.soonest < self._alarm_at:
+                self._carry_out(actions)
             try:
                 if waiter.connection is None and waiter.error is None:
                     waiter.event = home.event()
@@ -396,11 +407,24 @@ class PoolWork:
             # It was lost before this task could run: that is nobody's error yet.
             self._carry_out(policy.released(connection, home.clock(), False, 0))
 
-    def _reset_behind(self, connection: Connection, operation: Operation) -> Operation | None:
-        """A reset in the same write as this operation, after which the connection is brought back; None: not here."""
-        if operation.traits != SYNC or not self._running_home().reads_always or not connection._may_reset_alone():
-            return None
-        return connection._reset_behind(operation)
+    def _hand_on(self, connection: Connection, reset: Operation) -> None:
+        """Nobody uses it any more, and it has been reset by this, or is being reset: mostly it goes to who waits."""
+        if (
+            reset.outcome is _COMPLETED
+            and connection._frontend.transaction_status is _NO_TRANSACTION
+            and not (connection._subscriptions.has_channels or connection._log_listeners)
+            and not connection._parameter_listeners
+            and not connection.is_closed()
+        ):
+            now = cast(ConcurrentPort, self._home).clock()
+            waiter = self._policy.hand_on(connection, now, connection._queries)
+            if waiter is not None:
+                connection._releases += 1
+                waiter.connection = connection
+                if waiter.event is not None:
+                    waiter.event.set()
+                return
+        self._bring_back(connection, None, reset)
 
     def _bring_back(
         self, connection: Connection, seconds: float | None, reset: Operation | None = None

@@ -233,22 +233,21 @@ class Queue(SessionState):
             else None,
         )
 
-    def submit_behind(self, operation: Operation, first: Operation) -> None:
-        """Queue an internal operation right behind `first`, which was just submitted and not been written to anybody.
+    def submit_behind(self, operation: Operation, first: Operation) -> bool:
+        """As `submit` of an internal operation right behind `first`, which was just submitted; False: not now.
 
-        Raises: as `submit`.
+        `first` has to be an ordinary operation, alone on its way.
         """
         sent = self.sent
         size = self.sent_bytes + operation.size_bytes
         if len(sent) != 1 or sent[0] is not first or first.traits != SYNC or size > WINDOW_BYTES:
-            self.submit(operation)
-            return
-        # What that does behind an ordinary operation on a connection that was idle.
+            return False
         sent.append(operation)
         self.sent_bytes = size
         operation.written = True
         self.outbox += operation.data
         operation.data = b""
+        return True
 
     # a BEGIN that goes with the first statement of its transaction
 

@@ -151,18 +151,16 @@ class Frontend(Learning):
         self.submit(operation)
         return operation
 
-    def reset(self, query: str, behind: Operation | None = None) -> Operation:
-        """What brings the session back to where it started, for which nobody waits.
-
-        Args:
-            behind: it was just submitted, and this is to be written together with it.
-        """
+    def reset(self, query: str) -> Operation:
+        """What brings the session back to where it started, for which nobody waits."""
         operation = Operation(_known_simple(query)[0], RESET, _RESETS)
-        if behind is None:
-            self.submit(operation)
-        else:
-            self.submit_behind(operation, behind)
+        self.submit(operation)
         return operation
+
+    def reset_behind(self, query: str, first: Operation) -> Operation | None:
+        """As `reset`, in the same write as `first`, which was just submitted; None: not now (`submit_behind`)."""
+        operation = Operation(_known_simple(query)[0], RESET, _RESETS)
+        return operation if self.submit_behind(operation, first) else None
 
     def sign_of_life(self) -> Operation:
         """What does nothing, and is answered. Raises InterfaceError as `Session.submit`."""

@@ -282,6 +282,32 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
             actions.append(Reset(connection))
         return actions
 
+    def hand_on(self, connection: C, now: float, queries: int) -> W | None:
+        """`released` and `reset_done` in one, of a connection that is in its first state again, if there is nothing to
+        do but to grant it to the waiter who is returned; None: nothing has happened.
+
+        Args:
+            queries: as of `released`.
+        """
+        line, entry = self._line, self._entries.get(connection)
+        if (
+            not line.waiting
+            or entry is None
+            or entry.place is not _IN_USE
+            or queries >= self.limits.max_queries
+            or self._outdated(entry, now)
+            or line.has_late(now)
+        ):
+            return None
+        held, waiter = self._held, line.take_first(now)
+        if entry.waiter is not None:
+            del held[entry.waiter]
+        entry.since = now
+        entry.waiter = waiter
+        held[waiter] = connection
+        self._granted += 1
+        return waiter
+
     # Sharing
 
     def share(self, now: float) -> C | None:

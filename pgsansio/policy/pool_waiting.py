@@ -80,6 +80,10 @@ class WaitingLine(Generic[W]):
             late.append(waiter)
         return late
 
+    def has_late(self, now: float) -> bool:
+        """Whether `take_late` would take somebody."""
+        return bool(self._deadlines) and (deadline := self.next_deadline()) is not None and deadline <= now
+
     def next_deadline(self) -> float | None:
         """When somebody's deadline comes next."""
         deadlines = self._deadlines

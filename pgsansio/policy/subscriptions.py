@@ -143,6 +143,11 @@ class Subscriptions(Generic[N]):
         """Subscriptions: pairs of channel and subscriber."""
         return sum(len(channel.subscribers) for channel in self._channels.values())
 
+    @property
+    def has_channels(self) -> bool:
+        """Whether anything was ever said of a channel, since `clear`, that is still to be remembered."""
+        return bool(self._channels)
+
     def listen(self, channel: str, subscriber: Hashable) -> Listen | None:
         """Add `subscriber`; one that is there already, by equality, counts once.
 

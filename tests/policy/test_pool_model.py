@@ -358,6 +358,21 @@ class PoolBesideAModel(RuleBasedStateMachine):
             assert connection in (self.closing if replaced else self.resetting)
             assert self.pool.released(connection, self.now, usable, queries) == []  # a second time
 
+    @precondition(lambda self: self.used)
+    @rule(data=st.data(), queries=st.sampled_from([1, MAX_QUERIES]))
+    def hand_on(self, data: st.DataObject, queries: int) -> None:
+        connection = data.draw(st.sampled_from(sorted(self.used)))
+        waiter = self.pool.hand_on(connection, self.now, queries)
+        may = not self.is_too_old(connection) and queries < MAX_QUERIES and not self.pool.is_closing
+        if waiter is None:
+            late = any(deadline <= self.now for deadline in self.waiting.values())
+            assert not may or not self.waiting or late
+            return
+        assert may
+        assert waiter == next(iter(self.waiting)), "first come, first served"
+        assert self.waiting.pop(waiter) > self.now
+        self.used[connection] = waiter
+
     @precondition(lambda self: self.resetting)
     @rule(data=st.data(), ok=st.booleans())
     def reset_done(self, data: st.DataObject, ok: bool) -> None:
