@@ -134,7 +134,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
                 self._transport.write(data)  # type: ignore[union-attr]
 
     def _resume(self, woken: list[Operation]) -> None:
-        """Let each task whose operation is settled go on at once, and not in the next turn of the loop.
+        """Let each task whose operation is settled, or has news for it, go on at once, and not in the next turn of the
+        loop.
 
         That turn would be most of what the loop costs for a query. A task cannot tell: it goes on inside of a callback
         of the loop, as always, in its own context, and until it waits again.
@@ -143,8 +144,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
             waiter = operation.waiter
             if waiter is None:
                 continue
-            if operation.outcome is _PENDING:
-                self._news_of(operation)
+            if operation.outcome is _PENDING and (type(waiter) is list or waiter not in self._watching):
+                self._news_of(operation)  # somebody waits for its end, too
                 continue
             operation.waiter = None
             if type(waiter) is list:

@@ -422,8 +422,9 @@ async def _copy_out(connection: "Connection", statement: str, output: object, pr
     try:
         copy = await RunningCopy.begin(connection, statement, CopyDirection.OUT)
         try:
-            while data := await copy.read():
-                await sink.write(data)
+            read, write = copy.read, sink.write
+            while data := await read():
+                await write(data)
                 if progress is not None:
                     await port.call_user(progress, None, copy.size_bytes)
         except BaseException as error:

@@ -100,18 +100,14 @@ def _is_path(value: object) -> bool:
 class Sink:
     """Where the data of a COPY TO STDOUT goes."""
 
-    __slots__ = ("_file", "_is_ours", "_port", "_write")
+    __slots__ = ("_file", "_port", "write")
 
-    def __init__(self, port: Port, write: Callable[[bytes], Any], file: BinaryFile | None = None) -> None:
+    def __init__(self, port: Port, write: Callable[[bytes], Awaitable[object]], file: BinaryFile | None = None) -> None:
         self._port = port
-        #: A function of the user's, or what writes to a file.
-        self._write = write
+        #: Takes the next bytes: a function of the user's, or what writes to a file. Raises what the user's side raises.
+        self.write = write
         #: To be closed here.
         self._file = file
-
-    async def write(self, data: bytes) -> None:
-        """Raises: whatever the user's side raises."""
-        await self._write(data)
 
     async def close(self, error: BaseException | None) -> None:
         """Nothing more comes; because of this error."""

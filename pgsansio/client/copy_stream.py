@@ -86,17 +86,17 @@ class RunningCopy:
             PostgresError, ConnectionDoesNotExistError: the COPY failed.
         """
         connection, operation = self._connection, self.operation
-        while True:
-            operation.attention = False
-            if operation.chunks and operation.error is None:
-                data = connection._frontend.take_data(operation)
-                self.size_bytes += len(data)
-                return data
+        operation.attention = False
+        while not operation.chunks or operation.error is not None:
             if operation.settled:
                 if operation.error is not None:
                     raise self._failure()
                 return b""
             await connection._port.progress(operation)
+            operation.attention = False
+        data = connection._frontend.take_data(operation)
+        self.size_bytes += len(data)
+        return data
 
     async def write(self, pull: Callable[[], Awaitable[bytes | memoryview | None]]) -> None:
         """Send what `pull` gives until it gives None, then end the COPY; the server may end it before.
@@ -249,23 +249,31 @@ class CopyChunks(_CopyStream):
 
     async def __anext__(self) -> bytes:
         await self._begin()
-        copy, port = self._copy, self._connection._port
+        copy = self._copy
         if copy is None or self._ended:
-            await port.checkpoint()
+            await self._connection._port.checkpoint()
             raise StopAsyncIteration
-        async with self._connection._limit(self._at):
-            try:
-                await port.checkpoint()
-                data = await copy.read()
-                if data and self._progress is not None:
-                    await port.call_user(self._progress, None, copy.size_bytes)
-            except BaseException as error:
-                self._ended = True
-                await copy.give_up(error)
-                raise
+        if self._at is None:
+            data = await self._taken(copy)
+        else:
+            async with self._connection._limit(self._at):
+                data = await self._taken(copy)
         if not data:
             self._ended = True
             raise StopAsyncIteration
+        return data
+
+    async def _taken(self, copy: RunningCopy) -> bytes:
+        port = self._connection._port
+        try:
+            await port.checkpoint()
+            data = await copy.read()
+            if data and self._progress is not None:
+                await port.call_user(self._progress, None, copy.size_bytes)
+        except BaseException as error:
+            self._ended = True
+            await copy.give_up(error)
+            raise
         return data
 
 
@@ -353,24 +361,32 @@ class CopyRecords(_CopyStream):
 
     async def _next(self) -> list[Any]:
         await self._begin()
-        copy, port = self._copy, self._connection._port
+        copy = self._copy
         if copy is None or self._ended:
-            await port.checkpoint()
+            await self._connection._port.checkpoint()
             return []
-        async with self._connection._limit(self._at):
-            try:
-                await port.checkpoint()
-                rows = await self._decoded(copy)
-                self._rows += len(rows)
-                if rows and self._progress is not None:
-                    await port.call_user(self._progress, self._rows, copy.size_bytes)
-            except BaseException as error:
-                self._ended = True
-                await copy.give_up(error)
-                if isinstance(error, UnknownTypeError | OutdatedTypeError):
-                    raise await self._learned(error) from error
-                raise
+        if self._at is None:
+            rows = await self._taken(copy)
+        else:
+            async with self._connection._limit(self._at):
+                rows = await self._taken(copy)
         self._ended = not rows
+        return rows
+
+    async def _taken(self, copy: RunningCopy) -> list[Any]:
+        port = self._connection._port
+        try:
+            await port.checkpoint()
+            rows = await self._decoded(copy)
+            self._rows += len(rows)
+            if rows and self._progress is not None:
+                await port.call_user(self._progress, self._rows, copy.size_bytes)
+        except BaseException as error:
+            self._ended = True
+            await copy.give_up(error)
+            if isinstance(error, UnknownTypeError | OutdatedTypeError):
+                raise await self._learned(error) from error
+            raise
         return rows
 
     async def _decoded(self, copy: RunningCopy) -> list[Any]:

@@ -10,7 +10,7 @@ all others is here.
 import struct
 from collections import deque
 from functools import lru_cache
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeGuard
 
 from pgsansio.engine.events import (
     BackendErrorReceived,
@@ -91,6 +91,12 @@ _known_fields: Final = lru_cache(maxsize=256)(_fields)
 def is_refused_before(operation: Operation) -> bool:
     """Whether an operation with an error of the server's was refused before anything of it was executed."""
     return operation.step >= 0 and any(operation.steps[operation.step] is row for row in _BEFORE_EXECUTION)
+
+
+def _takes_data(operation: Operation) -> TypeGuard[Copy]:
+    """Whether somebody wants the CopyData that this operation is sent."""
+    wanted = operation.error is None and not operation.abandoned
+    return wanted and isinstance(operation, Copy) and not operation.sent_end
 
 
 class _Farewell(Exception):
@@ -397,36 +403,38 @@ class Session(Queue):
     def _copy_out_data(self, data: bytearray, position: int, end: int) -> int:
         """Take a run of complete CopyData messages: where one ends means nothing."""
         after, joined = join_copy_data(data, position, end)
-        self._copied([joined])
+        operation = self.sent[0]
+        if joined and _takes_data(operation):
+            operation.chunks.append(joined)
+            self._copied(operation, len(joined))
         return after
 
     def _copy_both_data(self, data: bytearray, position: int, end: int) -> int:
         """Take a run of complete CopyData messages, each of which is one of the replication protocol."""
-        bodies: list[bytes] = []
+        operation = self.sent[0]
+        size_bytes = 0
         while end - position >= HEADER_BYTES:
             tag, length = _header(data, position)
             after = position + 1 + length
             if tag != _COPY_DATA or after > end or length < 4:
                 break
-            bodies.append(bytes(data[position + HEADER_BYTES : after]))
+            # An empty one says nothing, and any number of them would fit below the high water mark.
+            if length > 4 and _takes_data(operation):
+                operation.chunks.append(bytes(data[position + HEADER_BYTES : after]))
+                size_bytes += length - 4
             position = after
-        self._copied(bodies)
+        if size_bytes:
+            assert isinstance(operation, Copy)
+            self._copied(operation, size_bytes)
         return position
 
-    def _copied(self, chunks: list[bytes]) -> None:
-        """This has come, for whoever takes it."""
-        operation = self.sent[0]
-        if not isinstance(operation, Copy) or operation.error is not None or operation.abandoned or operation.sent_end:
-            return
-        # An empty one says nothing, and any number of them would fit below the high water mark.
-        operation.chunks += filter(None, chunks)
-        size_bytes = sum(map(len, chunks))
-        if size_bytes:
-            operation.pending_bytes += size_bytes
-            if not operation.attention:
-                self._wake(operation)
-            if operation.pending_bytes > COPY_HIGH_WATER_BYTES:
-                self.news = True
+    def _copied(self, operation: Copy, size_bytes: int) -> None:
+        """So much has come, for whoever takes it."""
+        operation.pending_bytes += size_bytes
+        if not operation.attention:
+            self._wake(operation)
+        if operation.pending_bytes > COPY_HIGH_WATER_BYTES:
+            self.news = True
 
     def _copy_done(self, data: bytearray, start: int, after: int) -> None:
         if after != start:
