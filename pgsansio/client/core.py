@@ -58,7 +58,7 @@ SEVERAL_STATEMENTS_HINT: Final = "Use execute() without arguments for a script, 
 #: A prepared statement does not exist, or exists already.
 _OF_NAMES: Final = ("26000", "42P05")
 
-#: Noted on the cancellation that ended the wait for an operation of which the server may have seen something.
+#: Noted on the cancellation that ended the wait for an operation: whether the server may have seen anything of it.
 WRITTEN: Final = "_pgsansio_written"
 
 
@@ -232,8 +232,7 @@ class ConnectionCore:
     def _abandon(self, operation: Operation, error: BaseException) -> Owed:
         """Nobody waits for it any more, because of `error`, which is told whether the server may have seen it."""
         owed = self._frontend.abandon(operation)
-        if operation.written:
-            error.__dict__[WRITTEN] = True
+        error.__dict__[WRITTEN] = operation.written or error.__dict__.get(WRITTEN, False)
         return owed
 
     async def _carry_out_cancel(self) -> None:
@@ -362,11 +361,12 @@ class TimeLimit:
         OperationTimeoutError: it was not; what was going on was cancelled.
     """
 
-    __slots__ = ("_connection", "_inner")
+    __slots__ = ("_connection", "_inner", "_queries")
 
     def __init__(self, connection: ConnectionCore, at: float | None) -> None:
         self._connection = connection
         self._inner = connection._port.deadline(at)
+        self._queries = connection._queries
 
     async def __aenter__(self) -> None:
         await self._inner.__aenter__()
@@ -377,7 +377,10 @@ class TimeLimit:
         try:
             await self._inner.__aexit__(exc_type, exc, traceback)
         except TimeoutError as error:
-            written = exc is not None and WRITTEN in exc.__dict__
+            written = None if exc is None else exc.__dict__.get(WRITTEN)
+            if written is None:
+                # No operation was waited for: it has not begun, or was done, perhaps all of it.
+                written = self._queries != self._connection._queries
             raise OperationTimeoutError(
                 "the time limit of the operation has passed",
                 outcome=Outcome.UNKNOWN if written else Outcome.CANCELLED,

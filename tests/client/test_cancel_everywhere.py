@@ -15,8 +15,15 @@ import pytest
 from pgsansio import simple_statement, statement
 from pgsansio.client import Connection, connecting
 from pgsansio.codecs.descriptions import Description
-from pgsansio.enums import Format, StatementMode, TransactionStatus
-from pgsansio.errors import ALL_ERRORS, ConnectionDoesNotExistError, DivisionByZeroError, InterfaceError, ProtocolError
+from pgsansio.enums import Format, Outcome, StatementMode, TransactionStatus
+from pgsansio.errors import (
+    ALL_ERRORS,
+    ConnectionDoesNotExistError,
+    DivisionByZeroError,
+    InterfaceError,
+    OperationTimeoutError,
+    ProtocolError,
+)
 from pgsansio.messages.backend import FieldDescription
 from pgsansio.policy.conninfo import Settings, resolve_settings
 from pgsansio.types import LoggedQuery
@@ -601,6 +608,45 @@ def test_cancelled(conversation: Conversation, inline: bool, for_good: bool) -> 
         closed += there.connection.is_closed()
     # No cancellation has to cost the connection.
     assert not closed or conversation is close
+
+
+async def numbers_and_more(connection: Connection) -> AsyncIterator[tuple[int]]:
+    """Elements that end in an await."""
+    for element in lazily(20):
+        yield element
+    await connection._port.checkpoint()
+
+
+LIMITED: dict[str, Callable[[Connection], Awaitable[object]]] = {
+    "arguments": lambda c: c.execute("INSERT $1", 5, timeout=60),
+    "known": lambda c: c.fetch("INSERT 7", timeout=60),
+    "script": lambda c: c.execute("INSERT 1; INSERT 2", timeout=60),
+    "many": lambda c: c.executemany("INSERT $1", [(1,), (2,)], timeout=60),
+    "many lazily": lambda c: c.executemany("INSERT $1", lazily(20), timeout=60),
+    "many awaited": lambda c: c.executemany("INSERT $1", numbers_and_more(c), timeout=60),
+    "many with rows": lambda c: c.fetchmany("INSERT $1", [(1,), (2,)], timeout=60),
+}
+
+
+@pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])
+@pytest.mark.parametrize("call", LIMITED.values(), ids=LIMITED.keys())
+def test_a_time_limit_tells_whether_anything_may_have_been_kept(
+    call: Callable[[Connection], Awaitable[object]], inline: bool
+) -> None:
+    outcomes = set()
+
+    async def conversation(connection: Connection) -> None:
+        await call(connection)
+
+    for there, task, _ in moments(conversation, inline=inline):
+        task.time_out()
+        there.loop.run(task)
+        there.loop.run()
+        if isinstance(task.error, OperationTimeoutError):
+            outcomes.add(task.error.outcome)
+            assert task.error.safe_to_retry == (task.error.outcome is Outcome.CANCELLED)
+            assert not (task.error.safe_to_retry and there.server.state.rows)
+    assert Outcome.UNKNOWN in outcomes
 
 
 @pytest.mark.parametrize("for_good", [False, True], ids=["once", "for_good"])

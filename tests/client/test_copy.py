@@ -11,12 +11,13 @@ import pytest
 from pgsansio.client import Connection, connecting, copy_stream
 from pgsansio.client.port import Address
 from pgsansio.codecs.copy_format import HEADER, TRAILER
-from pgsansio.enums import Format
+from pgsansio.enums import Format, Outcome
 from pgsansio.errors import (
     ALL_ERRORS,
     ConnectionDoesNotExistError,
     InterfaceError,
     InvalidTextRepresentationError,
+    OperationTimeoutError,
     PostgresError,
     ProtocolError,
     UnsupportedServerFeatureError,
@@ -370,6 +371,43 @@ def test_cancelled(conversation: Conversation, inline: bool, for_good: bool) -> 
         check_whole_or_closed(there, conversation)
         # No cancellation has to cost the connection.
         assert not there.connection.is_closed()
+
+
+class Closing:
+    """A source that has something to wait for at its end."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._chunks = chunks(CHUNK)
+
+    def __aiter__(self) -> "Closing":
+        return self
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._chunks)
+
+    async def aclose(self) -> None:
+        await self._connection._port.checkpoint()
+
+
+@pytest.mark.parametrize(
+    "make_source", [lambda _: CHUNK * 4, lambda _: "path", lambda _: chunks(CHUNK, CHUNK), Closing]
+)
+def test_a_time_limit_tells_whether_anything_may_have_been_copied(make_source: Callable[[Connection], Any]) -> None:
+    outcomes = set()
+
+    async def conversation(connection: Connection) -> None:
+        await connection.copy_to_table("t", source=make_source(connection), timeout=60)
+
+    for there, task in moments(conversation):
+        task.time_out()
+        there.loop.run(task)
+        check_whole_or_closed(there, conversation)
+        if isinstance(task.error, OperationTimeoutError):
+            outcomes.add(task.error.outcome)
+            assert task.error.safe_to_retry == (task.error.outcome is Outcome.CANCELLED)
+            assert not (task.error.safe_to_retry and there.server.copied)
+    assert Outcome.UNKNOWN in outcomes
 
 
 @pytest.mark.parametrize("conversation", CONVERSATIONS)

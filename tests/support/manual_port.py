@@ -117,6 +117,21 @@ class Task:
         if not self.shields:
             self._pending = Cancelled()
 
+    def time_out(self) -> None:
+        """The soonest of its time limits passes now, if there is one that counts here."""
+        soonest = min(self.due(), key=lambda deadline: deadline.at, default=None)
+        if soonest is not None:
+            self._loop.now = max(self._loop.now, soonest.at)
+            soonest.expire()
+
+    def due(self) -> "list[_Deadline]":
+        """Its time limits that may still pass, outside of shields that came later."""
+        return [
+            deadline
+            for deadline in self.deadlines
+            if not deadline.expired and deadline.shields == self.shields and deadline.at < math.inf
+        ]
+
     def expire(self, deadline: "_Deadline") -> None:
         self._pending = _Expired(deadline)
 
@@ -198,14 +213,9 @@ class ManualLoop:
         for port in list(self.ports):
             if port.carry():
                 return True
-        deadlines = [
-            deadline
-            for task in self.tasks
-            for deadline in task.deadlines
-            if not deadline.expired and deadline.shields == task.shields
-        ]
+        deadlines = [deadline for task in self.tasks for deadline in task.due()]
         soonest = min(deadlines, key=lambda deadline: deadline.at, default=None)
-        if soonest is None or soonest.at == math.inf or not time_passes:
+        if soonest is None or not time_passes:
             return False
         self.now = max(self.now, soonest.at)
         soonest.expire()
