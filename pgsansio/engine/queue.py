@@ -163,7 +163,15 @@ class Queue(SessionState):
     @property
     def in_transaction(self) -> bool:
         """In a transaction block for whoever submits now: by the last ReadyForQuery and what is queued."""
-        return self._begins > 0 or (self.transaction_status is not _NO_TRANSACTION and not self._ends)
+        if not self._ends:
+            return self._begins > 0 or self.transaction_status is not _NO_TRANSACTION
+        # A rollback is on its way: what begins a transaction behind it counts, and nothing in front of it.
+        if self.deferred is not None:
+            return True
+        for operation in (*reversed(self.unsent), *reversed(self.sent)):
+            if operation.outcome is _PENDING and operation.traits & (BEGINS | ENDS):
+                return not operation.traits & ENDS
+        return False
 
     @property
     def predicted_status(self) -> TransactionStatus:

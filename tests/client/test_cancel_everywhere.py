@@ -711,6 +711,23 @@ def test_what_is_thrown_away_is_not_logged() -> None:
 
 
 @pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])
+@pytest.mark.parametrize(
+    "conversation", [transaction_committed, transaction_begun_by_a_query, transaction_begun_by_a_savepoint]
+)
+def test_a_transaction_that_was_left_is_over_at_once(conversation: Conversation, inline: bool) -> None:
+    """For whoever uses the connection next: the rollback goes out before anything else."""
+    for there, task, _ in moments(conversation, inline=inline):
+        task.cancel()
+        there.loop.run(task)
+        connection = there.connection
+        if isinstance(task.error, Cancelled) and not connection.is_closed():
+            assert not connection.is_in_transaction()
+            others = [there.loop.start(connection.fetchval("SELECT $1", number)) for number in range(2)]
+            there.loop.run()
+            assert [other.result() for other in others] == [0, 1]
+
+
+@pytest.mark.parametrize("inline", [False, True], ids=["background", "inline"])
 def test_a_cancelled_savepoint_is_undone_where_its_transaction_goes_on(inline: bool) -> None:
     done = False
     kept: list[list[int]] = []

@@ -107,10 +107,10 @@ class SessionModel(RuleBasedStateMachine):
         return any(not one.abandoned and not one.operation.traits & INTERNAL for one in self.pending())
 
     def in_transaction(self) -> bool:
-        pending = [one.operation.traits for one in self.pending()]
-        if any(traits & BEGINS for traits in pending):
-            return True
-        return self.status != "I" and not any(traits & ENDS for traits in pending)
+        pending = [one.operation.traits for one in self.pending() if one.operation.traits & (BEGINS | ENDS)]
+        if not any(traits & ENDS for traits in pending):
+            return bool(pending) or self.status != "I"
+        return not pending[-1] & ENDS
 
     # the client
 
