@@ -1,0 +1,1 @@
+"""Many tasks on few connections, for minutes, under cancellations, time limits and faults: `python -m tests.soak`."""
