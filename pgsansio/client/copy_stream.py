@@ -5,7 +5,7 @@ itself; whoever leaves it early says so by `give_up`, which does what any abando
 `CopyRecords` let a user's loop pull what COPY TO STDOUT sends; what is not pulled is not read from the server.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from operator import length_hint
 from types import TracebackType
@@ -16,7 +16,7 @@ from pgsansio.client.rows import next_turn
 from pgsansio.codecs.copy_format import end_of_header, is_trailer
 from pgsansio.engine.operations import Copy, CopyDirection
 from pgsansio.errors import InterfaceError, InvalidValueError, ProtocolError
-from pgsansio.kernel import decode_copy
+from pgsansio.kernel import RowsState, decode_copy
 from pgsansio.kernel.contract import OutdatedTypeError, RowPlan, UnknownTypeError
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ class CopyChunks(_CopyStream):
         return data
 
 
-class CopyRecords(_CopyStream):
+class CopyRecords(RowsState, _CopyStream):
     """Rows of COPY TO STDOUT: `async for record in connection.copy_records_from_query("SELECT ..."): ...`.
 
     They are sent in binary and decoded by the connection's codecs, some at a time; `batch()` gives what was decoded
@@ -294,7 +294,6 @@ class CopyRecords(_CopyStream):
         "_position",
         "_ready",
         "_rows",
-        "_turn",
     )
 
     def __init__(
@@ -317,8 +316,7 @@ class CopyRecords(_CopyStream):
         #: The header was read.
         self._begun = False
         #: Decoded and not given away; and those that may be before the next checkpoint.
-        self._ready: Iterator[Any] = iter(())
-        self._turn = self._ready
+        self._ready = self._turn = iter(())
         self._rows = 0
         #: Of the row behind those that were decoded.
         self._error: Exception | None = None
@@ -331,9 +329,7 @@ class CopyRecords(_CopyStream):
         self._ready = self._turn = iter(())
         await super()._leave(error)
 
-    async def __anext__(self) -> Any:
-        for record in self._turn:
-            return record
+    async def _further(self) -> Any:
         if length_hint(self._ready):
             await self._checkpoint()
         else:

@@ -5,7 +5,7 @@ own, and other statements may come between. `BaseCursor` is the conversation abo
 have asyncpg's names, since tracing packages replace them.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from operator import length_hint
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -13,6 +13,7 @@ from pgsansio.client.resource import Resource
 from pgsansio.client.rows import next_turn
 from pgsansio.engine.operations import Operation, RowsKept
 from pgsansio.errors import DataError, InterfaceError, NoActiveSQLTransactionError
+from pgsansio.kernel import RowsState
 from pgsansio.kernel.contract import RowPlan
 from pgsansio.statement import Statement
 
@@ -275,10 +276,10 @@ class BaseCursor(Resource):
         return operation.rows
 
 
-class CursorIterator(BaseCursor):
+class CursorIterator(RowsState, BaseCursor):
     """A cursor's rows one by one; `aclose()` ends it early."""
 
-    __slots__ = ("_prefetch", "_rows", "_timeout", "_turn")
+    __slots__ = ("_prefetch", "_rows", "_timeout")
 
     def __init__(
         self,
@@ -294,8 +295,7 @@ class CursorIterator(BaseCursor):
         if prefetch <= 0:
             raise InterfaceError("prefetch argument must be greater than zero")
         #: Rows that are there, and those of them that may be given before the next checkpoint.
-        self._rows: Iterator[Any] = iter(())
-        self._turn = self._rows
+        self._rows = self._turn = iter(())
         self._prefetch = prefetch
         self._timeout = timeout
 
@@ -303,11 +303,8 @@ class CursorIterator(BaseCursor):
         self._check("__aiter__")
         return self
 
-    async def __anext__(self) -> Any:
+    async def _further(self) -> Any:
         connection = self._connection
-        if connection._releases == self._releases:
-            for row in self._turn:
-                return row
         self._check("__anext__")
         if length_hint(self._rows):
             await connection._port.checkpoint()

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pgsansio.errors import InterfaceError
+from pgsansio.kernel import ResourceState
 
 if TYPE_CHECKING:
     from pgsansio.client.connection import Connection
@@ -10,10 +11,15 @@ if TYPE_CHECKING:
 __all__ = ["Resource"]
 
 
-class Resource:
-    """Something that a pool's connection takes along when it is released."""
+class Resource(ResourceState):
+    """Something that a pool's connection takes along when it is released.
 
-    __slots__ = ("_connection", "_releases")
+    `_releases` is how often the connection had been given back when this was made.
+    """
+
+    __slots__ = ()
+
+    _connection: "Connection"
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection

@@ -5,7 +5,7 @@ transaction that is a portal, as for a cursor. Outside of one a portal does not 
 group that stays open, with Flush in the place of Sync, and everybody else's operations wait unsent until it ends.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from operator import length_hint
 from types import TracebackType
@@ -16,6 +16,7 @@ from pgsansio.client.resource import Resource
 from pgsansio.client.rows import next_turn
 from pgsansio.engine.operations import RowsKept, RowStream
 from pgsansio.errors import DataError, InterfaceError, InvalidValueError
+from pgsansio.kernel import RowsState
 from pgsansio.statement import Statement
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ __all__ = ["STREAM_PREFETCH", "Stream"]
 STREAM_PREFETCH: Final = 1000
 
 
-class Stream(Resource):
+class Stream(RowsState, Resource):
     """Made by `Connection.stream()`: `async for row in connection.stream("SELECT ..."): ...`.
 
     `batch()` gives the rows that came together, which is faster. As `async with` it also ends: leaving early ends the
     statement, and what it has done so far outside of a transaction is kept. One task iterates.
     """
 
-    __slots__ = ("_args", "_ended", "_prefetch", "_query", "_record_class", "_rows", "_source", "_timeout", "_turn")
+    __slots__ = ("_args", "_ended", "_prefetch", "_query", "_record_class", "_rows", "_source", "_timeout")
 
     def __init__(
         self,
@@ -56,8 +57,7 @@ class Stream(Resource):
         self._source: BaseCursor | _OpenGroup | None = None
         self._ended = False
         #: Rows that are there, and those of them that may be given before the next checkpoint.
-        self._rows: Iterator[Any] = iter(())
-        self._turn = self._rows
+        self._rows = self._turn = iter(())
 
     def __del__(self) -> None:
         self._forget()
@@ -65,9 +65,7 @@ class Stream(Resource):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Any:
-        for row in self._turn:
-            return row
+    async def _further(self) -> Any:
         if length_hint(self._rows):
             await self._checkpoint()
         else:

@@ -11,7 +11,7 @@ from pgsansio.kernel import pure
 from pgsansio.kernel.contract import CONTRACT_VERSION, Kernel
 
 if TYPE_CHECKING:
-    from pgsansio.kernel.pure import UUID, BufferState, OperationState, Record, SessionState
+    from pgsansio.kernel.pure import UUID, BufferState, OperationState, Record, ResourceState, RowsState, SessionState
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -21,6 +21,8 @@ __all__ = [
     "BufferState",
     "OperationState",
     "Record",
+    "ResourceState",
+    "RowsState",
     "SessionState",
     "decode_copy",
     "decode_rows",
@@ -90,3 +92,5 @@ if not TYPE_CHECKING:
     OperationState = _kernel.OperationState
     SessionState = _kernel.SessionState
     BufferState = _kernel.BufferState
+    ResourceState = _kernel.ResourceState
+    RowsState = _kernel.RowsState

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 #: Raised when a signature or a meaning below changes; a compiled kernel of another version is refused at import.
-CONTRACT_VERSION: Final = 4
+CONTRACT_VERSION: Final = 6
 
 #: The length that stands for SQL NULL in DataRow, Bind and binary COPY (manual, "Message Formats").
 NULL_LENGTH: Final = -1
@@ -300,10 +300,13 @@ class Kernel(Protocol):
     CONTRACT_VERSION: int
     Record: type[Any]
     UUID: type[Any]
-    #: What operations, sessions and buffers of received bytes keep that the kernel has to know: `pure.state`.
+    #: What operations, sessions, buffers of received bytes and givers of rows keep that the kernel has to know:
+    #: `pure.state`.
     OperationState: type[Any]
     SessionState: type[Any]
     BufferState: type[Any]
+    ResourceState: type[Any]
+    RowsState: type[Any]
 
     def row_plan(self, names: tuple[str, ...], codecs: tuple[ValueCodec, ...], record_class: type[Any]) -> RowPlan: ...
 

@@ -1,6 +1,7 @@
 """The compiled kernel keeps nothing: each of its functions, on every way out, leaves as many blocks of memory behind as
 it found; and the collector finds what its objects are part of."""
 
+import contextlib
 import copy
 import gc
 import pickle
@@ -436,3 +437,22 @@ def test_what_is_freed_together_with_the_module(leave_behind: Callable[[Any], No
     for _ in range(3):
         gc.collect()
     assert gone() is None
+
+
+def test_giving_rows() -> None:
+    class Giver(compiled.RowsState):  # type: ignore[misc]
+        async def _further(self) -> object:
+            raise StopAsyncIteration
+
+    def call() -> None:
+        giver = Giver()
+        giver._connection, giver._releases, giver._turn = World, 0, iter([1])
+        World._releases = 0  # type: ignore[attr-defined]
+        for row in (giver.__anext__(), giver.__anext__()):
+            refusal(row.send, None)
+        for method, *arguments in (("send", None), ("send", 1), ("throw", LookupError()), ("close",)):
+            with contextlib.suppress(Exception):
+                getattr(giver.__anext__(), method)(*arguments)
+        giver.loop = giver.__anext__(), giver
+
+    check_blocks(call)

@@ -41,7 +41,7 @@
 
 /* As in contract.py. */
 enum {
-    CONTRACT_VERSION = 4,
+    CONTRACT_VERSION = 6,
     NULL_LENGTH = -1,
 };
 
@@ -105,6 +105,9 @@ typedef struct {
     PyTypeObject *operation_type;
     PyTypeObject *session_type;
     PyTypeObject *buffer_type;
+    PyTypeObject *giving_type;
+    PyTypeObject *resource_type;
+    PyTypeObject *rows_type;
 
     /* datetime's functions and classes; they belong to the process, as it does. */
     const PyDateTime_CAPI *datetime;
@@ -173,6 +176,8 @@ typedef struct {
     PyObject *copy;
     PyObject *popleft;
     PyObject *append;
+    /* "_releases" */
+    PyObject *releases;
 
 #ifndef Py_GIL_DISABLED
     /* Records that were given back, by the number of their values; linked by `columns`. They keep their class. */
@@ -181,6 +186,8 @@ typedef struct {
     /* Likewise; linked by what is in place of their bytes. */
     PyObject *free_uuids;
     int free_uuid_count;
+    /* One is enough: each is of use to one `await`. */
+    PyObject *free_giving;
 #endif
 } State;
 
@@ -371,6 +378,11 @@ PyObject *encode_copy(PyObject *module, PyObject *const *args, Py_ssize_t count)
 bool operation_type_init(PyObject *module, State *state);
 bool session_type_init(PyObject *module, State *state);
 bool buffer_type_init(PyObject *module, State *state);
+
+/* giving.c */
+
+bool giving_types_init(PyObject *module, State *state);
+void giving_free(State *state);
 PyObject *take_messages(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 /* copy_data.c */

@@ -75,6 +75,8 @@ static const size_t objects[] = {
     offsetof(State, status_failed),    offsetof(State, take_rows),            offsetof(State, portal_suspended),
     offsetof(State, command_complete), offsetof(State, batch_complete),       offsetof(State, ready),
     offsetof(State, passed_over),      offsetof(State, popleft),              offsetof(State, append),
+    offsetof(State, giving_type),      offsetof(State, resource_type),        offsetof(State, rows_type),
+    offsetof(State, releases),
 };
 
 /* Members of enumerations, and where they go. */
@@ -184,8 +186,9 @@ module_exec(PyObject *module)
     state->copy = PyUnicode_InternFromString("copy");
     state->popleft = PyUnicode_InternFromString("popleft");
     state->append = PyUnicode_InternFromString("append");
+    state->releases = PyUnicode_InternFromString("_releases");
     if (state->utcoffset == NULL || state->bind == NULL || state->many == NULL || state->copy == NULL
-        || state->popleft == NULL || state->append == NULL) {
+        || state->popleft == NULL || state->append == NULL || state->releases == NULL) {
         return -1;
     }
     for (int index = 0; index < SMALL_INTS; index++) {
@@ -205,7 +208,7 @@ module_exec(PyObject *module)
     }
     if (!record_types_init(module, state) || !uuid_type_init(module, state) || !plan_types_init(module, state)
         || !operation_type_init(module, state) || !session_type_init(module, state)
-        || !buffer_type_init(module, state)) {
+        || !buffer_type_init(module, state) || !giving_types_init(module, state)) {
         return -1;
     }
     if (PyModule_AddStringConstant(module, "NAME", "compiled") < 0
@@ -231,6 +234,9 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
     for (int count = state->free_uuid_count; count > 0; count--) {
         Py_VISIT(state->uuid_type);
     }
+    if (state->free_giving != NULL) {
+        Py_VISIT(state->giving_type);
+    }
 #endif
     return 0;
 }
@@ -241,6 +247,7 @@ module_clear(PyObject *module)
     State *state = PyModule_GetState(module);
     records_free(state);
     uuids_free(state);
+    giving_free(state);
     for (size_t index = 0; index < Py_ARRAY_LENGTH(objects); index++) {
         Py_CLEAR(*member_at(state, objects[index]));
     }

@@ -1,6 +1,7 @@
-"""What operations, sessions and buffers keep that a kernel has to know, and what is done with it for every query."""
+"""What operations, sessions and buffers keep that a kernel has to know, and what is done with it for every query; and
+what gives rows one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pgsansio.enums import Outcome
@@ -8,7 +9,7 @@ from pgsansio.kernel import contract
 from pgsansio.kernel.contract import SYNC, Condition, Row, RowPlan
 from pgsansio.kernel.pure.messages import take_messages
 
-__all__ = ["BufferState", "OperationState", "SessionState"]
+__all__ = ["BufferState", "OperationState", "ResourceState", "RowsState", "SessionState"]
 
 _PENDING: Final = Outcome.PENDING
 _OPEN: Final = Condition.OPEN
@@ -150,3 +151,33 @@ class SessionState(_Session):
         if woken:
             self.woken = []
         return woken
+
+
+class ResourceState:
+    """What `client.resource.Resource` keeps, which says what it means; and of what gives rows one by one `_turn`."""
+
+    __slots__ = ("_connection", "_releases", "_turn")
+
+    _connection: Any
+    _releases: int
+    _turn: Iterator[Any]
+
+
+class RowsState(ResourceState):
+    """Gives rows one by one, to `async for`.
+
+    Those of `_turn` are there already. Behind them, and where the connection was given back since, `_further` gives the
+    next one or raises StopAsyncIteration. A kernel may make another awaitable than a coroutine for it, which is for
+    one `await` as well.
+    """
+
+    __slots__ = ()
+
+    def _further(self) -> Coroutine[Any, Any, Any]:
+        raise NotImplementedError
+
+    async def __anext__(self) -> Any:
+        if self._connection._releases == self._releases:
+            for row in self._turn:
+                return row
+        return await self._further()
