@@ -72,7 +72,6 @@ class AsyncioPort(asyncio.BufferedProtocol):
     """A connection's port on the running asyncio loop (uvloop's, too). Contracts: `pgsansio.client.port`."""
 
     reads_when_idle = True
-    reads_always = True
     has_tls = True
     has_tasks = True
     has_checkpoints = False
@@ -547,6 +546,9 @@ class AsyncioPort(asyncio.BufferedProtocol):
         return _Event(self._create_future)
 
     def keep_reading(self, other: Port) -> None:
+        """The transport reads all the time."""
+
+    def expect(self, operation: Operation) -> None:
         """The transport reads all the time."""
 
 

@@ -57,6 +57,9 @@ class Baton(Transport):
         self._cancelling = False
         #: Parked tasks that wait for the outbox to get low.
         self._low_waiters: set[trio.lowlevel.Task] = set()
+        #: The nursery's task, while it does nothing, and what it is to wait for.
+        self._resting: trio.lowlevel.Task | None = None
+        self._expected: Operation | None = None
         self.on_news: Callable[[], None] | None = None
         self.on_cancel_due: Callable[[], Awaitable[None]] | None = None
 
@@ -298,7 +301,7 @@ class Baton(Transport):
             is_wanted = not (self._reading or self._parked or self._paused)
             if not is_wanted or self.clock() - last_received < _IDLE_SECONDS:
                 with trio.CancelScope(deadline=self.clock() + pause):
-                    await trio.sleep_forever()
+                    await self._rest()
                 if self._last_received != last_received:
                     pause = min(2 * pause, _BUSY_SECONDS)
                 elif self._reading or self._paused:
@@ -314,11 +317,36 @@ class Baton(Transport):
             try:
                 while self._raw is raw and not self._parked and not self._cancel_is_due() and not self._paused:
                     await self._ready(raw)
+                    is_used = bool(self._parked)
                     if self._raw is raw:
                         self._receive(raw)
+                    if is_used:
+                        break  # whoever comes next reads for himself
             finally:
                 self._reading = False
                 self._pass_baton()
+
+    async def _rest(self) -> None:
+        """Do nothing, for ever, but wait for what is expected."""
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._resting = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        while True:
+            while (expected := self._expected) is not None:
+                await self.wait(expected)
+                if self._expected is expected:
+                    self._expected = None
+            self._resting = current_task()
+            await wait_task_rescheduled(abort)
+
+    def expect(self, operation: Operation) -> None:
+        self._expected = operation  # what was expected before is answered before
+        task = self._resting
+        if task is not None:
+            self._resting = None
+            trio.lowlevel.reschedule(task)
 
     def poll(self) -> None:
         if self._is_here() and self.clock() - self._last_received > _POLL_SECONDS:

@@ -27,7 +27,6 @@ class TrioPort(Baton, World):
     has_tls = True
     has_tasks = True
     has_checkpoints = True
-    reads_always = False
 
     def __init__(self, nursery: trio.Nursery | None = None) -> None:
         super().__init__()

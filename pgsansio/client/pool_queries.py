@@ -64,7 +64,7 @@ class PoolQueries(PoolWork, _CopyFace):
             if operation is None:
                 other = {"column": column} if method == "fetchval" else {"record_class": record_class}
                 return await getattr(connection, method)(query, *args, timeout=timeout, **other)
-            behind = connection._reset_behind(operation) if self._resets_behind else None
+            behind = connection._reset_behind(operation)
             try:
                 await connection._port.wait(operation)
             except BaseException as error:

@@ -151,8 +151,6 @@ class PoolWork:
         #: Resets under way: by tasks, and those that need none, with the time when they are late.
         self._resets: dict[Connection, ResetRequest] = {}
         self._resets_alone: dict[Connection, float] = {}
-        #: Whether a reset may be answered while no task waits for it.
-        self._resets_behind = False
 
     def __del__(self) -> None:
         if self._alarm is not None:
@@ -190,7 +188,6 @@ class PoolWork:
             home = self._make_home()
             self._finished = home.event()
             self._home = home
-            self._resets_behind = home.reads_always
         actions = self._policy.start(home.clock())
         start = self._start_under_way = Start(home.event())
         self._carry_out(actions)
@@ -475,7 +472,7 @@ class PoolWork:
         home = cast(ConcurrentPort, self._home)
         if seconds is None:
             seconds = RESET_SECONDS
-        if is_waited_for or not home.reads_always or self._reset is not None or not connection._may_reset_alone():
+        if is_waited_for or self._reset is not None or not connection._may_reset_alone():
             request = self._resets[connection] = ResetRequest(seconds, home.event() if is_waited_for else None)
             self._begin(functools.partial(self._reset_connection, connection))
             return request
@@ -493,6 +490,7 @@ class PoolWork:
         """It is to end by this time, and `_reset_ended` is told."""
         connection._resetting = reset
         reset.traits |= TELLS
+        cast(ConcurrentPort, connection._port).expect(reset)
         self._resets_alone[connection] = at
         if at < self._alarm_at:
             self._keep_time()

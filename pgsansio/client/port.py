@@ -71,9 +71,6 @@ class Port(Protocol):
     #: Whether `checkpoint` does anything. Where it does not, who gives away row after row need not stop for it.
     has_checkpoints: bool
 
-    #: Whether what comes is read at once, though no task waits for it: what is sent needs none then.
-    reads_always: bool
-
     #: What a warning says of where a connection that was never closed comes from, or how to be told that.
     origin: str
 
@@ -293,6 +290,11 @@ class ConcurrentPort(Port, Protocol):
     def keep_reading(self, other: Port) -> None:
         """Read the open connection of `other`, a port of this kind, while no task waits for it: as a task of this
         one."""
+        ...
+
+    def expect(self, operation: Operation) -> None:
+        """See that what settles this operation is read when it comes, though no task waits for it. Somebody keeps
+        reading this connection."""
         ...
 
 

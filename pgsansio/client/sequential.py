@@ -43,7 +43,6 @@ class SequentialPort(ABC):
     has_tls = False
     has_tasks = False
     has_checkpoints = False
-    reads_always = False
     origin = "run Python with -X tracemalloc to show the traceback of connection origin"
     on_news: Callable[[], None] | None = None
     on_cancel_due: Callable[[], Awaitable[None]] | None = None

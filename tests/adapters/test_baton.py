@@ -250,6 +250,17 @@ class BatonModel(RuleBasedStateMachine):
 
         self.at_once(start, hold)
 
+    @rule(hold=HOLD)
+    def one_is_expected(self, hold: int | None) -> None:
+        """Nobody waits for it but the nursery's task."""
+
+        def expect() -> None:
+            if self.nursery and not self.engine.ended:
+                self.port.expect(self.engine.submit(0))
+                self.port.flush()
+
+        self.at_once(expect, hold)
+
     @rule(which=st.integers(0, 3), hold=HOLD)
     def one_is_cancelled(self, which: int, hold: int | None) -> None:
         """The first one that waits is the reader, mostly."""
@@ -416,3 +427,41 @@ def test_an_heir_that_need_not_read() -> None:
 
 TestBaton = BatonModel.TestCase
 TestBaton.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_what_is_expected_is_read_at_once() -> None:
+    """No time passes, and whoever waits next for something reads for himself."""
+
+    async def main() -> None:
+        engine, port = ToyEngine(), TrioPort()
+        with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+            listening.bind(f"{folder}/socket")
+            listening.listen()
+            await port.open_stream(UnixAddress(f"{folder}/socket", 5432), engine)
+            server, _ = listening.accept()
+        with server:
+            async with trio.open_nursery() as nursery:
+                port.use_nursery(nursery)
+                nursery.start_soon(port.read_when_idle)
+                await trio.testing.wait_all_tasks_blocked()
+                assert port._reading, "nobody has used it for long"
+                for number in range(0, 6, 2):
+                    operation = engine.submit(0)
+                    server.send(TOKEN.pack(SETTLED, number))
+                    await port.wait(operation)
+                    await trio.testing.wait_all_tasks_blocked()
+                    assert not port._reading, "it steps back at once"
+                    expected = engine.submit(0)
+                    port.expect(expected)
+                    await trio.testing.wait_all_tasks_blocked()
+                    assert port._reading
+                    server.send(TOKEN.pack(SETTLED, number + 1))
+                    await trio.testing.wait_all_tasks_blocked()
+                    assert expected.settled
+                    assert not port._reading
+                port.abort()
+                nursery.cancel_scope.cancel()
+
+    clock = trio.testing.MockClock()
+    trio.run(main, clock=clock)
+    assert clock.current_time() == 0

@@ -46,7 +46,7 @@ async def no_reset(connection: Any) -> None:
 USES = [use, use_a_transaction, use_badly, use_a_shortcut, use_with_limits]
 HOOKS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "resets by tasks": {"reads_always": False},
+    "checkpoints": {"has_checkpoints": True},
     "hooks": {"setup": no_setup, "init": no_setup, "reset": no_reset},
 }
 
@@ -237,9 +237,9 @@ def test_a_cancelled_query_is_cancelled_on_the_server_though_its_reset_is_on_its
     world.check_close()
 
 
-@pytest.mark.parametrize("reads_always", [True, False])
-def test_a_reset_behind_a_query_that_is_not_answered(reads_always: bool) -> None:
-    world = World(reads_always=reads_always)
+@pytest.mark.parametrize("has_checkpoints", [True, False])
+def test_a_reset_behind_a_query_that_is_not_answered(has_checkpoints: bool) -> None:
+    world = World(has_checkpoints=has_checkpoints)
     world.loop.finish(use_a_shortcut(world.pool))
     world.settle()
     (connection,) = world.pool._policy._entries

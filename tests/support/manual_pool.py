@@ -37,10 +37,16 @@ class World:
     """A pool that has started, and what it stands on."""
 
     def __init__(
-        self, min_size: int = 1, max_size: int = 1, *, start: bool = True, reads_always: bool = True, **arguments: Any
+        self,
+        min_size: int = 1,
+        max_size: int = 1,
+        *,
+        start: bool = True,
+        has_checkpoints: bool = False,
+        **arguments: Any,
     ) -> None:
         self.cluster = ToyCluster()
-        self.loop = ManualLoop(self.cluster, reads_always=reads_always)
+        self.loop = ManualLoop(self.cluster, has_checkpoints=has_checkpoints)
         self.pool = ManualPool(self.loop, min_size, max_size, **arguments)
         if start:
             self.loop.finish(self.pool._start())

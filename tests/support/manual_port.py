@@ -154,15 +154,15 @@ class ManualLoop:
 
     Args:
         make_peer: called with the address for each connection that is opened; its OSError is opening's.
-        reads_always: its ports read though no task waits, and have no checkpoints, as asyncio's.
+        has_checkpoints: its ports have checkpoints (as trio's); else not (as asyncio's).
         inline: `owe` carries out what is owed in the task itself, shielded (as trio); else in another one (as asyncio).
     """
 
     def __init__(
-        self, make_peer: Callable[[Address], Peer], *, inline: bool = False, reads_always: bool = False
+        self, make_peer: Callable[[Address], Peer], *, inline: bool = False, has_checkpoints: bool = True
     ) -> None:
         self.make_peer = make_peer
-        self.reads_always = reads_always
+        self.has_checkpoints = has_checkpoints
         self.inline = inline
         self.now = 1000.0
         self.tasks: list[Task] = []
@@ -268,9 +268,7 @@ class ManualPort:
         self.unsent = b""
         self.connected = False
         self.tcp_options: TcpOptions | None = None
-        #: As trio's, or as asyncio's.
-        self.has_checkpoints = not loop.reads_always
-        self.reads_always = loop.reads_always
+        self.has_checkpoints = loop.has_checkpoints
         self.on_news: Callable[[], None] | None = None
         self.on_cancel_due: Callable[[], Awaitable[None]] | None = None
         #: Operations that were seen settled, in order.
@@ -507,6 +505,9 @@ class ManualPort:
         return _Event()
 
     def keep_reading(self, other: Port) -> None:
+        pass
+
+    def expect(self, operation: Operation) -> None:
         pass
 
 
