@@ -14,7 +14,7 @@ from pgsansio.client.cursor import CursorFactory
 from pgsansio.client.elements import Arguments, Elements
 from pgsansio.client.resource import Resource
 from pgsansio.client.simple import check_extended
-from pgsansio.client.stream import STREAM_PREFETCH, Stream
+from pgsansio.client.stream import Stream
 from pgsansio.codecs.type_catalog import builtin_info
 from pgsansio.codecs.type_description import describe_type
 from pgsansio.engine.operations import Operation, RowsKept
@@ -539,19 +539,21 @@ class StatementMethods:
         self,
         query: str,
         *args: object,
-        prefetch: int = STREAM_PREFETCH,
+        prefetch: int | None = None,
         timeout: float | None = None,
         record_class: type[Any] | None = None,
     ) -> Stream:
         """A query's rows one by one, `async for row in connection.stream(...)`, inside or outside of a transaction.
 
-        No more than `prefetch` rows are held at any time. Outside of a transaction the connection does nothing else
-        until the stream ends. To leave it early, iterate within `async with connection.stream(...) as rows`.
+        No more than `prefetch` rows are held at any time, and none are computed that were not asked for. Outside of a
+        transaction the connection does nothing else until the stream ends. To leave it early, iterate within
+        `async with connection.stream(...) as rows`.
 
         Args:
             query: one statement; `$1` and so on stand for the arguments.
             args: their values.
-            prefetch: how many rows come at a time.
+            prefetch: how many rows come at a time. Default: 1000; and outside of a transaction, while they come soon,
+                the next 1000 are asked for when there are some, and computed and held as well.
             timeout: seconds for each time; default: the connection's `command_timeout`.
             record_class: a subclass of Record for these rows.
         Raises:

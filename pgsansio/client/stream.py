@@ -2,7 +2,8 @@
 
 How this works. The server is asked for so many rows, and for as many again when those are used up. Inside of a
 transaction that is a portal, as for a cursor. Outside of one a portal does not survive a Sync: there the stream is one
-group that stays open, with Flush in the place of Sync, and everybody else's operations wait unsent until it ends.
+group that stays open, with Flush in the place of Sync, and everybody else's operations wait unsent until it ends. There
+it may also ask for more rows while the user looks at those that are there, so that the server need not wait.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ __all__ = ["STREAM_PREFETCH", "Stream"]
 
 #: Enough to make a round trip cheap, and rows of a kilobyte are a megabyte.
 STREAM_PREFETCH: Final = 1000
+#: Rows that somebody had to wait for longer than this are not asked for ahead: who leaves would have to wait for them.
+_SOON_SECONDS: Final = 0.05
 
 
 class Stream(RowsState, Resource):
@@ -42,15 +45,16 @@ class Stream(RowsState, Resource):
         connection: "Connection",
         query: str,
         args: Sequence[object],
-        prefetch: int,
+        prefetch: int | None,
         timeout: float | None,
         record_class: type[Any] | None,
     ) -> None:
         super().__init__(connection)
-        if prefetch <= 0:
+        if prefetch is not None and prefetch <= 0:
             raise InterfaceError("prefetch argument must be greater than zero")
         self._query = query
         self._args = args
+        #: None: so many as is best.
         self._prefetch = prefetch
         self._timeout = timeout
         self._record_class = record_class
@@ -136,13 +140,16 @@ class Stream(RowsState, Resource):
             if connection.is_in_transaction():
                 self._source = BaseCursor(connection, self._query, None, self._args, self._record_class)
             else:
-                self._source = _OpenGroup(connection, self._query, self._args, self._record_class)
+                self._source = _OpenGroup(
+                    connection, self._query, self._args, self._record_class, may_read_ahead=self._prefetch is None
+                )
+        max_rows = STREAM_PREFETCH if self._prefetch is None else self._prefetch
         rows: list[Any] = []
         try:
             if isinstance(self._source, BaseCursor):
-                rows = await self._source._more(self._prefetch, self._timeout)
+                rows = await self._source._more(max_rows, self._timeout)
             else:
-                rows = await self._source.more(self._prefetch, self._timeout)
+                rows = await self._source.more(max_rows, self._timeout)
         finally:
             self._ended = not rows
         return rows
@@ -151,10 +158,18 @@ class Stream(RowsState, Resource):
 class _OpenGroup:
     """Outside of a transaction: a Sync group that stays open while the user looks at rows."""
 
-    __slots__ = ("_args", "_connection", "_operation", "_query", "_record_class", "_statement")
+    __slots__ = (
+        "_args", "_connection", "_is_soon", "_may_read_ahead", "_operation", "_query", "_record_class", "_statement",
+    )  # fmt: skip
 
     def __init__(
-        self, connection: "Connection", query: str, args: Sequence[object], record_class: type[Any] | None
+        self,
+        connection: "Connection",
+        query: str,
+        args: Sequence[object],
+        record_class: type[Any] | None,
+        *,
+        may_read_ahead: bool,
     ) -> None:
         self._connection = connection
         self._query = query
@@ -162,6 +177,9 @@ class _OpenGroup:
         self._record_class = record_class
         self._statement: Statement | None = None
         self._operation: RowStream | None = None
+        self._may_read_ahead = may_read_ahead
+        #: Who waited for rows the last time did not wait long.
+        self._is_soon = False
 
     @property
     def was_cut(self) -> bool:
@@ -186,7 +204,7 @@ class _OpenGroup:
     async def _more(self, max_rows: int) -> list[Any]:
         if self._operation is None:
             return await self._begin(max_rows)
-        rows = await self._read(self._operation, max_rows)
+        rows = await self._read(self._operation, max_rows, may_read_ahead=self._may_read_ahead)
         if self._operation.error is not None:
             raise self._connection._failure(self._operation, self._query)
         return rows
@@ -211,14 +229,15 @@ class _OpenGroup:
                 continue
             connection._queries += 1
             self._statement, self._operation = statement, operation
-            rows = await self._read(operation, max_rows)
+            # Perhaps that is all that somebody wants.
+            rows = await self._read(operation, max_rows, may_read_ahead=False)
             if operation.error is None:
                 return rows
             if repeated or not connection._may_repeat(operation, statement):
                 raise connection._failure(operation, self._query)
             repeated = True
 
-    async def _read(self, operation: RowStream, max_rows: int) -> list[Any]:
+    async def _read(self, operation: RowStream, max_rows: int, *, may_read_ahead: bool) -> list[Any]:
         """Rows that have come, or that are asked for; [] at the end, and when the operation has an error."""
         connection = self._connection
         try:
@@ -233,15 +252,26 @@ class _OpenGroup:
                         # The last ones, too: else it would depend on their number whether the user's loop can use the
                         # connection.
                         rows, operation.rows = operation.rows, []
+                        if may_read_ahead and self._is_soon:
+                            connection._frontend.stream_on(operation, max_rows, is_ahead=True)
+                            connection._port.flush()
                         return rows
                     if operation.is_complete:
                         break
                     connection._frontend.stream_on(operation, max_rows)
-                await connection._port.progress(operation)
+                await self._wait(operation)
             return await self._end(operation)
         except BaseException as error:
             await connection._give_up(operation, error)
             raise
+
+    async def _wait(self, operation: RowStream) -> None:
+        """Until something has come that was asked for."""
+        port = self._connection._port
+        operation.is_ahead = False
+        since = port.clock()
+        await port.progress(operation)
+        self._is_soon = port.clock() - since < _SOON_SECONDS
 
     async def _end(self, operation: RowStream) -> list[Any]:
         """Sync, and the last rows."""

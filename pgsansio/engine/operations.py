@@ -311,11 +311,12 @@ class Batch(DescribedAgain):
 class RowStream(DescribedAgain):
     """Bind and Execute of one statement, so many rows at a time, under one Sync that comes when nobody wants more.
 
-    `is_asked` while the server owes rows, or the end of them; else it waits for Execute or Sync. `is_complete` once it
-    has sent the last row. `finished` once Sync was handed over. Until then it belongs to the task `owner`.
+    `is_asked` while the server owes rows, or the end of them; else it waits for Execute or Sync. `is_ahead` while
+    nobody waits for what was asked for last. `is_complete` once it has sent the last row. `finished` once Sync was
+    handed over. Until then it belongs to the task `owner`.
     """
 
-    __slots__ = ("finished", "is_asked", "is_complete", "owner")
+    __slots__ = ("finished", "is_ahead", "is_asked", "is_complete", "owner")
 
     def __init__(
         self,
@@ -329,6 +330,7 @@ class RowStream(DescribedAgain):
         super().__init__(data, steps, traits, row_plan, *described)
         self.owner = owner
         self.is_asked = True
+        self.is_ahead = False
         self.is_complete = False
         self.finished = False
 

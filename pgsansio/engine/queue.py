@@ -521,8 +521,9 @@ class Queue(SessionState):
         if isinstance(operation, Batch):
             self.give_up(operation)
         elif isinstance(operation, RowStream):
-            if not operation.is_asked and owed is Owed.CANCEL:
-                owed = Owed.DRAIN  # nothing runs: the server is waiting for us
+            if owed is Owed.CANCEL and (operation.is_ahead or not operation.is_asked):
+                # The server is waiting for us; or it comes to an end soon, and what it has done is kept.
+                owed = Owed.DRAIN
             self.finish(operation)
         elif isinstance(operation, Copy):
             operation.chunks.clear()

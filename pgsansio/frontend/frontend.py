@@ -321,8 +321,9 @@ class Frontend(Learning):
         self.submit(operation)
         return operation
 
-    def stream_on(self, operation: RowStream, max_rows: int) -> None:
-        """Ask a stream for so many more rows."""
+    def stream_on(self, operation: RowStream, max_rows: int, *, is_ahead: bool = False) -> None:
+        """Ask a stream for so many more rows; `is_ahead`: though nobody waits for them yet."""
+        operation.is_ahead = is_ahead
         self.more_rows(operation, Execute("", max_rows).encode() + _FLUSH)
 
     def copy(self, query: str, *, owner: object) -> Copy:

@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from pgsansio.client import stream as streams
 from tests.support.clients import Client, until
 from tests.support.pools import make_pool
 
@@ -109,6 +110,58 @@ async def test_no_more_is_computed_than_was_asked_for(connection: Any, inside: b
                 if row[0] == 7:
                     break
         assert await connection.fetchval("SELECT last_value FROM s") == 10
+
+
+@pytest.mark.parametrize("soon", [True, False], ids=["soon", "slow"])
+@inside_and_outside
+async def test_reading_ahead(connection: Any, inside: bool, soon: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of a transaction, from the second thousand on."""
+    monkeypatch.setattr(streams, "_SOON_SECONDS", 1e6 if soon else -1)
+    query, value = "SELECT nextval('s') FROM generate_series(1, 100000)", "SELECT last_value FROM s"
+    await connection.execute("CREATE TEMP SEQUENCE s")
+    async with place(connection, inside):
+        for last, computed in ((1, 1000), (1000, 1000), (1001, 3000 if soon and not inside else 2000)):
+            await connection.execute("ALTER SEQUENCE s RESTART")
+            async with connection.stream(query) as rows:
+                async for row in rows:
+                    if row[0] == last:
+                        break
+            assert await connection.fetchval(value) == computed
+        await connection.execute("ALTER SEQUENCE s RESTART")
+        numbers = [row[0] async for row in connection.stream(query)]
+        assert numbers == list(range(1, 100_001))
+
+
+@pytest.mark.parametrize("how", ["aclose", "forgotten", "error"])
+async def test_it_is_left_while_it_reads_ahead(connection: Any, how: str) -> None:
+    """What was done is kept."""
+    pid = connection.get_server_pid()
+    await connection.execute("CREATE TEMP TABLE t (a int)")
+    with contextlib.suppress(LookupError):
+        async with contextlib.AsyncExitStack() as stack:
+            rows = connection.stream("INSERT INTO t SELECT generate_series(1, 5000) RETURNING a")
+            if how == "error":
+                await stack.enter_async_context(rows)
+            async for row in rows:
+                if row[0] == 1500:
+                    break
+            if how == "aclose":
+                await rows.aclose()
+            elif how == "error":
+                raise LookupError
+    del rows
+    gc.collect()
+    assert await connection.fetchval("SELECT count(*) FROM t") == 5000
+    assert connection.get_server_pid() == pid
+
+
+async def test_what_was_read_ahead_fails(connection: Any, client: Client) -> None:
+    got: list[Any] = []
+    with pytest.raises(client.DivisionByZeroError):
+        async for row in connection.stream("SELECT i / (2500 - i) FROM generate_series(1, 9999) AS i"):
+            got.append(row[0])
+    assert len(got) == 2000, "those of the batches before"
+    assert await connection.fetchval("SELECT 1") == 1
 
 
 @pytest.mark.parametrize("how", ["block", "aclose", "forgotten", "error"])

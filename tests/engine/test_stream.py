@@ -185,6 +185,18 @@ def test_one_that_is_abandoned_while_it_runs() -> None:
     assert not session.draining
 
 
+def test_one_that_is_abandoned_while_it_reads_ahead() -> None:
+    operation = stream()
+    session = begun(operation)
+    feed(session, BindComplete(), row(b"1"), PortalSuspended())
+    session.more_rows(operation, b"EH")
+    operation.is_ahead = True
+    assert session.abandon(operation) is Owed.DRAIN, "nobody waits for these: what was done is to be kept"
+    assert session.data_to_send() == b"EH" + SYNC_BYTES
+    feed(session, row(b"2"), PortalSuspended(), ready())
+    assert session.idle
+
+
 def test_one_that_is_abandoned_unsent() -> None:
     first, operation = stream(), stream()
     session = begun(first)
