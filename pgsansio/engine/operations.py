@@ -52,6 +52,8 @@ FOLLOWS: Final = 128
 GROUPED: Final = 256
 #: Its end is news: nobody waits for it.
 TELLS: Final = 512
+#: It is told of the end of each statement in it (`statement_completed`).
+SCRIPT: Final = contract.SCRIPT
 
 
 _PENDING: Final = Outcome.PENDING
@@ -94,7 +96,7 @@ class Operation(OperationState):
         """ParseComplete came (engine only)."""
 
     def statement_completed(self) -> None:
-        """A statement of the simple protocol, or a COPY TO STDOUT, has come to its end (engine only)."""
+        """With the trait SCRIPT: a statement, or a COPY TO STDOUT, has come to its end (engine only)."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.outcome.value}{' abandoned' if self.abandoned else ''} {id(self):#x}>"
@@ -264,7 +266,7 @@ class Script(SimpleQuery):
         traits: int,
         plan_rows: Callable[[tuple[FieldDescription, ...]], RowPlan],
     ) -> None:
-        super().__init__(data, steps, traits, plan_rows)
+        super().__init__(data, steps, traits | SCRIPT, plan_rows)
         self.statements: list[Operation] = []
 
     def statement_completed(self) -> None:

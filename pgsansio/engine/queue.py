@@ -31,7 +31,7 @@ from pgsansio.engine.operations import (
     RowStream,
     SimpleQuery,
 )
-from pgsansio.engine.routes import BEGIN, BEGIN_ALONE, IDLE, ROWS
+from pgsansio.engine.routes import BEGIN, IDLE, ROWS, STEPS
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import (
@@ -43,6 +43,7 @@ from pgsansio.errors import (
 )
 from pgsansio.kernel import SessionState
 from pgsansio.kernel.contract import Condition
+from pgsansio.kernel.pure.messages import first_row
 from pgsansio.messages.copy import CopyDone, CopyFail
 from pgsansio.messages.frontend import Bind, Execute, Parse, Sync
 from pgsansio.policy.cancellation import Owed, owed_for
@@ -59,7 +60,7 @@ COPY_HIGH_WATER_BYTES: Final = 1 << 20
 _SYNC: Final = Sync().encode()
 _ROLLBACK: Final = Parse("", "ROLLBACK").encode() + Bind("", "").encode() + Execute("").encode()
 _COPY_DONE: Final = CopyDone().encode()
-
+_READY: Final = STEPS(Awaiting.READY)
 
 # Looking up a member of an Enum costs a tenth of a microsecond in Python 3.11.
 _OPEN: Final = Condition.OPEN
@@ -85,23 +86,6 @@ def _loss(cause: BaseException | None, *, safe_to_retry: bool) -> BaseException:
 def outcome_of(operation: Operation) -> Outcome:
     """Of an operation with an error, at its ReadyForQuery."""
     return Outcome.SKIPPED if operation.step < 0 else Outcome.FAILED
-
-
-class _Beginning:
-    """A BEGIN that goes out with the first statement of its transaction.
-
-    Attributes:
-        data: its messages, without Sync.
-        operation: it, on its way; None while it waits for a statement.
-        error: why the server has refused it.
-    """
-
-    __slots__ = ("data", "error", "operation")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.operation: Operation | None = None
-        self.error: BaseException | None = None
 
 
 class Queue(SessionState):
@@ -140,10 +124,14 @@ class Queue(SessionState):
         self._ends = 0
         #: Why nothing may be written at present: a barrier or an exclusive operation in flight.
         self._barrier: Operation | None = None
-        #: A BEGIN that waits for the first statement of its transaction, or was refused.
-        self.deferred: _Beginning | None = None
-        #: One that is on its way.
-        self._beginning: _Beginning | None = None
+        #: The messages of a BEGIN that waits for the first operation of its transaction, without Sync; or why the
+        #: server has refused it.
+        self.deferred: bytes | BaseException | None = None
+        #: The one that was last, for it may have to wait again; and whether anybody minds if it is refused.
+        self._begin = b""
+        self._minds_begin = False
+        #: The operation that has brought it along, until it is settled; of a group the last one.
+        self.beginning: Operation | None = None
         self.abandoned = 0
         #: A CancelRequest was sent, and its connection's end not seen yet.
         self.cancel_under_way = False
@@ -151,6 +139,7 @@ class Queue(SessionState):
         self._farewell: Operation | None = None
         #: What may come next, and what it leads to.
         self.row = self.idle_row = IDLE
+        self.begin_row = BEGIN
         #: Bytes are being read; codecs of the user's may run.
         self.processing = False
 
@@ -164,11 +153,14 @@ class Queue(SessionState):
     def in_transaction(self) -> bool:
         """In a transaction block for whoever submits now: by the last ReadyForQuery and what is queued."""
         if not self._ends:
-            return self._begins > 0 or self.transaction_status is not _NO_TRANSACTION
+            begins = self.beginning is not None or type(self.deferred) is bytes or self._begins > 0
+            return begins or self.transaction_status is not _NO_TRANSACTION
         # A rollback is on its way: what begins a transaction behind it counts, and nothing in front of it.
-        if self.deferred is not None:
+        if self.begin_is_due:
             return True
         for operation in (*reversed(self.unsent), *reversed(self.sent)):
+            if operation is self.beginning:
+                return True
             if operation.outcome is _PENDING and operation.traits & (BEGINS | ENDS):
                 return not operation.traits & ENDS
         return False
@@ -218,7 +210,7 @@ class Queue(SessionState):
         if self.condition is not _OPEN or self.processing:
             raise self._unusable()
         if self.deferred is not None:
-            self._begin_with(operation)
+            self.bring_along(operation)
         elif self.active and not operation.traits & (INTERNAL | FOLLOWS) and not self.may_join:
             raise self._in_progress()
         self._note(operation, operation.traits)
@@ -273,18 +265,17 @@ class Queue(SessionState):
             raise self._unusable()
         if self.active and not self.may_join:
             raise self._in_progress()
-        self.deferred = _Beginning(data)
-        self._begins += 1
+        self.deferred = self._begin = data
 
     @property
     def begin_is_due(self) -> bool:
         """Whether a BEGIN waits for the first operation of its transaction."""
-        return self.deferred is not None and self.deferred.error is None
+        return type(self.deferred) is bytes
 
     @property
     def begin_error(self) -> BaseException | None:
         """Why the server has refused a BEGIN that was deferred."""
-        return None if self.deferred is None else self.deferred.error
+        return self.deferred if isinstance(self.deferred, BaseException) else None
 
     def begin_now(self) -> Operation:
         """Write the BEGIN that is due in a group of its own, for what cannot share one.
@@ -292,55 +283,41 @@ class Queue(SessionState):
         Raises:
             InterfaceError: the server has refused it; or as `submit`.
         """
-        beginning = self.deferred
-        assert beginning is not None
-        operation = Operation(beginning.data + _SYNC, BEGIN_ALONE, SYNC | BARRIER | DISCARDS_ROWS)
+        operation = Operation(_SYNC, _READY, SYNC | BARRIER | DISCARDS_ROWS)
         self.submit(operation)
         return operation
 
     def drop_begin(self) -> None:
         """The transaction has ended, or is about to: nothing waits for its BEGIN, and nobody minds its error."""
-        if self.begin_is_due:
-            self._begins -= 1
-        self.deferred = self._beginning = None
+        self.deferred = None
+        self._minds_begin = False
 
-    def _begin_with(self, last: Operation) -> None:
-        """Queue the BEGIN that is due; `last` is about to be, and ends its Sync group.
+    def bring_along(self, operation: Operation) -> None:
+        self._begin_with(operation, operation)
+
+    def _begin_with(self, first: Operation, last: Operation) -> None:
+        """Put the BEGIN that is due in front of a Sync group that is about to be queued.
 
         Operations that are in progress were there before the transaction, so they are in nobody's way.
         """
-        beginning = self.deferred
-        assert beginning is not None
-        if beginning.error is not None:
+        data = self.deferred
+        if isinstance(data, BaseException):
             error = InterfaceError(
                 "cannot perform operation: the transaction could not begin", hint="Leave the transaction block first."
             )
-            raise error from beginning.error
+            raise error from data
         if self.active and not self.pipelining:
             raise self._in_progress()
         if isinstance(last, SimpleQuery | Copy):
             raise InterfaceError("a BEGIN is due, which cannot share a group with the simple protocol: begin_now()")
+        assert data is not None
         self.deferred = None
-        self._beginning = beginning
-        self._begins -= 1
-        # What `last` counts, since only the ReadyForQuery behind it tells of the transaction.
-        last.traits |= BEGINS
-        if last.steps is BEGIN_ALONE:
-            beginning.operation = last
-            return
-        begin = beginning.operation = Operation(beginning.data, BEGIN, INTERNAL | DISCARDS_ROWS)
-        if self.unsent or not self._may_write(begin):
-            self._queue(begin)
-        else:
-            self._write(begin)
-
-    def _begin_settled(self, beginning: _Beginning) -> None:
-        self._beginning = None
-        assert beginning.operation is not None
-        if beginning.operation.error is not None:
-            # Whatever comes next in the block would be outside of a transaction.
-            beginning.error = beginning.operation.error
-            self.deferred = beginning
+        # Only the ReadyForQuery behind it tells of the transaction.
+        self.beginning = last
+        self._minds_begin = True
+        first.step = -1
+        first.data = data + first.data
+        first.size_bytes += len(data)
 
     @property
     def may_join(self) -> bool:
@@ -373,7 +350,7 @@ class Queue(SessionState):
         """
         first, *others = operations
         if self.deferred is not None and self.condition is _OPEN and not self.processing:
-            self._begin_with(operations[-1])
+            self._begin_with(first, operations[-1])
             first.traits |= FOLLOWS  # BEGIN was let in, so it is
         self.submit(first)
         for operation in others:
@@ -482,11 +459,6 @@ class Queue(SessionState):
         """Nobody waits for this operation any more; what has to be done about it."""
         if operation.abandoned or operation.outcome is not _PENDING:
             return Owed.NOTHING
-        begin = self._beginning.operation if self._beginning is not None else None
-        if begin is not None and begin.written and operation.traits & BEGINS and operation is not begin:
-            # What it has brought along: the server tells of it together with the rest of its group.
-            begin.abandoned = True
-            self.abandoned += 1
         owed = owed_for(
             settled=False,
             written=operation.written,
@@ -498,22 +470,18 @@ class Queue(SessionState):
         operation.abandoned = True
         operation.traits |= DISCARDS_ROWS
         if owed is Owed.DROP:
-            if operation.traits & (SYNC | EXCLUSIVE) and not operation.traits & (BEGINS | GROUPED):
+            is_group = operation.traits & GROUPED or operation is self.beginning
+            if operation.traits & (SYNC | EXCLUSIVE) and not is_group:
                 self._drop_alone(operation)
                 return owed
             group = self._group_of(operation)
-            if all(member.abandoned or member is begin for member in group):
-                beginning = self._beginning if begin in group else None
-                if beginning is not None:
+            if all(member.abandoned for member in group):
+                if group[-1] is self.beginning and self._minds_begin:
                     # The transaction goes on: BEGIN waits for another operation.
-                    self._beginning, beginning.operation = None, None
+                    self.deferred = self._begin
                 for member in group:
                     self.unsent.remove(member)
-                    if member is not begin or member is operation:
-                        self._settle(member, Outcome.CANCELLED)
-                if beginning is not None:
-                    self.deferred = beginning
-                    self._begins += 1
+                    self._settle(member, Outcome.CANCELLED)
                 self.write_waiting()
             return owed
         self.abandoned += 1
@@ -597,7 +565,7 @@ class Queue(SessionState):
     def _write(self, operation: Operation) -> None:
         in_flight = self.sent
         if not in_flight:
-            self.row = operation.steps[0]
+            self.row = first_row(self, operation)
         in_flight.append(operation)
         self.sent_bytes += operation.size_bytes
         operation.written = True
@@ -634,7 +602,7 @@ class Queue(SessionState):
             self.abandoned -= 1
         if self.abandoned and self.cancel_due:
             self.news = True
-        self.row = in_flight[0].steps[0] if in_flight else IDLE
+        self.row = first_row(self, in_flight[0]) if in_flight else IDLE
 
     def _settle(self, operation: Operation, outcome: Outcome) -> None:
         operation.outcome = outcome
@@ -647,8 +615,8 @@ class Queue(SessionState):
                 self._ends -= 1
             else:
                 self.news = True
-        if self._beginning is not None and operation is self._beginning.operation:
-            self._begin_settled(self._beginning)
+        if operation is self.beginning:
+            self.beginning = None
         self.woken.append(operation)
 
     def _wake(self, operation: Operation) -> None:

@@ -10,10 +10,12 @@ from typing import Final
 from pgsansio.engine.states import SESSION, Awaiting
 from pgsansio.kernel.contract import Row
 
-__all__ = ["BEGIN", "BEGIN_ALONE", "IDLE", "RESET", "ROWS", "STEPS"]
+__all__ = ["BEGIN", "IDLE", "RESET", "ROWS", "STEPS"]
 
 ROWS: Final[dict[Awaiting, Row]] = {state: {} for state in SESSION}
 IDLE: Final = ROWS[Awaiting.NOTHING]
+#: Of an operation that has brought a BEGIN along.
+BEGIN: Final = ROWS[Awaiting.BEGIN]
 
 
 def STEPS(*states: Awaiting) -> tuple[Row, ...]:
@@ -21,8 +23,5 @@ def STEPS(*states: Awaiting) -> tuple[Row, ...]:
     return tuple(ROWS[state] for state in states)
 
 
-#: Of a BEGIN in the extended protocol, in front of another operation's group and in one of its own.
-BEGIN: Final = STEPS(Awaiting.PARSE_COMPLETE, Awaiting.BIND_COMPLETE, Awaiting.EXECUTION)
-BEGIN_ALONE: Final = (*BEGIN, ROWS[Awaiting.READY])
 #: Of what resets a session, which ends by itself soon.
 RESET: Final = STEPS(Awaiting.RESET)

@@ -69,7 +69,7 @@ _SHORT_DESCRIPTION_BYTES: Final = 4096
 
 _header: Final = struct.Struct("!BI").unpack_from
 _FATAL: Final = ("FATAL", "PANIC")
-#: The step of an operation that the server skipped.
+#: The step of an operation that the server skipped, for a BEGIN in front of it, too.
 _SKIPPED: Final = -1
 _DATA_ROW: Final = ord("D")
 _COPY_DATA: Final = ord("d")
@@ -241,6 +241,7 @@ class Session(Queue):
     _rows = messages.take_rows
     _portal_suspended = messages.portal_suspended
     _command_complete = messages.command_complete
+    _statement_complete = messages.statement_complete
     _batch_complete = messages.batch_complete
     _batch_empty = messages.batch_empty
     _ready = messages.ready
@@ -263,10 +264,6 @@ class Session(Queue):
         if after != start:
             raise ProtocolError("NoData with a body")
         self.sent[0].described(())
-
-    def _statement_complete(self, data: bytearray, start: int, after: int) -> None:
-        self._command_complete(data, start, after)
-        self.sent[0].statement_completed()
 
     def _stream_paused(self, data: bytearray, start: int, after: int) -> None:
         self._portal_suspended(data, start, after)
@@ -304,6 +301,7 @@ class Session(Queue):
             raise _Farewell(error)
         in_flight = self.sent
         operation = in_flight[0]
+        begins = operation.step < 0
         if operation.error is None or type(operation.error) is RowsKept:
             operation.error = error
         # The server skips to the next Sync, so what has none of its own is answered by nothing.
@@ -313,6 +311,9 @@ class Session(Queue):
             operation = in_flight[0]
             operation.error = error
             operation.step = _SKIPPED
+        if begins and operation is self.beginning and self._minds_begin:
+            # Whatever comes next in the block would be outside of a transaction.
+            self.deferred = error
         if isinstance(operation, Copy | Batch):
             if isinstance(operation, Batch):
                 operation.refused = True

@@ -85,6 +85,9 @@ class Awaiting(enum.Enum):
     """Phase 3: which answer the operation at the head of the queue awaits."""
 
     NOTHING = "no operation in flight"
+    BEGIN = "ParseComplete of a BEGIN in front of an operation"
+    BEGIN_BIND = "BindComplete of such a BEGIN"
+    BEGIN_EXECUTION = "end of such a BEGIN"
     PARSE_COMPLETE = "ParseComplete"
     PARAMETER_DESCRIPTION = "ParameterDescription"
     ROW_DESCRIPTION = "RowDescription or NoData"
@@ -129,7 +132,10 @@ _ERROR: Final[Mapping[type[Message], Transition]] = {ErrorResponse: Transition(A
 SESSION: Final[SessionTable] = {
     # "Message Flow", Asynchronous Operations, and Termination: an error without a request is the server's farewell.
     Awaiting.NOTHING: {ErrorResponse: Transition(Next.SAME, "idle_error")},
-    # "Message Flow", Extended Query
+    # "Message Flow", Extended Query. A BEGIN may go in front of an operation's first step, in the same Sync group.
+    Awaiting.BEGIN: {ParseComplete: Transition(Awaiting.BEGIN_BIND), **_ERROR},
+    Awaiting.BEGIN_BIND: {BindComplete: Transition(Awaiting.BEGIN_EXECUTION), **_ERROR},
+    Awaiting.BEGIN_EXECUTION: {CommandComplete: Transition(Next.STEP, "passed_over"), **_ERROR},
     Awaiting.PARSE_COMPLETE: {ParseComplete: Transition(Next.STEP, "parsed"), **_ERROR},
     Awaiting.PARAMETER_DESCRIPTION: {ParameterDescription: Transition(Next.STEP, "parameter_description"), **_ERROR},
     Awaiting.ROW_DESCRIPTION: {

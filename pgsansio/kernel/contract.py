@@ -21,6 +21,7 @@ __all__ = [
     "DISCARDS_ROWS",
     "INTERNAL",
     "NULL_LENGTH",
+    "SCRIPT",
     "SHORT_LENGTH",
     "SYNC",
     "Action",
@@ -57,6 +58,8 @@ SYNC: Final = 4
 DISCARDS_ROWS: Final = 8
 #: The library's own: not subject to the rules for concurrent use in transactions, and not counted as `active`.
 INTERNAL: Final = 32
+#: It is told of the end of each statement in it.
+SCRIPT: Final = 1024
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Arguments: TypeAlias = Sequence[object]
@@ -231,13 +234,17 @@ class Session(Protocol):
     row: Row
     #: Where nothing is in flight.
     idle_row: Row
+    #: Where an operation with a BEGIN in front of it comes to the head: its step is -1 until that is answered.
+    begin_row: Row
     #: Operations in flight (an `OperationState` each), and their size in bytes.
     sent: deque[Any]
     sent_bytes: int
     #: Operations that wait.
     unsent: deque[Any]
-    #: Something that has to go out in front of the next operation.
+    #: Something that has to go out in front of the next operation, or says why there may be none.
     deferred: object
+    #: The operation that has brought a BEGIN along, until it is settled.
+    beginning: object
     #: A CancelRequest was sent, and its connection's end not seen yet.
     cancel_under_way: bool
     #: How many operations somebody waits for, and how many in flight nobody does.
@@ -250,6 +257,10 @@ class Session(Protocol):
 
     def submit_by_rules(self, operation: Any) -> None:
         """Queue an operation that is not ordinary, or not alone; or refuse it."""
+        ...
+
+    def bring_along(self, operation: Any) -> None:
+        """Put in front of an operation what is deferred; or refuse it."""
         ...
 
     def write_waiting(self) -> None:

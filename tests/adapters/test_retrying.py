@@ -251,7 +251,7 @@ async def test_ending_one_within_a_transaction(client: Client, connection: Any) 
 async def test_begin_is_refused_to_an_empty_one(client: Client, connection: Any) -> None:
     with pytest.raises(client.FeatureNotSupportedError):
         async with connection.transaction(prepare_as="empty", isolation="serializable", shared=False):
-            connection._frontend.deferred.data = refused_begin()
+            connection._frontend.deferred = refused_begin()
     assert not connection.is_in_transaction()
     async with connection.transaction():
         assert await connection.fetchval("SELECT 1") == 1

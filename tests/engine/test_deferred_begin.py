@@ -6,10 +6,10 @@ from pgsansio.engine.operations import EXCLUSIVE, FOLLOWS, INTERNAL, SYNC, Opera
 from pgsansio.engine.session import Session
 from pgsansio.enums import Outcome
 from pgsansio.errors import FeatureNotSupportedError, InterfaceError, QueryCanceledError
-from pgsansio.messages.backend import BindComplete, ParseComplete
+from pgsansio.messages.backend import BindComplete, CloseComplete, ParseComplete
 from pgsansio.policy.cancellation import Owed
 from tests.support.scripted_backend import error, ready, row, selected
-from tests.support.sessions import execution, feed, new_session, simple_query
+from tests.support.sessions import execution, feed, new_session, preparation, simple_query
 
 BEGUN = (ParseComplete(), BindComplete(), selected("BEGIN"))
 ONE_ROW = (BindComplete(), row(b"x"), selected("SELECT 1"))
@@ -44,6 +44,45 @@ def test_it_goes_out_in_the_group_of_the_first_operation() -> None:
     assert session.data_to_send() == b"<two>", "only the first one carries it"
     session.drop_begin()
     assert session.in_transaction, "it is no prediction any more"
+
+
+def test_what_answers_it_is_not_the_operations() -> None:
+    session, operation = deferred(), preparation(closing=("old",))
+    session.submit(operation)
+    feed(session, *BEGUN)
+    assert operation.tag is None
+    assert not operation.is_parsed
+    assert operation.step == 0, "none of its steps was answered"
+    feed(session, CloseComplete(), error(), ready("E"))
+    assert operation.outcome is Outcome.FAILED
+    assert not operation.is_parsed
+
+
+def test_it_is_held_to_what_a_begin_answers() -> None:
+    session = deferred()
+    session.submit(execution(b"<one>"))
+    feed(session, ParseComplete(), BindComplete(), row(b"x"))
+    assert "end of such a BEGIN" in str(session.failure)
+
+
+def test_its_rows_are_nobodys_when_it_is_over() -> None:
+    session, operation = deferred(), execution(b"<one>")
+    session.submit(operation)
+    feed(session, *BEGUN, *ONE_ROW, ready("T"))
+    assert session.beginning is None, "or its result would be kept until the transaction ends"
+
+
+def test_one_of_before_that_was_left_is_refused_and_the_next_one_waits() -> None:
+    session, first, second = deferred(), execution(b"<one>"), execution(b"<two>")
+    session.submit(first)
+    session.abandon(first)
+    session.drop_begin()
+    deferred(session)
+    feed(session, REFUSED, ready("I"))
+    assert session.begin_is_due
+    session.submit(second)
+    feed(session, *BEGUN, *ONE_ROW, ready("T"))
+    assert second.outcome is Outcome.COMPLETED
 
 
 def test_a_block_without_an_operation_sends_nothing() -> None:
@@ -181,7 +220,7 @@ def test_alone_and_refused() -> None:
     session = deferred()
     operation = session.begin_now()
     feed(session, REFUSED, ready("I"))
-    assert operation.outcome is Outcome.FAILED
+    assert operation.outcome is Outcome.SKIPPED
     assert session.begin_error is operation.error
     with pytest.raises(InterfaceError, match="the transaction could not begin"):
         session.begin_now()

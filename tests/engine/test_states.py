@@ -100,6 +100,9 @@ AUTHENTICATION: Sequence[Message] = (
 #: How a session gets into each state: the operation at its head, and what the server has said.
 ROADS: dict[Awaiting, tuple[Callable[[], Operation] | None, tuple[Message, ...]]] = {
     Awaiting.NOTHING: (None, ()),
+    Awaiting.BEGIN: (execution, ()),
+    Awaiting.BEGIN_BIND: (execution, (ParseComplete(),)),
+    Awaiting.BEGIN_EXECUTION: (execution, (ParseComplete(), BindComplete())),
     Awaiting.PARSE_COMPLETE: (preparation, ()),
     Awaiting.PARAMETER_DESCRIPTION: (preparation, (ParseComplete(),)),
     Awaiting.ROW_DESCRIPTION: (preparation, (ParseComplete(), ParameterDescription(()))),
@@ -129,6 +132,9 @@ def session_in(state: Awaiting) -> tuple[Session, list[Operation]]:
     make, said = ROADS[state]
     session = new_session()
     operations: list[Operation] = []
+    if state.name.startswith("BEGIN"):
+        session.defer_begin(b"<begin>")
+        session.shared_transaction = True
     if make is not None:
         operations = [make(), execution()]
         for operation in operations:

@@ -92,7 +92,10 @@ KINDS: dict[str, Callable[[Any, Any], Any]] = {
     "function": lambda make, plan: make.function_call(),
     "sync": lambda make, plan: make.sync(),
 }
-DEEDS = ["abandon", "finish", "more rows", "extend", "copy done", "cancel began", "cancel ended", "take"]
+DEEDS = [
+    "abandon", "finish", "more rows", "extend", "copy done", "cancel began", "cancel ended", "take", "defer begin",
+    "defer begin", "drop begin",
+]  # fmt: skip
 
 
 class OfTheUsers(Exception):
@@ -163,6 +166,13 @@ class World:
                 session.cancel_ended()
             case "take":
                 self.take()
+            case "defer begin":
+                try:
+                    session.defer_begin(b"<begin>")
+                except Exception as error:
+                    self.seen.append(told_error(error))
+            case "drop begin":
+                session.drop_begin()
             case _ if not self.operations:
                 return
             case "abandon":
@@ -207,6 +217,8 @@ class World:
             (session.condition.name, told_error(session.failure), session.outbox, session.news, session.in_transaction),
             (session.transaction_status, session.predicted_status, session.idle, session.busy, session.cancel_due),
             (session.active, session.abandoned, session.sent_bytes, session.parameters),
+            (session.begin_is_due, told_error(session.begin_error)),
+            self.operations.index(session.beginning) if session.beginning in self.operations else None,
             (bytes(rest.data[rest.start : rest.end]), rest.expected),
             [known.name for known, row in self.make.STEPS.__globals__["ROWS"].items() if row is session.row],
         )
@@ -322,6 +334,17 @@ ANSWERS: list[list[tuple[Any, ...]]] = [
         ("feed", message("2") + data_row(b"x") * 3 + message("C", b"SELECT 3\0") + message("Z", b"I")),
         ("submit", "execute"), ("submit", "execute"),
         ("feed", message("E", fields("ERROR")) + message("Z", b"I") + message("2") + message("s") + message("Z", b"I")),
+    ],
+    [
+        ("do", "defer begin", 0), ("submit", "prepare"),
+        ("feed", message("1") + message("2") + message("C", b"BEGIN\0")
+            + message("3") + DESCRIBED + message("Z", b"T")),
+        ("submit", "simple, no rows"),
+        ("feed", message("C", b"COMMIT\0") + message("Z", b"I")),
+        ("submit", "execute"), ("do", "drop begin", 0), ("do", "defer begin", 0), ("submit", "discard"),
+        ("feed", message("2") + message("C", b"SELECT 0\0") + message("Z", b"I") + message("1") + message("2")),
+        ("feed", message("C", b"BEGIN\0") + message("2") + data_row(b"x") + message("C", b"SELECT 1\0")),
+        ("feed", message("Z", b"E")),
     ],
 ]  # fmt: skip
 

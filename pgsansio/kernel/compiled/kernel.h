@@ -154,6 +154,7 @@ typedef struct {
     PyObject *portal_suspended;
     PyObject *command_complete;
     PyObject *batch_complete;
+    PyObject *statement_complete;
     PyObject *ready;
     PyObject *passed_over;
 

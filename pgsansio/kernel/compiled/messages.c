@@ -104,6 +104,10 @@ take_command_complete(const Loop *loop, PyObject *action, Reader body)
     if (operation == NULL) {
         return false;
     }
+    if (action == loop->state->statement_complete && operation->traits & TRAIT_SCRIPT) {
+        Py_DECREF(operation);
+        return act(loop, action, body);
+    }
     PyObject *tag = operation->tag;
     /* Each execution of a batch has the same, mostly. */
     if (tag == NULL || !PyBytes_CheckExact(tag) || PyBytes_GET_SIZE(tag) != size
@@ -138,8 +142,14 @@ status_of(const State *state, uint8_t status)
 }
 
 PyObject *
-first_row_of(Operation *operation)
+first_row_of(Session *session, Operation *operation)
 {
+    if (operation->step != 0) {
+        if (session->begin_row == NULL) {
+            raise_unset("begin_row");
+        }
+        return Py_XNewRef(session->begin_row);
+    }
     PyObject *steps = Py_XNewRef(operation->steps);
     if (steps == NULL) {
         raise_unset("steps");
@@ -165,7 +175,7 @@ row_of_head(const Loop *loop)
         return Py_XNewRef(loop->session->idle_row);
     }
     Operation *operation = head_of(loop);
-    PyObject *row = operation == NULL ? NULL : first_row_of(operation);
+    PyObject *row = operation == NULL ? NULL : first_row_of(loop->session, operation);
     Py_XDECREF(operation);
     return row;
 }
@@ -185,10 +195,10 @@ take_ready(const Loop *loop, Reader body)
     if (operation == NULL) {
         return false;
     }
-    bool is_ordinary = status != NULL && (operation->traits & ~(TRAIT_DISCARDS_ROWS | TRAIT_INTERNAL)) == TRAIT_SYNC
-                       && operation->abandoned == Py_False && session->abandoned == 0 && operation->error == Py_None
-                       && session->woken != NULL && PyList_CheckExact(session->woken);
-    if (!is_ordinary) {
+    bool is_usual = status != NULL && is_ordinary(operation) && operation->abandoned == Py_False
+                    && session->abandoned == 0 && operation->error == Py_None && session->woken != NULL
+                    && PyList_CheckExact(session->woken);
+    if (!is_usual) {
         Py_DECREF(operation);
         return act(loop, loop->state->ready, body);
     }
@@ -201,6 +211,9 @@ take_ready(const Loop *loop, Reader body)
         session->sent_bytes -= operation->size_bytes;
         Py_XSETREF(session->row, row);
         session->active -= !(operation->traits & TRAIT_INTERNAL);
+        if (session->beginning == (PyObject *)operation) {
+            Py_SETREF(session->beginning, Py_NewRef(Py_None));
+        }
         Py_XSETREF(operation->outcome, Py_NewRef(loop->state->completed));
         done = PyList_Append(session->woken, (PyObject *)operation) == 0;
     }
@@ -416,7 +429,7 @@ static bool
 take_body(const Loop *loop, PyObject *action, Reader body)
 {
     State *state = loop->state;
-    if (action == state->command_complete || action == state->batch_complete) {
+    if (action == state->command_complete || action == state->batch_complete || action == state->statement_complete) {
         return take_command_complete(loop, action, body);
     }
     if (action == state->ready) {

@@ -51,6 +51,7 @@ static const Import imports[] = {
     {"pgsansio.kernel.pure.messages", "portal_suspended", offsetof(State, portal_suspended), false},
     {"pgsansio.kernel.pure.messages", "command_complete", offsetof(State, command_complete), false},
     {"pgsansio.kernel.pure.messages", "batch_complete", offsetof(State, batch_complete), false},
+    {"pgsansio.kernel.pure.messages", "statement_complete", offsetof(State, statement_complete), false},
     {"pgsansio.kernel.pure.messages", "ready", offsetof(State, ready), false},
     {"pgsansio.kernel.pure.messages", "passed_over", offsetof(State, passed_over), false},
 };
@@ -76,7 +77,7 @@ static const size_t objects[] = {
     offsetof(State, command_complete), offsetof(State, batch_complete),       offsetof(State, ready),
     offsetof(State, passed_over),      offsetof(State, popleft),              offsetof(State, append),
     offsetof(State, giving_type),      offsetof(State, resource_type),        offsetof(State, rows_type),
-    offsetof(State, releases),
+    offsetof(State, releases),         offsetof(State, statement_complete),
 };
 
 /* Members of enumerations, and where they go. */

@@ -9,6 +9,7 @@ static const size_t session_objects[] = {
     offsetof(Session, condition), offsetof(Session, buffer), offsetof(Session, outbox),   offsetof(Session, row),
     offsetof(Session, idle_row),  offsetof(Session, sent),   offsetof(Session, unsent),   offsetof(Session, deferred),
     offsetof(Session, woken),     offsetof(Session, transaction_status),
+    offsetof(Session, begin_row), offsetof(Session, beginning),
 };
 
 static int
@@ -55,12 +56,22 @@ session_submit(Session *self, PyObject *object)
         return NULL;
     }
     Operation *operation = (Operation *)object;
-    if (operation->traits != TRAIT_SYNC || self->condition != state->open || self->processing || self->active != 0
-        || self->cancel_under_way || self->deferred != Py_None || !is_empty(self->sent) || !is_empty(self->unsent)
+    if (!is_ordinary(operation) || self->condition != state->open || self->processing || self->active != 0
+        || self->cancel_under_way || self->deferred == NULL || !is_empty(self->sent) || !is_empty(self->unsent)
         || self->outbox == NULL || PyObject_Size(self->outbox) != 0 || operation->data == NULL) {
         return PyErr_Occurred() ? NULL : PyObject_CallMethod((PyObject *)self, "submit_by_rules", "O", object);
     }
-    PyObject *row = first_row_of(operation);
+    if (self->deferred != Py_None) {
+        PyObject *brought = PyObject_CallMethod((PyObject *)self, "bring_along", "O", object);
+        Py_XDECREF(brought);
+        if (brought == NULL) {
+            return NULL;
+        }
+        if (self->sent == NULL || operation->data == NULL) {
+            return PyErr_Format(PyExc_AttributeError, self->sent == NULL ? "sent" : "data");
+        }
+    }
+    PyObject *row = first_row_of(self, operation);
     PyObject *empty = row == NULL ? NULL : PyBytes_FromStringAndSize(NULL, 0);
     PyObject *done = empty == NULL ? NULL : PyObject_CallMethodOneArg(self->sent, state->append, object);
     if (done == NULL) {
@@ -70,7 +81,7 @@ session_submit(Session *self, PyObject *object)
     }
     Py_XSETREF(self->row, row);
     self->sent_bytes = operation->size_bytes;
-    self->active = 1;
+    self->active = !(operation->traits & TRAIT_INTERNAL);
     Py_XSETREF(operation->written, Py_NewRef(Py_True));
     Py_XSETREF(self->outbox, operation->data);
     operation->data = empty;
@@ -206,10 +217,12 @@ static PyMemberDef session_members[] = {
     {"outbox", T_OBJECT_EX, offsetof(Session, outbox), 0, NULL},
     {"unsent", T_OBJECT_EX, offsetof(Session, unsent), 0, NULL},
     {"deferred", T_OBJECT_EX, offsetof(Session, deferred), 0, NULL},
+    {"beginning", T_OBJECT_EX, offsetof(Session, beginning), 0, NULL},
     {"processing", T_BOOL, offsetof(Session, processing), 0, NULL},
     {"cancel_under_way", T_BOOL, offsetof(Session, cancel_under_way), 0, NULL},
     {"row", T_OBJECT_EX, offsetof(Session, row), 0, NULL},
     {"idle_row", T_OBJECT_EX, offsetof(Session, idle_row), 0, NULL},
+    {"begin_row", T_OBJECT_EX, offsetof(Session, begin_row), 0, NULL},
     {"sent", T_OBJECT_EX, offsetof(Session, sent), 0, NULL},
     {"transaction_status", T_OBJECT_EX, offsetof(Session, transaction_status), 0, NULL},
     {"woken", T_OBJECT_EX, offsetof(Session, woken), 0, NULL},

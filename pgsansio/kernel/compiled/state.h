@@ -11,6 +11,7 @@ enum {
     TRAIT_SYNC = 4,
     TRAIT_DISCARDS_ROWS = 8,
     TRAIT_INTERNAL = 32,
+    TRAIT_SCRIPT = 1024,
     SHORT_LENGTH = 2000,
 };
 
@@ -41,9 +42,11 @@ typedef struct {
     PyObject *outbox;
     PyObject *row;
     PyObject *idle_row;
+    PyObject *begin_row;
     PyObject *sent;
     PyObject *unsent;
     PyObject *deferred;
+    PyObject *beginning;
     PyObject *transaction_status;
     PyObject *woken;
     Py_ssize_t sent_bytes;
@@ -78,8 +81,15 @@ PyObject *buffer_writable(Buffer *self);
 
 /* messages.c */
 
-/* The row of the first step of an operation, a reference. */
-PyObject *first_row_of(Operation *operation);
+/* Whether nothing more than usual has to be done when an operation is submitted or settled. */
+static inline bool
+is_ordinary(const Operation *operation)
+{
+    return (operation->traits & ~(Py_ssize_t)(TRAIT_DISCARDS_ROWS | TRAIT_INTERNAL | TRAIT_SCRIPT)) == TRAIT_SYNC;
+}
+
+/* What comes first for an operation that is at the head, a reference. */
+PyObject *first_row_of(Session *session, Operation *operation);
 /* Take all complete messages in data[start:end], and set where that stops, and how large the incomplete message there
    is. False: an exception is set. */
 bool take_messages_of(State *state, Session *session, PyObject *data, Py_ssize_t start, Py_ssize_t end,

@@ -1,25 +1,28 @@
 """Messages that answer operations: the loop that takes them, and what is done with the frequent ones.
 
-The functions before `take_messages` are actions of the table: a compiled kernel recognizes them in it, and does itself
+The functions before `first_row` are actions of the table: a compiled kernel recognizes them in it, and does itself
 what they do; except for what is rare, for which it calls them.
 """
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import ProtocolError
-from pgsansio.kernel.contract import DISCARDS_ROWS, INTERNAL, SHORT_LENGTH, SYNC, Next, Session
+from pgsansio.kernel.contract import DISCARDS_ROWS, INTERNAL, SCRIPT, SHORT_LENGTH, SYNC, Next, Row, Session
 from pgsansio.kernel.pure.rows import decode_rows
 
 __all__ = [
     "batch_complete",
     "batch_empty",
     "command_complete",
+    "first_row",
+    "is_ordinary",
     "join_copy_data",
     "passed_over",
     "portal_suspended",
     "ready",
+    "statement_complete",
     "take_messages",
     "take_rows",
 ]
@@ -32,8 +35,8 @@ _FIRST_OF_DISCARDS: Final = ord("D")
 _COPY_DATA: Final = ord("d")
 _COMPLETED: Final = Outcome.COMPLETED
 
-#: What does not change how an operation is settled, but for who counts it.
-_ORDINARY: Final = ~(DISCARDS_ROWS | INTERNAL)
+#: What changes nothing about how an operation is submitted and settled, but for who counts it.
+_ORDINARY: Final = ~(DISCARDS_ROWS | INTERNAL | SCRIPT)
 
 _STEP: Final = Next.STEP
 _SAME: Final = Next.SAME
@@ -73,6 +76,14 @@ def command_complete(session: Session, data: bytearray, start: int, after: int) 
         session.statements_discarded()
 
 
+def statement_complete(session: Session, data: bytearray, start: int, after: int) -> None:
+    """CommandComplete in the simple protocol."""
+    command_complete(session, data, start, after)
+    operation = session.sent[0]
+    if operation.traits & SCRIPT:
+        operation.statement_completed()
+
+
 def batch_complete(session: Session, data: bytearray, start: int, after: int) -> None:
     """CommandComplete of one of the executions of a batch."""
     command_complete(session, data, start, after)
@@ -93,7 +104,7 @@ def ready(session: Session, data: bytearray, start: int, after: int) -> None:
     sent = session.sent
     operation = sent[0]
     traits = operation.traits
-    if traits & _ORDINARY != SYNC or operation.abandoned or session.abandoned or operation.error is not None:
+    if not is_ordinary(traits) or operation.abandoned or session.abandoned or operation.error is not None:
         if not traits & SYNC:
             raise ProtocolError("ReadyForQuery before Sync")
         session.transaction_status = status
@@ -103,9 +114,11 @@ def ready(session: Session, data: bytearray, start: int, after: int) -> None:
     # What that does of an ordinary operation.
     sent.popleft()
     session.sent_bytes -= operation.size_bytes
-    session.row = sent[0].steps[0] if sent else session.idle_row
+    session.row = first_row(session, sent[0]) if sent else session.idle_row
     if not traits & INTERNAL:
         session.active -= 1
+    if operation is session.beginning:
+        session.beginning = None
     operation.outcome = _COMPLETED
     session.woken.append(operation)
 
@@ -122,6 +135,17 @@ def join_copy_data(data: bytes | bytearray, start: int, end: int) -> tuple[int, 
         bodies.append(view[start + _HEADER_BYTES : after])
         start = after
     return start, b"".join(bodies)
+
+
+def is_ordinary(traits: int) -> bool:
+    """Whether nothing more than usual has to be done when an operation is submitted or settled."""
+    return traits & _ORDINARY == SYNC
+
+
+def first_row(session: Session, operation: Any) -> Row:
+    """What comes first for an operation that is at the head."""
+    row: Row = operation.steps[0] if operation.step == 0 else session.begin_row
+    return row
 
 
 def take_messages(session: Session, data: bytearray, start: int, end: int) -> tuple[int, int]:

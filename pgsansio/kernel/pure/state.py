@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pgsansio.enums import Outcome
 from pgsansio.kernel import contract
-from pgsansio.kernel.contract import SYNC, Condition, Row, RowPlan
-from pgsansio.kernel.pure.messages import take_messages
+from pgsansio.kernel.contract import INTERNAL, Condition, Row, RowPlan
+from pgsansio.kernel.pure.messages import first_row, is_ordinary, take_messages
 
 __all__ = ["BufferState", "OperationState", "ResourceState", "RowsState", "SessionState"]
 
@@ -78,8 +78,8 @@ class SessionState(_Session):
     """A session as `contract.Session` says; `engine.queue` and `engine.session` have the rest of it."""
 
     __slots__ = (
-        "abandoned", "active", "buffer", "cancel_under_way", "condition", "deferred", "idle_row", "outbox",
-        "processing", "row", "sent", "sent_bytes", "transaction_status", "unsent", "woken",
+        "abandoned", "active", "begin_row", "beginning", "buffer", "cancel_under_way", "condition", "deferred",
+        "idle_row", "outbox", "processing", "row", "sent", "sent_bytes", "transaction_status", "unsent", "woken",
     )  # fmt: skip
 
     # (Again, since they are assigned to before a type checker has seen the others.)
@@ -96,22 +96,23 @@ class SessionState(_Session):
                 progress; or a codec that decodes a result tries to use its connection.
         """
         if (
-            operation.traits != SYNC
+            not is_ordinary(operation.traits)
             or self.condition is not _OPEN
             or self.processing
             or self.sent
             or self.unsent
             or self.active
             or self.cancel_under_way
-            or self.deferred is not None
         ):
             self.submit_by_rules(operation)
             return
         # What that does with an ordinary operation on an idle connection.
-        self.row = operation.steps[0]
+        if self.deferred is not None:
+            self.bring_along(operation)
+        self.row = first_row(self, operation)
         self.sent.append(operation)
         self.sent_bytes = operation.size_bytes
-        self.active = 1
+        self.active = 0 if operation.traits & INTERNAL else 1
         operation.written = True
         self.outbox += operation.data
         operation.data = b""
