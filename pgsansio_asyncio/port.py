@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from contextvars import copy_context
 from threading import get_ident
 from types import FunctionType, MethodType, TracebackType
 from typing import Any, Final, TypeVar, cast
@@ -87,6 +88,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
     _flush_scheduled = False
     _reading_paused = False
     _told_of_end = False
+    #: Functions that are to be called when what was read is dealt with; None: nothing is.
+    _calls: list[tuple[Callable[..., Any], tuple[object, ...]]] | None = None
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -118,8 +121,11 @@ class AsyncioPort(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         engine = self._engine
         engine.bytes_received(nbytes)
+        calls = None
         if engine.news:
+            calls = self._calls = []
             self._tell()
+            self._calls = None
         woken = engine.completed()
         is_scheduled = self._flush_scheduled
         if woken:
@@ -131,6 +137,20 @@ class AsyncioPort(asyncio.BufferedProtocol):
             data = self._engine.data_to_send()  # a task may have started TLS
             if data and self._connected:
                 self._transport.write(data)  # type: ignore[union-attr]
+        if calls:
+            self._call(calls)
+
+    def _call(self, calls: list[tuple[Callable[..., Any], tuple[object, ...]]]) -> None:
+        """Call back at once what has come up in a callback of the loop, and not in the next turn of the loop."""
+        for callback, arguments in calls:
+            try:
+                copy_context().run(callback, *arguments)
+            except Exception as error:
+                # As the loop does with what it calls.
+                context = {"message": f"Exception in callback {callback!r}", "exception": error}
+                self._loop.call_exception_handler(context)
+            except BaseException as error:
+                self._loop.call_soon(_raise, error)
 
     def _resume(self, woken: list[Operation]) -> None:
         """Let each task whose operation is settled, or has news for it, go on at once, and not in the next turn of the
@@ -517,6 +537,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
             task = self._loop.create_task(callback(*arguments))
             self._tasks.add(task)
             task.add_done_callback(self._delivered)
+        elif self._calls is not None:
+            self._calls.append((callback, arguments))
         else:
             self._loop.call_soon(callback, *arguments)
 

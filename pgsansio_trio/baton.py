@@ -22,6 +22,7 @@ from trio.lowlevel import checkpoint, current_task, current_trio_token, wait_rea
 from pgsansio.engine.operations import Operation
 from pgsansio.enums import CANCEL_GRACE, Outcome
 from pgsansio_trio import place
+from pgsansio_trio.delivery import Delivery
 from pgsansio_trio.transport import Transport
 
 __all__ = ["Baton"]
@@ -43,6 +44,7 @@ class Baton(Transport):
     def __init__(self) -> None:
         super().__init__()
         self._nursery: trio.Nursery | None = None
+        self._delivery = Delivery()
         #: A task reads.
         self._reading = False
         #: The task that was woken to read next, and has not run yet.
@@ -319,12 +321,22 @@ class Baton(Transport):
                     await self._ready(raw)
                     is_used = bool(self._parked)
                     if self._raw is raw:
-                        self._receive(raw)
+                        self._receive_and_call(raw)
                     if is_used:
                         break  # whoever comes next reads for himself
             finally:
                 self._reading = False
                 self._pass_baton()
+
+    def _receive_and_call(self, raw: socket.socket) -> None:
+        """In the nursery, where callbacks are called anyway: at once, and not by a task of their own."""
+        delivery = self._delivery
+        held = delivery.hold()
+        try:
+            self._receive(raw)
+        finally:
+            if held:
+                delivery.call()
 
     async def _rest(self) -> None:
         """Do nothing, for ever, but wait for what is expected."""

@@ -38,6 +38,16 @@ class Delivery:
             self._start_soon(self._call_due)
 
     async def _call_due(self) -> None:
+        self.call()
+
+    def hold(self) -> bool:
+        """Begin no task for what comes up now, but wait for `call`. Returns False if a task has begun already, which
+        will call that as well."""
+        held = not self._calling
+        self._calling = True
+        return held
+
+    def call(self) -> None:
         """One after the other, since trio begins tasks in any order; those that wait go on beside each other."""
         try:
             while self._calls:

@@ -11,7 +11,6 @@ from pgsansio.client.port import Port, PortEvent, TaskHandle
 from pgsansio.types.tls import TlsInfo
 from pgsansio_trio.baton import Baton
 from pgsansio_trio.blocks import Deadline, Tasks
-from pgsansio_trio.delivery import Delivery
 from pgsansio_trio.origin import called_from
 from pgsansio_trio.tls import tls_engine
 from pgsansio_trio.world import World
@@ -31,7 +30,6 @@ class TrioPort(Baton, World):
     def __init__(self, nursery: trio.Nursery | None = None) -> None:
         super().__init__()
         self.origin = f"created at:\n{called_from()}" if sys.flags.dev_mode else _ORIGIN_HINT
-        self._delivery = Delivery()
         if nursery is not None:
             self.use_nursery(nursery)
 

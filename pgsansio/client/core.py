@@ -182,22 +182,30 @@ class ConnectionCore:
     #  what every conversation needs
 
     async def _script(self, query: str, *, internal: bool = False) -> str:
-        check_query(query)
-        port, frontend = self._port, self._frontend
-        port.guard()
-        self._check_alone()
-        if frontend.begin_is_due:
+        if self._frontend.deferred is not None:
+            check_query(query)
+            self._port.guard()
+            self._check_alone()
             await self._begin_now()
-        operation = frontend.simple_query(query, internal=internal)
-        self._queries += 1
+        operation = self._submit_script(query, internal=internal)
         try:
-            await port.wait(operation)
+            await self._port.wait(operation)
         except BaseException as error:
             await self._give_up(operation, error)
             raise
         if operation.error is not None:
             raise self._failure(operation, query)
         return operation.status or ""
+
+    def _submit_script(self, query: str, *, internal: bool = False) -> Operation:
+        check_query(query)
+        frontend = self._frontend
+        self._port.guard()
+        if frontend._barrier is not None:
+            self._check_alone()
+        operation = frontend.simple_query(query, internal=internal)
+        self._queries += 1
+        return operation
 
     async def _begin_now(self) -> None:
         """Wait for a BEGIN that is due, before something that cannot share its Sync group.

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias, cast
 
 from pgsansio.client.callbacks import CallbackMethods, QueryTimer, check_callback
 from pgsansio.client.listener import Notifications, ReaderQueue
-from pgsansio.engine.events import Event, NotificationReceived
+from pgsansio.engine.events import Event
 from pgsansio.errors import InterfaceError
 from pgsansio.policy.pooling import lends_sessions
 from pgsansio.policy.subscriptions import Listen, Unlisten
@@ -133,8 +133,8 @@ class ListenMethods(CallbackMethods):
                 raise self._failure(operation, action.sql)
 
     def _heard(self, event: Event) -> None:
-        if isinstance(event, NotificationReceived):
-            self._notify(Notification(event.pid, event.channel, event.payload))
+        if type(event) is Notification:
+            self._notify(event)
         else:
             super()._heard(event)
 

@@ -49,7 +49,17 @@ class QueryMethods(FirstExecutions, SimpleStatements, CallbackMethods):
         if args:
             return (await self._query(query, args, 0, timeout, None, codecs)).status or ""
         if timeout is None and not self._long_way:
-            return await self._script(query)
+            if self._frontend.deferred is not None:
+                return await self._script(query)
+            operation = self._submit_script(query)
+            try:
+                await self._port.wait(operation)
+            except BaseException as error:
+                await self._give_up(operation, error)
+                raise
+            if operation.error is not None:
+                raise self._failure(operation, query)
+            return operation.status or ""
         async with self._logged(query, args, timeout), TimeLimit(self, self._deadline(timeout)):
             return await self._script(query)
 

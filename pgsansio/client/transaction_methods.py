@@ -53,7 +53,8 @@ class TransactionMethods(QueryMethods, ListenMethods):
             InterfaceError: the connection is closed.
             ValueError: an unknown isolation level.
         """
-        self._check_open()
+        if not self._frontend.is_open:
+            raise self._frontend.closed_error()
         return self._transaction_class(
             cast("Connection", self),
             isolation=isolation,

@@ -1,15 +1,18 @@
-"""What a session may tell outside of operations: the rare things, each true when it is told."""
+"""What a session may tell outside of operations: the rare things, each true when it is told.
+
+A NotificationResponse ("Message Flow", Asynchronous Operations) is told of by what the user gets, a `Notification`.
+"""
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from pgsansio.errors import PostgresError, PostgresMessage
+from pgsansio.types import Notification
 
 __all__ = [
     "BackendErrorReceived",
     "Event",
     "NoticeReceived",
-    "NotificationReceived",
     "ParameterChanged",
     "StatementsDiscarded",
 ]
@@ -20,16 +23,6 @@ class NoticeReceived:
     """A NoticeResponse: NOTICE, WARNING, INFO, LOG or DEBUG."""
 
     notice: PostgresMessage
-
-
-@dataclass(frozen=True, slots=True)
-class NotificationReceived:
-    """A NotificationResponse ("Message Flow", Asynchronous Operations)."""
-
-    #: Process id of the backend that ran NOTIFY.
-    pid: int
-    channel: str
-    payload: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +45,4 @@ class StatementsDiscarded:
     """DISCARD ALL or DEALLOCATE was carried out: prepared statements of this connection are gone, some or all."""
 
 
-Event: TypeAlias = NoticeReceived | NotificationReceived | ParameterChanged | BackendErrorReceived | StatementsDiscarded
+Event: TypeAlias = NoticeReceived | Notification | ParameterChanged | BackendErrorReceived | StatementsDiscarded

@@ -231,7 +231,7 @@ class DescribedAgain(Operation):
 
 
 class SimpleQuery(Operation):
-    """A Query message; its rows, if wanted, come in text format and are decoded by `plan_rows`."""
+    """A Query message whose rows, which come in text format, are decoded by `plan_rows`."""
 
     __slots__ = ("_plan_rows",)
 
@@ -240,14 +240,13 @@ class SimpleQuery(Operation):
         data: bytes,
         steps: Sequence[Any],
         traits: int,
-        plan_rows: Callable[[tuple[FieldDescription, ...]], RowPlan] | None = None,
+        plan_rows: Callable[[tuple[FieldDescription, ...]], RowPlan],
     ) -> None:
         super().__init__(data, steps, traits)
         self._plan_rows = plan_rows
 
     def described(self, fields: tuple[FieldDescription, ...]) -> None:
-        if self._plan_rows is not None:
-            self.row_plan = self._plan_rows(fields)
+        self.row_plan = self._plan_rows(fields)
 
 
 class Script(SimpleQuery):

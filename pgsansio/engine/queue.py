@@ -29,9 +29,8 @@ from pgsansio.engine.operations import (
     CopyDirection,
     Operation,
     RowStream,
-    SimpleQuery,
 )
-from pgsansio.engine.routes import BEGIN, IDLE, ROWS, STEPS
+from pgsansio.engine.routes import BEGIN, IDLE, ROWS, STEPS, in_simple_protocol
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import (
@@ -292,14 +291,13 @@ class Queue(SessionState):
         self.deferred = None
         self._minds_begin = False
 
-    def bring_along(self, operation: Operation) -> None:
-        self._begin_with(operation, operation)
-
-    def _begin_with(self, first: Operation, last: Operation) -> None:
-        """Put the BEGIN that is due in front of a Sync group that is about to be queued.
+    def bring_along(self, operation: Operation, last: Operation | None = None) -> None:
+        """Put the BEGIN that is due in front of an operation that is about to be queued; `last` is that of its group.
 
         Operations that are in progress were there before the transaction, so they are in nobody's way.
         """
+        if last is None:
+            last = operation
         data = self.deferred
         if isinstance(data, BaseException):
             error = InterfaceError(
@@ -308,16 +306,16 @@ class Queue(SessionState):
             raise error from data
         if self.active and not self.pipelining:
             raise self._in_progress()
-        if isinstance(last, SimpleQuery | Copy):
+        if in_simple_protocol(last.steps):
             raise InterfaceError("a BEGIN is due, which cannot share a group with the simple protocol: begin_now()")
         assert data is not None
         self.deferred = None
         # Only the ReadyForQuery behind it tells of the transaction.
         self.beginning = last
         self._minds_begin = True
-        first.step = -1
-        first.data = data + first.data
-        first.size_bytes += len(data)
+        operation.step = -1
+        operation.data = data + operation.data
+        operation.size_bytes += len(data)
 
     @property
     def may_join(self) -> bool:
@@ -350,7 +348,7 @@ class Queue(SessionState):
         """
         first, *others = operations
         if self.deferred is not None and self.condition is _OPEN and not self.processing:
-            self._begin_with(first, operations[-1])
+            self.bring_along(first, operations[-1])
             first.traits |= FOLLOWS  # BEGIN was let in, so it is
         self.submit(first)
         for operation in others:

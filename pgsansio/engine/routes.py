@@ -5,12 +5,13 @@ The steps of an operation are rows. `states.SESSION` says what is in them; `sess
 them.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from pgsansio.engine.states import SESSION, Awaiting
 from pgsansio.kernel.contract import Row
 
-__all__ = ["BEGIN", "IDLE", "RESET", "ROWS", "STEPS"]
+__all__ = ["BEGIN", "IDLE", "RESET", "ROWS", "SIMPLE", "STEPS", "in_simple_protocol"]
 
 ROWS: Final[dict[Awaiting, Row]] = {state: {} for state in SESSION}
 IDLE: Final = ROWS[Awaiting.NOTHING]
@@ -23,5 +24,12 @@ def STEPS(*states: Awaiting) -> tuple[Row, ...]:
     return tuple(ROWS[state] for state in states)
 
 
+#: Of a text in the simple protocol.
+SIMPLE: Final = STEPS(Awaiting.SIMPLE_QUERY)
 #: Of what resets a session, which ends by itself soon.
 RESET: Final = STEPS(Awaiting.RESET)
+
+
+def in_simple_protocol(steps: Sequence[Row]) -> bool:
+    """Whether an operation with these is one of the simple protocol, which has no Sync."""
+    return steps[0] is SIMPLE[0] or steps[0] is RESET[0]

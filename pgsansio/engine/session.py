@@ -16,7 +16,6 @@ from pgsansio.engine.events import (
     BackendErrorReceived,
     Event,
     NoticeReceived,
-    NotificationReceived,
     ParameterChanged,
     StatementsDiscarded,
 )
@@ -31,11 +30,10 @@ from pgsansio.engine.operations import (
     Operation,
     RowsKept,
     RowStream,
-    SimpleQuery,
 )
 from pgsansio.engine.queue import COPY_HIGH_WATER_BYTES, Condition, Queue, outcome_of
 from pgsansio.engine.reports import keep_parameter
-from pgsansio.engine.routes import RESET, ROWS, STEPS
+from pgsansio.engine.routes import ROWS, STEPS, in_simple_protocol
 from pgsansio.engine.states import ANY_TIME, SESSION, Awaiting
 from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError, PostgresError, ProtocolError, error_from_fields, notice_from_fields
@@ -47,14 +45,15 @@ from pgsansio.messages.backend import (
     FieldDescription,
     FunctionCallResponse,
     NoticeResponse,
-    NotificationResponse,
     ParameterDescription,
     ParameterStatus,
     RowDescription,
+    notification,
 )
 from pgsansio.messages.copy import CopyBothResponse, CopyFail, CopyInResponse, CopyOutResponse
 from pgsansio.messages.frontend import Sync
 from pgsansio.messages.tags import BACKEND_LIMITS
+from pgsansio.types import Notification
 from pgsansio.wire.framing import HEADER_BYTES, ReceiveBuffer, last_frame
 
 __all__ = ["Session", "is_refused_before"]
@@ -226,7 +225,7 @@ class Session(Queue):
 
     def after_copy(self) -> Row:
         operation = self.sent[0]
-        if isinstance(operation, SimpleQuery | Copy) or operation.steps is RESET:
+        if in_simple_protocol(operation.steps):
             return ROWS[Awaiting.SIMPLE_QUERY]
         if isinstance(operation, Batch):
             operation.completed += 1
@@ -338,8 +337,7 @@ class Session(Queue):
         self._tell(NoticeReceived(notice), after - start)
 
     def _notification(self, data: bytearray, start: int, after: int) -> None:
-        message = NotificationResponse.decode(bytes(data[start:after]))
-        self._tell(NotificationReceived(message.process_id, message.channel, message.payload), after - start)
+        self._tell(Notification(*notification(bytes(data[start:after]))), after - start)
 
     def _parameter_status(self, data: bytearray, start: int, after: int) -> None:
         message = ParameterStatus.decode(bytes(data[start:after]))
@@ -389,7 +387,7 @@ class Session(Queue):
             operation.sent_end = True
         if direction is not CopyDirection.OUT:
             # In the extended protocol the Sync behind Execute, if it was sent, was swallowed by the copy-in mode.
-            swallowed = operation.traits & SYNC and not isinstance(operation, SimpleQuery | Copy)
+            swallowed = operation.traits & SYNC and not in_simple_protocol(operation.steps)
             self.outbox += CopyFail("COPY FROM STDIN needs data").encode() + (_SYNC if swallowed else b"")
 
     def _copy_in_complete(self, data: bytearray, start: int, after: int) -> None:

@@ -24,7 +24,7 @@ from pgsansio.engine.operations import (
     Script,
     SimpleQuery,
 )
-from pgsansio.engine.routes import RESET, STEPS
+from pgsansio.engine.routes import RESET, SIMPLE, STEPS
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import StatementMode
 from pgsansio.frontend.learning import Learning
@@ -59,7 +59,6 @@ _READY: Final = STEPS(Awaiting.READY)
 _FETCH: Final = STEPS(Awaiting.EXECUTION, Awaiting.READY)
 _CLOSE: Final = STEPS(Awaiting.CLOSE_COMPLETE, Awaiting.READY)
 _STREAM: Final = STEPS(Awaiting.STREAM_ROWS, Awaiting.READY)
-_SIMPLE: Final = STEPS(Awaiting.SIMPLE_QUERY)
 _RESETS: Final = SYNC | INTERNAL | DISCARDS_ROWS
 _FUNCTION: Final = STEPS(Awaiting.FUNCTION_RESULT, Awaiting.READY)
 
@@ -75,7 +74,7 @@ def _unknown(codec: ValueCodec) -> ValueCodec:
 
 def _simple_traits(kind: StatementKind) -> int:
     """What the queue has to know of a text of the user's in the simple protocol."""
-    return (BARRIER if kind.simple_barrier else 0) | (BEGINS if kind.begins_transaction else 0)
+    return SYNC | (BARRIER if kind.simple_barrier else 0) | (BEGINS if kind.begins_transaction else 0)
 
 
 def _simple(query: str) -> tuple[bytes, int]:
@@ -126,14 +125,12 @@ class Frontend(Learning):
         *,
         discard_rows: bool = True,
         internal: bool = False,
-        begins: bool | None = None,
         kind: StatementKind | None = None,
-    ) -> SimpleQuery:
+    ) -> Operation:
         """A simple Query; its rows are discarded or decoded from text.
 
         Args:
             internal: the library's own: no barrier, and legal beside others in a transaction.
-            begins: whether it begins a transaction; None: its text tells.
             kind: what its text tells, if that is known.
         Raises:
             InterfaceError: the text holds a zero byte; or as `Session.submit`.
@@ -142,12 +139,12 @@ class Frontend(Learning):
             data, traits = Query(query).encode(), _simple_traits(kind)
         else:
             data, traits = (_known_simple if len(query) <= _SHORT_TEXT else _simple)(query)
-        traits = SYNC | INTERNAL if internal else SYNC | traits
-        if begins is not None:
-            traits = (traits & ~BEGINS) | (BEGINS | BARRIER if begins else 0)
+        if internal:
+            traits = SYNC | INTERNAL
         if discard_rows:
-            traits |= DISCARDS_ROWS
-        operation = SimpleQuery(data, _SIMPLE, traits, None if discard_rows else self._plan_text_rows)
+            operation = Operation(data, SIMPLE, traits | DISCARDS_ROWS)
+        else:
+            operation = SimpleQuery(data, SIMPLE, traits, self._plan_text_rows)
         self.submit(operation)
         return operation
 
@@ -211,14 +208,24 @@ class Frontend(Learning):
             codecs = tuple([_unknown(codec) if codec.oid in missing else codec for codec in known.codecs])
             return row_plan(known.names, codecs, known.record_class)
 
-        traits = SYNC | _simple_traits(kind or classify(query))
-        operation = Script(Query(query).encode(), _SIMPLE, traits, plan)
+        traits = _simple_traits(kind or classify(query))
+        operation = Script(Query(query).encode(), SIMPLE, traits, plan)
         self.submit(operation)
         return operation
 
-    def rollback(self) -> SimpleQuery:
+    def command(self, sql: str) -> Operation:
+        """A text of the library's own in the simple protocol, of which only the command tag matters: no barrier.
+
+        Raises:
+            InterfaceError: as `Session.submit`.
+        """
+        operation = Operation(_known_simple(sql)[0], SIMPLE, SYNC | DISCARDS_ROWS)
+        self.submit(operation)
+        return operation
+
+    def rollback(self) -> Operation:
         """ROLLBACK of a transaction that was left by a cancellation; what is submitted from now on is outside of it."""
-        operation = SimpleQuery(Query("ROLLBACK").encode(), _SIMPLE, SYNC | INTERNAL | ENDS | DISCARDS_ROWS)
+        operation = Operation(Query("ROLLBACK").encode(), SIMPLE, SYNC | INTERNAL | ENDS | DISCARDS_ROWS)
         self.submit(operation)
         return operation
 
@@ -329,7 +336,7 @@ class Frontend(Learning):
     def copy(self, query: str, *, owner: object) -> Copy:
         """A COPY statement with data to give or to take."""
         # A statement that is no COPY, or follows one, may have rows; nobody could take them.
-        operation = Copy(Query(query).encode(), _SIMPLE, SYNC | BARRIER | EXCLUSIVE | DISCARDS_ROWS, owner)
+        operation = Copy(Query(query).encode(), SIMPLE, SYNC | BARRIER | EXCLUSIVE | DISCARDS_ROWS, owner)
         self.submit(operation)
         return operation
 

@@ -19,8 +19,7 @@ from pgsansio.engine.operations import (
     RowsKept,
     SimpleQuery,
 )
-from pgsansio.engine.routes import STEPS
-from pgsansio.engine.states import Awaiting
+from pgsansio.engine.routes import SIMPLE
 from pgsansio.enums import Outcome
 from pgsansio.errors import (
     ProtocolError,
@@ -47,8 +46,6 @@ __all__ = ["Learning"]
 _NEWEST_MAJOR: Final = 18
 #: For what is asked about types.
 _BUILTIN_ONLY: Final = Registry()
-
-_SIMPLE: Final = STEPS(Awaiting.SIMPLE_QUERY)
 
 
 @cache
@@ -95,7 +92,7 @@ class Learning(Statements):
         if not self.is_simple:
             return self.execute(_introspection(query, parameter_oids), arguments, traits=traits)
         data = Query(SimpleStatement(query, _BUILTIN_ONLY, self.parameters).text(arguments)).encode()
-        operation = SimpleQuery(data, _SIMPLE, SYNC | traits, lambda fields: plan_rows(_BUILTIN_ONLY, fields, Record))
+        operation = SimpleQuery(data, SIMPLE, SYNC | traits, lambda fields: plan_rows(_BUILTIN_ONLY, fields, Record))
         self.submit(operation)
         return operation
 

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 #: Raised when a signature or a meaning below changes; a compiled kernel of another version is refused at import.
-CONTRACT_VERSION: Final = 6
+CONTRACT_VERSION: Final = 7
 
 #: The length that stands for SQL NULL in DataRow, Bind and binary COPY (manual, "Message Formats").
 NULL_LENGTH: Final = -1

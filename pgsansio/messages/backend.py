@@ -25,6 +25,7 @@ __all__ = [
     "PortalSuspended",
     "ReadyForQuery",
     "RowDescription",
+    "notification",
 ]
 
 _STATUSES: Final = {ord(status.value): status for status in TransactionStatus}
@@ -302,16 +303,20 @@ class NotificationResponse:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        strings = body[4:].split(b"\x00")
-        if len(strings) == 3 and not strings[2]:  # as it should be: a call for each field would take longer
-            channel, payload = (string.decode("utf-8", "surrogateescape") for string in strings[:2])
-            return cls(int.from_bytes(body[:4], "big", signed=True), channel, payload)
-        reader = Reader("NotificationResponse", body)
-        process_id = reader.int32("process id")
-        channel = reader.string("channel")
-        payload = reader.string("payload")
-        reader.end()
-        return cls(process_id, channel, payload)
+        return cls(*notification(body))
+
+
+def notification(body: bytes) -> tuple[int, str, str]:
+    """The fields of a NotificationResponse. Raises ProtocolError as its `decode`."""
+    strings = body[4:].split(b"\x00")
+    if len(strings) == 3 and not strings[2]:  # as it should be: a call for each field would take longer
+        channel, payload, _ = strings
+        process_id = int.from_bytes(body[:4], "big", signed=True)
+        return process_id, channel.decode("utf-8", "surrogateescape"), payload.decode("utf-8", "surrogateescape")
+    reader = Reader("NotificationResponse", body)
+    fields = reader.int32("process id"), reader.string("channel"), reader.string("payload")
+    reader.end()
+    return fields
 
 
 @dataclass(frozen=True, slots=True)

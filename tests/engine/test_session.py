@@ -9,7 +9,6 @@ from pgsansio.engine.driven import CancelExchange
 from pgsansio.engine.events import (
     BackendErrorReceived,
     NoticeReceived,
-    NotificationReceived,
     ParameterChanged,
     StatementsDiscarded,
 )
@@ -54,6 +53,7 @@ from pgsansio.messages.copy import (
 from pgsansio.messages.frontend import FunctionCall, Query, Sync, Terminate
 from pgsansio.messages.message import Message
 from pgsansio.policy.cancellation import Owed
+from pgsansio.types import Notification
 from tests.support.any_chunking import cut, cuts
 from tests.support.scripted_backend import converse, error, expect, notice, pair, ready, row, selected, send
 from tests.support.sessions import (
@@ -583,7 +583,7 @@ def test_unasked_messages_come_at_any_time() -> None:
     assert len(session.events) == 15
     first, second, third = list(session.events)[:3]
     assert isinstance(first, NoticeReceived)
-    assert second == NotificationReceived(7, "c", "p")
+    assert second == Notification(7, "c", "p")
     assert third == ParameterChanged("TimeZone", "UTC")
     assert session.parameters == {"TimeZone": "UTC"}
     assert session.news

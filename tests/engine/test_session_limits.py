@@ -5,13 +5,14 @@ import time
 import pytest
 
 from pgsansio.engine import session as session_module
-from pgsansio.engine.events import NoticeReceived, NotificationReceived, StatementsDiscarded
+from pgsansio.engine.events import NoticeReceived, StatementsDiscarded
 from pgsansio.engine.queue import Condition
 from pgsansio.enums import Format, Outcome, TransactionStatus
 from pgsansio.errors import ProtocolError
 from pgsansio.messages.backend import CommandComplete, NoticeResponse, NotificationResponse, ReadyForQuery
 from pgsansio.messages.copy import CopyInResponse
 from pgsansio.policy.cancellation import Owed
+from pgsansio.types import Notification
 from tests.support.sessions import copy, execution, feed, new_session, script, simple_query
 
 NOTICE = NoticeResponse({"S": "NOTICE", "C": "00000", "M": "x" * 700})
@@ -26,7 +27,7 @@ def test_events_that_nobody_takes_are_dropped(monkeypatch: pytest.MonkeyPatch) -
     assert all(isinstance(event, NoticeReceived) for event in session.events)
     session.events.clear()
     feed(session, NotificationResponse(1, "c", "p"))
-    assert list(session.events) == [NotificationReceived(1, "c", "p")]
+    assert list(session.events) == [Notification(1, "c", "p")]
     assert session.events_dropped == 90
 
 

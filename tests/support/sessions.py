@@ -1,7 +1,6 @@
 """Operations and sessions made without a Frontend, for tests of the machine itself."""
 
 from collections.abc import Callable
-from typing import Any
 
 from pgsansio.codecs import Registry, plan_rows
 from pgsansio.engine.operations import (
@@ -19,7 +18,7 @@ from pgsansio.engine.operations import (
     Script,
     SimpleQuery,
 )
-from pgsansio.engine.routes import RESET, STEPS
+from pgsansio.engine.routes import RESET, SIMPLE, STEPS
 from pgsansio.engine.session import Session
 from pgsansio.engine.states import Awaiting
 from pgsansio.enums import Format
@@ -79,9 +78,10 @@ def preparation(data: bytes = b"PDS", closing: tuple[str, ...] = (), traits: int
     return Preparation(data, steps, traits, "s", closing)
 
 
-def simple_query(data: bytes = b"Q", traits: int = SYNC, *, rows: bool = True) -> SimpleQuery:
-    plan: Callable[[Any], RowPlan] | None = text_plan if rows else None
-    return SimpleQuery(data, STEPS(Awaiting.SIMPLE_QUERY), traits | (0 if rows else DISCARDS_ROWS), plan)
+def simple_query(data: bytes = b"Q", traits: int = SYNC, *, rows: bool = True) -> Operation:
+    if not rows:
+        return Operation(data, SIMPLE, traits | DISCARDS_ROWS)
+    return SimpleQuery(data, SIMPLE, traits, text_plan)
 
 
 def reset(data: bytes = b"R") -> Operation:

@@ -41,7 +41,7 @@
 
 /* As in contract.py. */
 enum {
-    CONTRACT_VERSION = 6,
+    CONTRACT_VERSION = 7,
     NULL_LENGTH = -1,
 };
 
