@@ -7,6 +7,7 @@ of one direction (by RST or FIN), cut into small pieces, or held for a while, in
 
 import asyncio
 import contextlib
+import os
 import random
 import socket
 import struct
@@ -121,7 +122,7 @@ async def _serve(host: str, port: int, seed: int) -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    server.close()
+    os._exit(0)  # the connections that are left are nobody's
 
 
 if __name__ == "__main__":
