@@ -27,7 +27,7 @@ from typing import Any, Final, TypeVar, cast
 from pgsansio.client.port import Address, BinaryFile, FilePath, GssContext, Port, PortEvent, TaskHandle
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
-from pgsansio.enums import Outcome
+from pgsansio.enums import CANCEL_GRACE, Outcome
 from pgsansio.errors import InterfaceError
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress
 from pgsansio.policy.gss import GssTarget
@@ -351,8 +351,16 @@ class AsyncioPort(asyncio.BufferedProtocol):
     def deadline(self, at: float | None) -> AbstractAsyncContextManager[Any]:
         return asyncio.timeout_at(at)
 
-    async def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
-        self._start(work, seconds)
+    async def owe(self, work: Callable[[], Awaitable[None]], seconds: float, *, lingers: bool = False) -> None:
+        task = self._start(work, seconds)
+        if not lingers:
+            return
+        # The end of the loop, by Ctrl-C for example, cancels all tasks, and waits for those that there are then.
+        # A cancellation is on its way up already, and anyio repeats it at each await.
+        at = self._loop.time() + CANCEL_GRACE
+        while not task.done() and (seconds := at - self._loop.time()) > 0:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task], timeout=seconds)
 
     def _start(self, work: Callable[[], Awaitable[None]], seconds: float) -> "asyncio.Task[None]":
         async def supervised() -> None:

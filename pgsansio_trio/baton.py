@@ -173,7 +173,8 @@ class Baton(Transport):
         finally:
             self._cancelling = False
 
-    async def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+    async def owe(self, work: Callable[[], Awaitable[None]], seconds: float, *, lingers: bool = False) -> None:
+        del lingers  # all of it is done here
         scope = trio.CancelScope(shield=True, deadline=self.clock() + min(seconds, CANCEL_GRACE))
         with scope, contextlib.suppress(OSError):
             await work()

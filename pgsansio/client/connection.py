@@ -15,10 +15,11 @@ from pgsansio.client.queries import QueryMethods
 from pgsansio.client.scripts import ScriptMethods
 from pgsansio.client.server import ServerMethods
 from pgsansio.client.statement import StatementMethods
+from pgsansio.client.time_limit import is_late
 from pgsansio.client.transaction_methods import TransactionMethods
 from pgsansio.engine.operations import Copy, Operation, RowStream
 from pgsansio.enums import TransactionStatus
-from pgsansio.errors import InterfaceError, ProtocolError
+from pgsansio.errors import InterfaceError, OperationTimeoutError, ProtocolError
 from pgsansio.policy import capabilities
 from pgsansio.policy.conninfo import Settings
 from pgsansio.types import ServerVersion, TlsInfo, parse_server_version
@@ -116,7 +117,7 @@ class Connection(
         Operations of other tasks end with QueryCanceledError or ConnectionDoesNotExistError. Idempotent.
 
         Raises:
-            TimeoutError: it took longer; the transport was aborted.
+            OperationTimeoutError: it took longer; the transport was aborted.
         """
         if timeout is not None:
             timeout = self._seconds(timeout)
@@ -135,8 +136,10 @@ class Connection(
                     return
             async with port.deadline(at):
                 await port.close()
-        except BaseException:
+        except BaseException as error:
             port.abort()
+            if isinstance(error, Exception) and is_late(port, at, error):
+                raise OperationTimeoutError("the time limit for closing has passed", connection_usable=False) from error
             raise
 
     async def _part(self, at: float, *, runs: bool) -> bool:
@@ -181,7 +184,7 @@ class Connection(
             finally:
                 self.terminate()
 
-        await self._port.owe(cancel, CANCEL_SECONDS)
+        await self._port.owe(cancel, CANCEL_SECONDS, lingers=True)
 
     def get_reset_query(self) -> str:
         """SQL that brings the session back to where it started; a pool runs it when the connection is returned."""

@@ -154,7 +154,7 @@ class Pool(PoolQueries):
             # cancelled on the server, and who holds a connection may be about to release it.
             home = self._running_home()
             self._carry_out(self._policy.close(home.clock()))
-            await home.owe(self.close, CANCEL_GRACE)
+            await home.owe(self.close, CANCEL_GRACE, lingers=True)
         return None
 
     async def _start(self) -> Self:

@@ -57,6 +57,8 @@ RESET_SECONDS: Final = 30.0
 
 NOT_READY: Final = "the time limit has passed before the pool had a connection ready"
 
+_NOT_RESET: Final = "the time limit has passed before the connection was reset"
+
 # Looking up a member of an Enum costs a tenth of a microsecond in Python 3.11.
 _COMPLETED: Final = Outcome.COMPLETED
 _NO_TRANSACTION: Final = TransactionStatus.IDLE
@@ -514,7 +516,7 @@ class PoolWork:
             ok = _is_as_new(connection)
         except Exception as error:
             # Without a function of the user's that is nobody's error: the connection is closed, and another opened.
-            request.error = as_ours(error, "the time limit has passed before the connection was reset")
+            request.error = as_ours(error, _NOT_RESET, Outcome.UNKNOWN)
         except BaseException:
             self.terminate()
             raise
@@ -622,10 +624,10 @@ class _NoTask:
 _NO_TASK: Final = _NoTask()
 
 
-def as_ours(error: BaseException, text: str) -> BaseException:
+def as_ours(error: BaseException, text: str, outcome: Outcome = Outcome.CANCELLED) -> BaseException:
     """A time limit's error as this library raises it; others as they are."""
     if type(error) is TimeoutError and not error.args:
-        ours = OperationTimeoutError(text, outcome=Outcome.CANCELLED)
+        ours = OperationTimeoutError(text, outcome=outcome)
         ours.__cause__ = error.__cause__
         return ours
     return error

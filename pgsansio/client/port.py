@@ -116,12 +116,16 @@ class Port(Protocol):
         """A block that is cancelled at this time of `clock` and then raises TimeoutError; None: never."""
         ...
 
-    def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> Awaitable[None]:
+    def owe(self, work: Callable[[], Awaitable[None]], seconds: float, *, lingers: bool = False) -> Awaitable[None]:
         """Carry out what a cancelled or failed call still owes the server, protected from cancellation, bounded in
         time.
 
         Either in the background, returning at once, or here, before returning. `work` handles its own failures, a
         cancellation at the bound among them; a port may bound it earlier than `seconds`. Cannot be cancelled.
+
+        Args:
+            lingers: a block is left, and perhaps the loop ends behind it: in the background as well it is waited for,
+                for up to `CANCEL_GRACE`.
         """
         ...
 

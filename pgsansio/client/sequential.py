@@ -174,7 +174,8 @@ class SequentialPort(ABC):
         finally:
             _deadline.set(outer)
 
-    async def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+    async def owe(self, work: Callable[[], Awaitable[None]], seconds: float, *, lingers: bool = False) -> None:
+        del lingers
         outer = _deadline.get()
         _deadline.set(self.clock() + seconds)
         try:

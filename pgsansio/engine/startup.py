@@ -298,6 +298,7 @@ class StartupMachine:
         text, said = "connection was closed before the session was ready", alert_text(cause)
         error = ConnectionDoesNotExistError(text if said is None else f"{text}: {said}")
         error.connection_usable = False
+        error.safe_to_retry = True  # no statement was sent
         error.__cause__ = cause
         self._fail(error)
 

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import gc
-import sys
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -169,19 +167,6 @@ WAYS: list[Callable[[Callable[[], Any], Any], Awaitable[None]]] = [
     normally, by_an_error, by_a_group, by_a_cancellation, by_a_cancellation_inside, by_a_nursery_inside,
     by_a_nursery_outside, with_the_server_gone, by_an_error_with_the_server_gone,
 ]  # fmt: skip
-
-
-@pytest.fixture
-def nothing_unraisable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What the collector finds afterwards: sockets that were not closed, tasks that were destroyed."""
-    found: list[Any] = []
-    monkeypatch.setattr(sys, "unraisablehook", found.append)
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        yield
-        gc.collect()
-    assert not found
-    assert not [one for one in warned if issubclass(one.category, ResourceWarning)]
 
 
 @pytest.mark.usefixtures("nothing_unraisable")

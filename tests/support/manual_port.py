@@ -367,7 +367,9 @@ class ManualPort:
     def deadline(self, at: float | None) -> "_Deadline":
         return _Deadline(self.loop, math.inf if at is None else at)
 
-    async def owe(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+    async def owe(self, work: Callable[[], Awaitable[None]], seconds: float, *, lingers: bool = False) -> None:
+        del lingers
+
         async def bounded() -> None:
             async with self.deadline(self.loop.now + seconds):
                 await work()
