@@ -585,21 +585,23 @@ class AsyncioPort(asyncio.BufferedProtocol):
 class _Event:
     """What asyncio.Event is, with a future in the place of a coroutine, for it is mostly waited for once."""
 
-    __slots__ = ("_create_future", "_is_set", "_waiters")
+    __slots__ = ("_create_future", "_is_set", "_waiter")
 
     def __init__(self, create_future: "Callable[[], asyncio.Future[None]]") -> None:
         self._create_future = create_future
         self._is_set = False
-        self._waiters: list[asyncio.Future[None]] = []
+        #: As of an operation.
+        self._waiter: Any = None
 
     def set(self) -> None:
         self._is_set = True
-        waiters = self._waiters
-        if waiters:
-            self._waiters = []
-            for future in waiters:
-                if not future.done():
-                    future.set_result(None)
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if type(waiter) is list:
+                _wake(waiter)
+            elif not waiter.done():
+                waiter.set_result(None)
 
     def is_set(self) -> bool:
         return self._is_set
@@ -608,8 +610,12 @@ class _Event:
         future = self._create_future()
         if self._is_set:
             future.set_result(None)
+        elif self._waiter is None:
+            self._waiter = future
+        elif type(self._waiter) is list:
+            self._waiter.append(future)
         else:
-            self._waiters.append(future)
+            self._waiter = [self._waiter, future]
         return future
 
 

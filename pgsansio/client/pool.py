@@ -372,7 +372,9 @@ class Pool(PoolQueries):
 
     async def _acquire(self, timeout: float | None) -> PoolConnectionProxy:
         deadline = None
-        connection = self._at_once(timeout)
+        connection = None
+        if timeout is None and self._setup is None and self._home is not None and not self._home.has_checkpoints:
+            connection = self._at_once()
         if connection is None:
             connection, deadline = await self._waited(timeout)
         proxy = PoolConnectionProxy(self, connection, timeout)

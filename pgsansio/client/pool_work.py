@@ -362,14 +362,15 @@ class PoolWork:
 
     # lending
 
-    def _at_once(self, timeout: float | None = None) -> Connection | None:
-        """A connection that is idle; None: `_waited` has one, and is to be asked at once."""
+    def _at_once(self) -> Connection | None:
+        """A connection that is idle; None: `_waited` has one, and is to be asked at once.
+
+        Not for who has to pass a checkpoint, and does not with what he does next.
+        """
         home = self._home
         if home is None:
             return None
         home.guard()
-        if timeout is not None or self._setup is not None or home.has_checkpoints:
-            return None
         connection = self._policy.take(home.clock())
         if connection is None or not connection.is_closed():
             return connection
@@ -413,7 +414,7 @@ class PoolWork:
             and connection._frontend.transaction_status is _NO_TRANSACTION
             and not (connection._subscriptions.has_channels or connection._log_listeners)
             and not connection._parameter_listeners
-            and not connection.is_closed()
+            and connection._frontend.is_open
         ):
             now = cast(ConcurrentPort, self._home).clock()
             waiter = self._policy.hand_on(connection, now, connection._queries)

@@ -41,7 +41,7 @@ from pgsansio.errors import (
     ProtocolError,
 )
 from pgsansio.kernel import SessionState
-from pgsansio.kernel.contract import Condition
+from pgsansio.kernel.contract import WINDOW_BYTES, Condition
 from pgsansio.kernel.pure.messages import first_row
 from pgsansio.messages.copy import CopyDone, CopyFail
 from pgsansio.messages.frontend import Bind, Execute, Parse, Sync
@@ -50,9 +50,8 @@ from pgsansio.wire.framing import frame
 
 __all__ = ["COPY_HIGH_WATER_BYTES", "WINDOW_BYTES", "WINDOW_OPERATIONS", "Condition", "Queue", "outcome_of"]
 
-#: Design: what is written beyond this waits unsent, where it can still be dropped without a trace.
+#: Design: what is written beyond this, or WINDOW_BYTES, waits unsent, where it can still be dropped without a trace.
 WINDOW_OPERATIONS: Final = 32
-WINDOW_BYTES: Final = 65536
 #: COPY data that nobody has taken: above this the transport should stop reading.
 COPY_HIGH_WATER_BYTES: Final = 1 << 20
 
@@ -231,22 +230,6 @@ class Queue(SessionState):
             if self.pipelining
             else None,
         )
-
-    def submit_behind(self, operation: Operation, first: Operation) -> bool:
-        """As `submit` of an internal operation right behind `first`, which was just submitted; False: not now.
-
-        `first` has to be an ordinary operation, alone on its way.
-        """
-        sent = self.sent
-        size = self.sent_bytes + operation.size_bytes
-        if len(sent) != 1 or sent[0] is not first or first.traits != SYNC or size > WINDOW_BYTES:
-            return False
-        sent.append(operation)
-        self.sent_bytes = size
-        operation.written = True
-        self.outbox += operation.data
-        operation.data = b""
-        return True
 
     # a BEGIN that goes with the first statement of its transaction
 

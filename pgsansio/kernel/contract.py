@@ -24,6 +24,7 @@ __all__ = [
     "SCRIPT",
     "SHORT_LENGTH",
     "SYNC",
+    "WINDOW_BYTES",
     "Action",
     "Arguments",
     "Buffer",
@@ -43,13 +44,16 @@ __all__ = [
 ]
 
 #: Raised when a signature or a meaning below changes; a compiled kernel of another version is refused at import.
-CONTRACT_VERSION: Final = 7
+CONTRACT_VERSION: Final = 8
 
 #: The length that stands for SQL NULL in DataRow, Bind and binary COPY (manual, "Message Formats").
 NULL_LENGTH: Final = -1
 
 #: Whatever its type, a message may have this length, which counts itself; the session is asked about longer ones.
 SHORT_LENGTH: Final = 2000
+
+#: So many bytes may be written beyond what is answered.
+WINDOW_BYTES: Final = 65536
 
 # Traits of operations; `engine.operations` has the others.
 #: It ends its Sync group: a ReadyForQuery answers it.

@@ -238,9 +238,11 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
             else:
                 self._grant(waiter, connection, entry, actions)
         else:
-            self._check_waiting()
+            limits = self.limits
+            if limits.max_waiting is not None:
+                self._check_waiting(limits.max_waiting)
             self._wait(line, waiter, now, deadline)
-            if self._room() > 0:
+            if self._size < limits.max_size and self._room() > 0:
                 self._fill(now, actions)
         return actions
 
@@ -295,8 +297,10 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
             or entry is None
             or entry.place is not _IN_USE
             or queries >= self.limits.max_queries
-            or self._outdated(entry, now)
-            or line.has_late(now)
+            or self.state is not _RUNNING
+            or entry.generation != self._generation
+            or entry.expires_at <= now
+            or (line.has_deadlines and line.has_late(now))
         ):
             return None
         held, waiter = self._held, line.take_first(now)

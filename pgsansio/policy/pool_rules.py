@@ -85,11 +85,8 @@ class PoolRules(Places[W, C], Generic[W, C]):
         if self.state is PoolState.CLOSED:
             raise InterfaceError("pool is closed")
 
-    def _check_waiting(self) -> None:
-        """Raises PoolExhaustedError: somebody would have to wait for a release, and too many do so already."""
-        limit = self.limits.max_waiting
-        if limit is None:
-            return
+    def _check_waiting(self, limit: int) -> None:
+        """Raises PoolExhaustedError: somebody would have to wait for a release, and so many do so already."""
         in_vain = len(self._line) - self._coming() - self._room()
         if in_vain >= limit:
             self._refused += 1

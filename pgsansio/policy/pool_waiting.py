@@ -80,9 +80,15 @@ class WaitingLine(Generic[W]):
             late.append(waiter)
         return late
 
+    @property
+    def has_deadlines(self) -> bool:
+        """Whether anybody who waits may have a deadline."""
+        return bool(self._deadlines)
+
     def has_late(self, now: float) -> bool:
         """Whether `take_late` would take somebody."""
-        return bool(self._deadlines) and (deadline := self.next_deadline()) is not None and deadline <= now
+        deadline = self.next_deadline()
+        return deadline is not None and deadline <= now
 
     def next_deadline(self) -> float | None:
         """When somebody's deadline comes next."""

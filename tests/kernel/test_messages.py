@@ -150,6 +150,12 @@ class World:
 
     def submit(self, kind: str) -> None:
         operation = KINDS[kind](self.make, self.plan)
+        if kind == "reset" and self.operations:
+            is_behind = self.session.submit_behind(operation, self.operations[-1])
+            self.seen.append(is_behind)
+            if is_behind:
+                self.operations.append(operation)
+                return
         try:
             self.session.submit(operation)
         except Exception as error:

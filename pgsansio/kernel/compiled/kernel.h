@@ -41,7 +41,7 @@
 
 /* As in contract.py. */
 enum {
-    CONTRACT_VERSION = 7,
+    CONTRACT_VERSION = 8,
     NULL_LENGTH = -1,
 };
 

@@ -88,6 +88,52 @@ session_submit(Session *self, PyObject *object)
     return done;
 }
 
+/* Is this operation the only one in the queue? */
+static bool
+is_alone(PyObject *queue, PyObject *operation)
+{
+    if (queue == NULL || PyObject_Size(queue) != 1) {
+        return false;
+    }
+    PyObject *head = PySequence_GetItem(queue, 0);
+    Py_XDECREF(head);
+    return head == operation;
+}
+
+static PyObject *
+session_submit_behind(Session *self, PyObject *const *args, Py_ssize_t count)
+{
+    State *state = state_of_subtype(Py_TYPE(self));
+    if (state == NULL || !check_count("submit_behind", count, 2)
+        || !check_type(args[0], state->operation_type, "an operation")
+        || !check_type(args[1], state->operation_type, "an operation")) {
+        return NULL;
+    }
+    Operation *operation = (Operation *)args[0], *first = (Operation *)args[1];
+    Py_ssize_t size = self->sent_bytes + operation->size_bytes;
+    if (!is_alone(self->sent, args[1]) || first->traits != TRAIT_SYNC || self->beginning != Py_None
+        || size > WINDOW_BYTES) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_False);
+    }
+    if (self->outbox == NULL || operation->data == NULL) {
+        return PyErr_Format(PyExc_AttributeError, self->outbox == NULL ? "outbox" : "data");
+    }
+    PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
+    PyObject *outbox = empty == NULL ? NULL : PySequence_Concat(self->outbox, operation->data);
+    PyObject *done = outbox == NULL ? NULL : PyObject_CallMethodOneArg(self->sent, state->append, args[0]);
+    if (done == NULL) {
+        Py_XDECREF(empty);
+        Py_XDECREF(outbox);
+        return NULL;
+    }
+    Py_DECREF(done);
+    self->sent_bytes = size;
+    Py_XSETREF(operation->written, Py_NewRef(Py_True));
+    Py_XSETREF(self->outbox, outbox);
+    Py_XSETREF(operation->data, empty);
+    return Py_NewRef(Py_True);
+}
+
 static PyObject *
 session_get_buffer(Session *self, PyObject *const *args, Py_ssize_t count)
 {
@@ -200,6 +246,9 @@ session_completed(Session *self, PyObject *Py_UNUSED(ignored))
 static PyMethodDef session_methods[] = {
     {"submit", (PyCFunction)session_submit, METH_O,
      "submit($self, operation, /)\n--\n\nQueue an operation and write it if the rules allow."},
+    {"submit_behind", (PyCFunction)(void (*)(void))session_submit_behind, METH_FASTCALL,
+     "submit_behind($self, operation, first, /)\n--\n\nQueue an operation right behind one that was just submitted, if "
+     "the rules allow."},
     {"get_buffer", (PyCFunction)(void (*)(void))session_get_buffer, METH_FASTCALL,
      "get_buffer($self, size_hint=-1, /)\n--\n\nRoom for received bytes, to be filled from its beginning."},
     {"bytes_received", (PyCFunction)session_bytes_received, METH_O,

@@ -13,6 +13,7 @@ enum {
     TRAIT_INTERNAL = 32,
     TRAIT_SCRIPT = 1024,
     SHORT_LENGTH = 2000,
+    WINDOW_BYTES = 65536,
 };
 
 typedef struct {

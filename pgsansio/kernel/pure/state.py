@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pgsansio.enums import Outcome
 from pgsansio.kernel import contract
-from pgsansio.kernel.contract import INTERNAL, Condition, Row, RowPlan
+from pgsansio.kernel.contract import INTERNAL, SYNC, WINDOW_BYTES, Condition, Row, RowPlan
 from pgsansio.kernel.pure.messages import first_row, is_ordinary, take_messages
 
 __all__ = ["BufferState", "OperationState", "ResourceState", "RowsState", "SessionState"]
@@ -116,6 +116,23 @@ class SessionState(_Session):
         operation.written = True
         self.outbox += operation.data
         operation.data = b""
+
+    def submit_behind(self, operation: Any, first: Any) -> bool:
+        """As `submit` of an internal operation right behind `first`, which was just submitted; False: not now.
+
+        `first` has to be an ordinary operation, alone on its way, and not one that brings a BEGIN along.
+        """
+        sent = self.sent
+        size = self.sent_bytes + operation.size_bytes
+        is_alone = len(sent) == 1 and sent[0] is first and first.traits == SYNC and self.beginning is None
+        if not is_alone or size > WINDOW_BYTES:
+            return False
+        sent.append(operation)
+        self.sent_bytes = size
+        operation.written = True
+        self.outbox += operation.data
+        operation.data = b""
+        return True
 
     def get_buffer(self, size_hint: int = -1) -> memoryview:
         """Room for received bytes, to be filled from its beginning."""
