@@ -612,8 +612,8 @@ class _Event:
             future.set_result(None)
         elif self._waiter is None:
             self._waiter = future
-        elif type(self._waiter) is list:
-            self._waiter.append(future)
+        elif isinstance(self._waiter, list):
+            cast("list[asyncio.Future[None]]", self._waiter).append(future)
         else:
             self._waiter = [self._waiter, future]
         return future
