@@ -234,8 +234,8 @@ class CopyMethods:
         They are sent in binary, or as text if the codec of some column has no other form.
 
         Args:
-            records: sequences of values, one for each column; an iterable or an asynchronous one, read some 64 KiB of
-                data ahead of the transport.
+            records: sequences of values, one for each column; an iterable or an asynchronous one, read some 100 KiB
+                of data ahead of the transport.
             columns: names; default: all, which does not do for a table with generated columns.
             codecs: for this COPY only, over those of the connection.
             progress: called with (rows so far, bytes so far) after each batch was handed to the transport.

@@ -16,7 +16,6 @@ from pgsansio.codecs.copy_format import HEADER, TRAILER, text_lines
 from pgsansio.enums import Format
 from pgsansio.kernel import encode_copy, parameter_plan
 from pgsansio.kernel.contract import Buffer, ValueCodec
-from pgsansio.statement import BATCH_BYTES
 
 __all__ = [
     "Output",
@@ -50,6 +49,8 @@ Records: TypeAlias = Iterable[Sequence[object]] | AsyncIterable[Sequence[object]
 
 #: Files are read so much at a time.
 _READ_BYTES: Final = 1 << 19
+#: Records are encoded so much at a time: with what goes around them, just below what glibc's malloc maps memory for.
+_BATCH_BYTES: Final = 112 << 10
 #: How long closing a file may take that a cancelled COPY leaves behind.
 _CLOSE_SECONDS: Final = 10.0
 #: Records of an asynchronous iterable that are collected before they are encoded.
@@ -242,7 +243,7 @@ async def _close_iterator(port: Port, iterator: AsyncIterator[Any], error: BaseE
 
 
 class RecordSource:
-    """Records, encoded some 64 KiB at a time; a `SourceReader`.
+    """Records, encoded some 100 KiB at a time; a `SourceReader`.
 
     Attributes:
         rows: how many were read.
@@ -271,9 +272,9 @@ class RecordSource:
             return None
         if self._used_up and self._asynchronous is not None:
             await self._collect(self._asynchronous)
-        data, count, self._used_up = encode_copy(self._plan, self._elements, BATCH_BYTES, self.rows)
+        data, count, self._used_up = encode_copy(self._plan, self._elements, _BATCH_BYTES, self.rows)
         self.rows += count
-        self._wanted = max(1, min(_MAX_COLLECTED, BATCH_BYTES * count // max(len(data), 1)))
+        self._wanted = max(1, min(_MAX_COLLECTED, _BATCH_BYTES * count // max(len(data), 1)))
         self._ended = self._used_up and self._asynchronous is None
         if self._is_text:
             return text_lines(data)

@@ -332,6 +332,43 @@ def nested(depth: int) -> ValueCodec:
     return codec
 
 
+NUMBERS = [
+    sign * (1 << bits) + near for bits in (0, 7, 15, 29, 30, 31, 32, 60, 63) for sign in (1, -1) for near in (-1, 0, 1)
+]
+SHORT = ["x" * size for size in (*range(26), 254, 255, 256, 257)]
+ODD = [
+    text[:at] + odd + text[at:]
+    for text in SHORT
+    for at in sorted({0, len(text) // 2, max(len(text) - 1, 0), len(text)})
+    for odd in ("", "\0", "\x01\0", "\x7f", "\x80", "\ud800")
+]
+WRITTEN_AT_ONCE: list[tuple[Opcode, list[Any]]] = [
+    (Opcode.INT4, [*NUMBERS, True, 1.0, "1"]),
+    (Opcode.INT8, [*NUMBERS, True, 1.0, "1"]),
+    (Opcode.FLOAT8, [0.0, -1.5, float("inf"), 1, True, "1"]),
+    (Opcode.TEXT, ODD),
+]
+
+
+@pytest.mark.parametrize(("opcode", "values"), WRITTEN_AT_ONCE, ids=lambda value: getattr(value, "name", ""))
+def test_values_that_are_written_at_once_and_those_beside_them(opcode: Opcode, values: list[Any]) -> None:
+    """Small numbers and short texts have a way of their own."""
+    codecs = (SCALARS[opcode],)
+    plans = [kernel.parameter_plan(codecs) for kernel in KERNELS]
+    for value in values:
+        for kind, lists in (("bind", [(value,)]), ("copy", [(value,)] * 3), ("many", [(None,), (value,)])):
+            one, other = (encoded(kernel, plan, kind, lists, MANY) for kernel, plan in zip(KERNELS, plans, strict=True))
+            assert one == other
+
+
+@pytest.mark.parametrize("max_bytes", [1, 600, 5000, 1 << 19])
+def test_many_elements(max_bytes: int) -> None:
+    """More than is got room for at first, and than at once."""
+    lists = [(number, "x" * (number % 300)) for number in range(5000)]
+    found = [encoded(kernel, kernel.parameter_plan((INT4, TEXT)), "copy", lists, max_bytes) for kernel in KERNELS]
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("depth", [1, 5, 31, 32, 33, 60])
 def test_composites_that_share_their_parts(depth: int) -> None:
     """Neither the time for a plan nor the stack grows with what could be in a value."""

@@ -35,6 +35,30 @@ PyErr_SetRaisedException(PyObject *error)
 
 #endif
 
+/* The value of an exact int that is small enough to need no look at its digits; of at most 30 bits. False: it is not. */
+static inline bool
+small_value(PyObject *number, int32_t *value)
+{
+#if PY_VERSION_HEX < 0x030c0000
+    Py_ssize_t size = Py_SIZE(number);
+    if (size < -1 || size > 1) {
+        return false;
+    }
+    /* Of zero there is no digit, though there is room for one. */
+    *value = size == 0 ? 0 : (int32_t)(size * (Py_ssize_t)((PyLongObject *)number)->ob_digit[0]);
+#else
+    if (!PyUnstable_Long_IsCompact((PyLongObject *)number)) {
+        return false;
+    }
+    Py_ssize_t compact = PyUnstable_Long_CompactValue((PyLongObject *)number);
+    if (compact < INT32_MIN || compact > INT32_MAX) {
+        return false;
+    }
+    *value = (int32_t)compact;
+#endif
+    return true;
+}
+
 /* An int of 16 bytes, the first one counting most. */
 static inline PyObject *
 int_of_16_bytes(const unsigned char *bytes)

@@ -56,11 +56,97 @@ encode_by_codec(const Codec *codec, PyObject *value, Writer *writer)
     return written(done);
 }
 
+/* Copy ASCII. False: there is a zero in it. */
+static inline bool
+copy_without_zero(unsigned char *to, const unsigned char *from, Py_ssize_t size)
+{
+    if (size < 8) {
+        bool is_zero = false;
+        for (Py_ssize_t at = 0; at < size; at++) {
+            to[at] = from[at];
+            is_zero |= from[at] == 0;
+        }
+        return !is_zero;
+    }
+    /* One taken from each byte of 1 to 0x7f leaves none above that; from the first zero, 0xff. */
+    uint64_t above = 0;
+    uint64_t word;
+    for (Py_ssize_t at = 0; at < size - 8; at += 8) {
+        memcpy(&word, from + at, 8);
+        memcpy(to + at, &word, 8);
+        above |= word - 0x0101010101010101;
+    }
+    memcpy(&word, from + size - 8, 8);
+    memcpy(to + size - 8, &word, 8);
+    above |= word - 0x0101010101010101;
+    return (above & 0x8080808080808080) == 0;
+}
+
+/* The texts that are copied in passing; longer ones are better looked at by memchr. */
+enum { SHORT_TEXT = 256 };
+
+/* As `encode_field`, of the values that there are most of: small numbers and short ASCII. DECLINED: it is none of these,
+   and nothing was written. */
+static inline Encoded
+encode_frequent(const Codec *codec, PyObject *value, Writer *writer)
+{
+    int32_t number;
+    unsigned char *at;
+    switch (codec->encode_opcode) {
+    case OP_INT4:
+    case OP_INT8: {
+        if (!PyLong_CheckExact(value) || !small_value(value, &number)) {
+            return DECLINED;
+        }
+        bool is_long = codec->encode_opcode == OP_INT8;
+        at = writer_take(writer, is_long ? 12 : 8);
+        if (at == NULL) {
+            return FAILED;
+        }
+        store_uint32(at, is_long ? 8 : 4);
+        if (is_long) {
+            store_uint32(at + 4, number < 0 ? UINT32_MAX : 0);
+            at += 4;
+        }
+        store_uint32(at + 4, (uint32_t)number);
+        return WRITTEN;
+    }
+    case OP_FLOAT8:
+        if (!PyFloat_CheckExact(value)) {
+            return DECLINED;
+        }
+        return written(write_int32(writer, 8) && write_float64(writer, PyFloat_AS_DOUBLE(value)));
+    case OP_TEXT: {
+        if (!PyUnicode_CheckExact(value) || !PyUnicode_IS_COMPACT_ASCII(value)
+            || PyUnicode_GET_LENGTH(value) > SHORT_TEXT) {
+            return DECLINED;
+        }
+        Py_ssize_t size = PyUnicode_GET_LENGTH(value);
+        at = writer_take(writer, 4 + size);
+        if (at == NULL) {
+            return FAILED;
+        }
+        store_uint32(at, (uint32_t)size);
+        if (!copy_without_zero(at + 4, PyUnicode_1BYTE_DATA(value), size)) {
+            writer_rewind(writer, writer->used - 4 - size);
+            return DECLINED;
+        }
+        return WRITTEN;
+    }
+    default:
+        return DECLINED;
+    }
+}
+
 Encoded
 encode_field(State *state, const Codec *codec, PyObject *value, Writer *writer)
 {
     if (value == Py_None) {
         return written(write_int32(writer, NULL_LENGTH));
+    }
+    Encoded frequent = encode_frequent(codec, value, writer);
+    if (frequent != DECLINED) {
+        return frequent;
     }
     Py_ssize_t position = writer->used;
     if (!write_int32(writer, 0)) {

@@ -2,7 +2,10 @@
 
 #include "kernel.h"
 
-enum { BIND = 'B' };
+enum {
+    BIND = 'B',
+    MAX_RESERVED = 1 << 18,
+};
 
 /* What stands around the values of a Bind: bytes of the caller's. */
 typedef struct {
@@ -183,6 +186,11 @@ encode_elements(State *state, const ParameterPlan *plan, const Around *around, P
         number++;
         if (writer.used >= limit) {
             break;
+        }
+        /* There are many: get at once what they are likely to need. */
+        if (done && writer.bytes == NULL && 2 * writer.used > writer.capacity) {
+            Py_ssize_t wanted = Py_MIN(limit, MAX_RESERVED);
+            done = writer_grow(&writer, wanted + wanted / 16);
         }
     }
     PyObject *result = NULL;
