@@ -143,9 +143,15 @@ class LoopPort(BlockingPort):
     async def deadline(self, at: float | None) -> AsyncGenerator[None]:
         task = self._loop.current
         outer = task.at
-        task.at = outer if at is None else min(at, outer)
+        own = math.inf if at is None else at
+        task.at = min(own, outer)
         try:
             yield
+        except TimeoutError as error:
+            # Another error than the one that went through the block says whose limit it was.
+            if type(error) is TimeoutError and error.errno is None and own <= outer:
+                raise TimeoutError from error
+            raise
         finally:
             task.at = outer
 

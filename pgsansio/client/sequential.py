@@ -168,9 +168,16 @@ class SequentialPort(ABC):
     @asynccontextmanager
     async def deadline(self, at: float | None) -> AsyncGenerator[None]:
         outer = _deadline.get()
-        _deadline.set(outer if at is None else min(at, outer))
+        own = math.inf if at is None else at
+        _deadline.set(min(own, outer))
         try:
             yield
+        except TimeoutError as error:
+            # Not the one of `until`: by that who is around this block knows that it was this limit. The system's has a
+            # number, and says that an address cannot be reached.
+            if type(error) is TimeoutError and error.errno is None and own <= outer:
+                raise TimeoutError from error
+            raise
         finally:
             _deadline.set(outer)
 

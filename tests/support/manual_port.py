@@ -242,6 +242,14 @@ class ManualLoop:
         result: T = task.result()
         return result
 
+    def call(self, function: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
+        """Call this in a task; its result."""
+
+        async def run() -> T:
+            return function(*arguments, **keywords)
+
+        return self.finish(run())
+
 
 @dataclass
 class FakeTls:

@@ -6,7 +6,8 @@ It has one table of integers and these statements, in scripts or one at a time:
     INSERT 7, INSERT $1     a row for the table
     SERIES 7, SERIES $1     so many rows of one int4: 1, 2, 3, ...
     MOVE FORWARD 2 name     skips rows of a portal of a SERIES
-    FAIL                    an error
+    FAIL, FAIL 40001        an error, with this SQLSTATE
+    DEFER 40001             the next COMMIT has this error
     SLEEP                   does not end unless it is cancelled
     TYPED 16400 00ff 01     rows of one value of a type: these bytes, whatever format is asked for
     TYPED 16400 $1          a row of one value, as it was given
@@ -162,6 +163,8 @@ class ToyServer:
         #: What is left of a script that sleeps.
         self._script: list[str] | None = None
         self._notifications: list[str] = []
+        #: SQLSTATE of the error that the next COMMIT has.
+        self._deferred = ""
 
     # the wire
 
@@ -362,11 +365,19 @@ class ToyServer:
                 portal.position += skipped
                 return f"MOVE {skipped}", None
             case "FAIL":
-                raise Refused("22012", "division by zero")
+                given = re.fullmatch(r"FAIL (\w{5})", sql)
+                raise Refused(given[1] if given else "22012", "division by zero")
+            case "DEFER":
+                self._deferred = sql.split()[1]
             case "SLEEP":
                 return None, None
             case "BEGIN":
                 self.status = TransactionStatus.IN_TRANSACTION
+            case "COMMIT" if self._deferred and self.status is not TransactionStatus.FAILED:
+                self._undo()
+                self.status = TransactionStatus.IDLE
+                sqlstate, self._deferred = self._deferred, ""
+                raise Refused(sqlstate, "not committed")
             case "COMMIT":
                 if self.status is TransactionStatus.FAILED:
                     word = "ROLLBACK"
