@@ -34,6 +34,7 @@ BELOW: dict[str, set[str]] = {
     "tap": ENGINE | {"frontend"},
     "tls": ENGINE,
     "client": ENGINE | {"codecs", "statement", "simple_statement", "frontend", "tap"},
+    "testing": ENGINE | {"codecs", "statement", "simple_statement", "frontend", "backend", "client"},
     "cli": ENGINE | {"codecs", "statement", "frontend", "tap", "client"},
 }
 FORBIDDEN = {

@@ -18,10 +18,11 @@ from typing import Any, Final
 import anyio
 import pytest
 
+from pgsansio.testing.faults import Cut, Faulty, Stall
+from pgsansio.testing.script import ScriptedBackend, login
 from tests.support.clients import PATIENCE_SECONDS, Client, eventually, ours, until
-from tests.support.mock_server import Cut, speaking
+from tests.support.mock_server import speaking
 from tests.support.pools import at_rest, make_pool, waiting
-from tests.support.scripted_backend import ScriptedBackend, login
 from tests.support.servers import Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
@@ -373,7 +374,7 @@ async def connecting(world: World, cause: Cause) -> AsyncIterator[Stage]:
 
     def speak() -> Any:
         reached.set()
-        return Cut(ScriptedBackend(login()), 20, silent=silent)
+        return Faulty(ScriptedBackend(login()), sent=[Stall(20) if silent else Cut(20)])
 
     async with speaking(speak) as arguments:
         yield Stage(

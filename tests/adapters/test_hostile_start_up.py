@@ -25,11 +25,12 @@ from pgsansio.errors import (
 )
 from pgsansio.messages.authentication import AuthenticationCleartextPassword, AuthenticationOk
 from pgsansio.messages.startup import StartupMessage
+from pgsansio.testing.faults import Cut, Faulty, Stall
+from pgsansio.testing.peer import Peer
+from pgsansio.testing.script import ScriptedBackend, Step, error, expect, hang_up, login, send, send_bytes
 from tests.support.clients import PATIENCE_SECONDS
 from tests.support.leaks import SECRET, shown_by
-from tests.support.mock_server import Cut, OverTls, speaking
-from tests.support.scripted_backend import ScriptedBackend, Step, error, expect, hang_up, login, send, send_bytes
-from tests.support.wire import Speaker
+from tests.support.mock_server import OverTls, speaking
 
 pytestmark = pytest.mark.anyio
 
@@ -80,17 +81,17 @@ async def all_failures(module: ModuleType, arguments: dict[str, Any], count: int
     return failures
 
 
-async def length_of(module: ModuleType, make: Callable[[], Speaker], **words: Any) -> int:
+async def length_of(module: ModuleType, make: Callable[[], Peer], **words: Any) -> int:
     """How many bytes such a server says until the client is in."""
-    made: list[Cut] = []
+    made: list[Faulty] = []
 
-    def whole() -> Cut:
-        made.append(Cut(make(), 1 << 20))
+    def whole() -> Faulty:
+        made.append(Faulty(make()))
         return made[-1]
 
     async with speaking(whole, over_tcp=bool(words)) as arguments:
         assert await failure_of(module, arguments | words) is None
-    return made[0].said_bytes
+    return made[0].sent_bytes
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["end", "silence"])
@@ -101,7 +102,8 @@ async def test_a_server_that_stops_after_any_byte(module: ModuleType, method: st
 
     size = await length_of(module, make)
     sizes = iter(range(size))
-    cut: Callable[[], Speaker] = lambda: Cut(make(), next(sizes), silent=silent)  # noqa: E731
+    stop = Stall if silent else Cut
+    cut: Callable[[], Peer] = lambda: Faulty(make(), sent=[stop(next(sizes))])  # noqa: E731
     async with speaking(cut) as arguments:
         if silent:
             arguments["timeout"] = 0.3
@@ -126,7 +128,8 @@ async def test_a_server_that_stops_after_any_byte_of_tls(
     # Each length of a record's head, and some of its body. (Signatures are not always of the same length.)
     chosen = [*range(8), *range(8, size - 20, 83)]
     sizes = iter(chosen)
-    cut: Callable[[], Speaker] = lambda: Cut(make(), next(sizes), silent=silent)  # noqa: E731
+    stop = Stall if silent else Cut
+    cut: Callable[[], Peer] = lambda: Faulty(make(), sent=[stop(next(sizes))])  # noqa: E731
     async with speaking(cut, over_tcp=True) as arguments:
         if silent:
             arguments["timeout"] = 0.3
@@ -138,7 +141,7 @@ async def test_a_server_that_stops_after_any_byte_of_tls(
         assert SECRET not in shown_by(one)
 
 
-def scripted(*steps: Step) -> Callable[[], Speaker]:
+def scripted(*steps: Step) -> Callable[[], Peer]:
     return lambda: ScriptedBackend(steps)
 
 
@@ -156,7 +159,7 @@ CLEAR = AuthenticationCleartextPassword()
     ],
 )
 async def test_a_server_that_speaks_first(
-    module: ModuleType, make: Callable[[], Speaker], expected: type[Exception], match: str
+    module: ModuleType, make: Callable[[], Peer], expected: type[Exception], match: str
 ) -> None:
     async with speaking(make, greets=True) as arguments:
         failure = await failure_of(module, arguments)

@@ -29,9 +29,9 @@ from pgsansio.messages.startup import StartupMessage
 from pgsansio.messages.tags import Direction
 from pgsansio.messages.trace import describe_frame
 from pgsansio.tap import Tap
+from pgsansio.testing.script import ScriptedBackend, expect, hang_up, login, send, send_bytes
 from tests.support.leaks import SECRET, shown_by
 from tests.support.mock_server import OverTls, speaking
-from tests.support.scripted_backend import ScriptedBackend, expect, hang_up, login, send, send_bytes
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ import pytest
 
 from pgsansio.errors import OperationTimeoutError
 from pgsansio.policy.conninfo import TcpAddress
+from pgsansio.testing.loop import Cancelled
 from tests.support.manual_net import START, Net
-from tests.support.manual_port import Cancelled
 
 
 def test_each_address_has_its_time() -> None:

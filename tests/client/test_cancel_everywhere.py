@@ -26,8 +26,9 @@ from pgsansio.errors import (
 )
 from pgsansio.messages.backend import FieldDescription
 from pgsansio.policy.conninfo import Settings, resolve_settings
+from pgsansio.testing.faults import Cut, Faulty, Split
+from pgsansio.testing.loop import Cancelled, Task, VirtualLoop
 from pgsansio.types import LoggedQuery
-from tests.support.manual_port import Cancelled, ManualLoop, Peer, Task
 from tests.support.toy_server import ToyCluster, ToyServer
 
 SETTINGS: Settings = resolve_settings(
@@ -41,7 +42,7 @@ INT4, TEXT = 23, 25
 class World:
     """One connection to a toy server, and the loop in which it is used."""
 
-    loop: ManualLoop
+    loop: VirtualLoop
     cluster: ToyCluster
     connection: Connection
 
@@ -50,13 +51,13 @@ class World:
         return self.cluster.sessions[0]
 
 
-def connect(loop: ManualLoop) -> Awaitable[Connection]:
+def connect(loop: VirtualLoop) -> Awaitable[Connection]:
     return connecting.connect(loop.port, SETTINGS, Connection)
 
 
 def world(*, inline: bool = False) -> World:
     cluster = ToyCluster()
-    loop = ManualLoop(cluster, inline=inline)
+    loop = VirtualLoop(cluster, inline=inline)
     return World(loop, cluster, loop.finish(connect(loop)))
 
 
@@ -851,12 +852,12 @@ def test_connection_lost(conversation: Conversation, cause: OSError | None) -> N
         check_whole_or_closed(there, conversation)
 
 
-def connections() -> Iterator[tuple[ManualLoop, ToyCluster, Task]]:
+def connections() -> Iterator[tuple[VirtualLoop, ToyCluster, Task]]:
     """connect(), stopped at each moment in turn."""
     moment = 0
     while True:
         cluster = ToyCluster()
-        loop = ManualLoop(cluster)
+        loop = VirtualLoop(cluster)
         task = loop.start(connect(loop))
         for _ in range(moment):
             if not task.done:
@@ -869,7 +870,7 @@ def connections() -> Iterator[tuple[ManualLoop, ToyCluster, Task]]:
         moment += 1
 
 
-def check_nothing_remains(loop: ManualLoop, cluster: ToyCluster) -> None:
+def check_nothing_remains(loop: VirtualLoop, cluster: ToyCluster) -> None:
     loop.run()
     assert not loop.tasks
     assert not any(port.connected for port in loop.ports)
@@ -904,36 +905,7 @@ def test_connection_lost_while_connecting() -> None:
 # The wire is cut
 
 
-class CutAfter:
-    """A toy server of which only so many bytes arrive; then the end of the stream."""
-
-    def __init__(self, server: Peer, size: int, piece: int) -> None:
-        self._server = server
-        self._left = size
-        self._piece = piece
-        self._data = b""
-        self.sent = 0
-
-    @property
-    def hung_up(self) -> bool:
-        return self._left == 0 or (not self._data and self._server.hung_up)
-
-    def receive_data(self, data: bytes) -> None:
-        self._server.receive_data(data)
-
-    def receive_eof(self) -> None:
-        self._server.receive_eof()
-
-    def data_to_send(self) -> bytes:
-        self._data += self._server.data_to_send()
-        size = min(self._piece, self._left, len(self._data))
-        data, self._data = self._data[:size], self._data[size:]
-        self._left -= size
-        self.sent += size
-        return data
-
-
-async def whole_session(loop: ManualLoop, ended: list[str]) -> None:
+async def whole_session(loop: VirtualLoop, ended: list[str]) -> None:
     """Everything once; `ended` gets the name of each call that has come to an end."""
 
     @contextlib.asynccontextmanager
@@ -982,20 +954,20 @@ CALLS = [
 
 def cut_session(size: int, piece: int = 1 << 20) -> tuple[Task, list[str], int]:
     cluster = ToyCluster()
-    cut: list[CutAfter] = []
+    cut: list[Faulty] = []
 
-    def make_peer(address: Any) -> CutAfter:
-        cut.append(CutAfter(cluster(address), size, piece))
+    def make_peer(address: Any) -> Faulty:
+        cut.append(Faulty(cluster(address), sent=[Split((piece,)), Cut(size)]))
         return cut[-1]
 
-    loop = ManualLoop(make_peer)
+    loop = VirtualLoop(make_peer)
     ended: list[str] = []
     task = loop.start(whole_session(loop, ended))
     loop.run(task)
     loop.run()
     assert not loop.tasks
     assert not any(port.connected for port in loop.ports)
-    return task, ended, cut[0].sent
+    return task, ended, cut[0].sent_bytes
 
 
 def test_bytes_come_one_by_one() -> None:

@@ -25,9 +25,8 @@ from pgsansio.errors import (
 from pgsansio.messages.backend import CommandComplete, ParameterDescription, ParseComplete
 from pgsansio.messages.copy import CopyData, CopyDone, CopyFail, CopyInResponse, CopyOutResponse
 from pgsansio.messages.frontend import Describe, Parse, Query, Sync
-from tests.client.test_cancel_everywhere import SETTINGS
-from tests.support.manual_port import Cancelled, ManualLoop, Task
-from tests.support.scripted_backend import (
+from pgsansio.testing.loop import Cancelled, Task, VirtualLoop
+from pgsansio.testing.script import (
     ScriptedBackend,
     Step,
     error,
@@ -41,6 +40,7 @@ from tests.support.scripted_backend import (
     send,
     send_bytes,
 )
+from tests.client.test_cancel_everywhere import SETTINGS
 from tests.support.toy_server import ToyCluster, ToyServer
 
 INT4 = 23
@@ -161,7 +161,7 @@ class File:
 class World:
     def __init__(self, *, inline: bool = False) -> None:
         self.cluster = Cluster()
-        self.loop = ManualLoop(self.cluster, inline=inline)
+        self.loop = VirtualLoop(self.cluster, inline=inline)
         self.files: list[File] = []
         self.loop.open_file = self.open_file
         self.connection: Connection = self.loop.finish(connecting.connect(self.loop.port, SETTINGS, Connection))
@@ -447,10 +447,10 @@ def test_nobody_else_pays(conversation: Conversation) -> None:
 # Step by step
 
 
-def conversation_with(*script: Step) -> tuple[ManualLoop, Connection, ScriptedBackend]:
+def conversation_with(*script: Step) -> tuple[VirtualLoop, Connection, ScriptedBackend]:
     server = ScriptedBackend([*login(), *script])
     server.receive_eof = lambda: None  # type: ignore[attr-defined]
-    loop = ManualLoop(lambda _: server)  # type: ignore[arg-type, return-value]
+    loop = VirtualLoop(lambda _: server)  # type: ignore[arg-type, return-value]
     return loop, loop.finish(connecting.connect(loop.port, SETTINGS, Connection)), server
 
 
@@ -621,7 +621,7 @@ def test_where_needs_a_server_that_has_it(version: str | None, works: bool) -> N
     parameters = {"client_encoding": "UTF8"} | ({} if version is None else {"server_version": version})
     script = [expect(Query('COPY "t" FROM STDIN WHERE a > 1')), send(BEGIN_IN), expect(CopyDone())]
     server = ScriptedBackend([*login(parameters=parameters), *script, send(selected("COPY 0"), ready())])
-    loop = ManualLoop(lambda _: server)  # type: ignore[arg-type, return-value]
+    loop = VirtualLoop(lambda _: server)  # type: ignore[arg-type, return-value]
     connection: Connection = loop.finish(connecting.connect(loop.port, SETTINGS, Connection))
     call = connection.copy_to_table("t", source=b"", where="a > 1")
     if works:

@@ -27,9 +27,8 @@ from pgsansio.errors import (
 from pgsansio.messages.frontend import Terminate
 from pgsansio.messages.startup import CancelRequest, SSLRequest, StartupMessage
 from pgsansio.policy.conninfo import Settings, TcpAddress, resolve_settings
-from pgsansio.types import TlsInfo
-from tests.support.manual_port import Cancelled, FakeTls, ManualLoop, ManualPort
-from tests.support.scripted_backend import (
+from pgsansio.testing.loop import Cancelled, FakeTls, VirtualLoop, VirtualPort
+from pgsansio.testing.script import (
     ScriptedBackend,
     Step,
     error,
@@ -39,6 +38,7 @@ from tests.support.scripted_backend import (
     login,
     send,
 )
+from pgsansio.types import TlsInfo
 
 SSL_REQUEST = SSLRequest().encode()
 REJECTED = "no pg_hba.conf entry"
@@ -103,7 +103,7 @@ class World:
     def __init__(self, *servers: Server, tls: FakeTls | None = None, inline: bool = False) -> None:
         self.servers = list(servers)
         self.met: list[Server] = []
-        self.loop = ManualLoop(self._next, inline=inline)
+        self.loop = VirtualLoop(self._next, inline=inline)
         self.tls = FakeTls() if tls is None else tls
         self.loop.tls = self.tls
 
@@ -391,7 +391,7 @@ def test_of_a_names_addresses_one_that_was_reached_tells_more(order: list[str]) 
     untrusted = ConnectionResetError("certificate")
     world = World(tls=FakeTls(error=untrusted))
 
-    class Port(ManualPort):
+    class Port(VirtualPort):
         async def resolve(self, host: str, port: int) -> list[TcpAddress]:
             return [TcpAddress(name, port) for name in order]
 

@@ -29,9 +29,8 @@ from pgsansio.messages.backend import (
 from pgsansio.messages.frontend import Bind, Close, Parse, Sync
 from pgsansio.messages.tags import BackendMessage
 from pgsansio.policy.statement_names import StatementNames
-from tests.client.test_hostile_server import connect, executed, loop_with, prepared
-from tests.support.manual_port import ManualLoop
-from tests.support.scripted_backend import (
+from pgsansio.testing.loop import VirtualLoop
+from pgsansio.testing.script import (
     Step,
     error,
     expect,
@@ -44,6 +43,7 @@ from tests.support.scripted_backend import (
     send,
     send_bytes,
 )
+from tests.client.test_hostile_server import connect, executed, loop_with, prepared
 
 INT4, TEXT, ACLITEM = 23, 25, 1033
 ONE, SEVEN = b"\0\0\0\1", b"\0\0\0\7"
@@ -64,12 +64,12 @@ def refused(sqlstate: str, function: str | None = None) -> ErrorResponse:
     return ErrorResponse(fields if function is None else {**fields, "R": function})
 
 
-def connected(*script: Step) -> tuple[ManualLoop, Connection]:
+def connected(*script: Step) -> tuple[VirtualLoop, Connection]:
     loop = loop_with(script)
     return loop, connect(loop)
 
 
-def left(loop: ManualLoop) -> Any:
+def left(loop: VirtualLoop) -> Any:
     """Whether the script has come to its end."""
     return loop.ports[0].peer.done  # type: ignore[union-attr]
 

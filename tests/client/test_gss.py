@@ -26,8 +26,8 @@ from pgsansio.messages.authentication import (
 from pgsansio.messages.startup import BackendKeyData, SSLRequest, StartupMessage
 from pgsansio.policy.conninfo import resolve_settings
 from pgsansio.policy.gss import GssTarget
-from tests.support.manual_port import Cancelled, FakeTls, ManualLoop, Task
-from tests.support.scripted_backend import ScriptedBackend, Step, error, expect, hang_up, login, notice, send
+from pgsansio.testing.loop import Cancelled, FakeTls, Task, VirtualLoop
+from pgsansio.testing.script import ScriptedBackend, Step, error, expect, hang_up, login, notice, send
 
 MORE = AuthenticationGSSContinue(b"server's")
 
@@ -57,22 +57,17 @@ class Context:
         return answer
 
 
-class Server(ScriptedBackend):
-    def receive_eof(self) -> None:
-        self.hung_up = True
-
-
 class World:
     """A server, and the context of who connects to it."""
 
     def __init__(self, script: list[Step], *answers: tuple[bytes | None, bool] | Exception) -> None:
-        self.server = Server(script)
+        self.server = ScriptedBackend(script)
         self.met = 0
-        self.loop = ManualLoop(self._meet)
+        self.loop = VirtualLoop(self._meet)
         self.context = Context(*answers)
         self.loop.gss_context = self.context
 
-    def _meet(self, address: Address) -> Server:
+    def _meet(self, address: Address) -> ScriptedBackend:
         self.met += 1
         return self.server
 
@@ -164,7 +159,7 @@ def test_a_library_that_is_missing() -> None:
     """As adapters say it. Nothing else is tried, in plain text neither."""
     world = World([expect(SSLRequest), lambda server: server.backend.answer_encryption(b"N") or True, *mutual()])
     world.loop.tls = FakeTls()
-    world.loop.gss_context = ManualLoop(world._meet).gss_context
+    world.loop.gss_context = VirtualLoop(world._meet).gss_context
     with pytest.raises(InterfaceError, match="gssapi module not found"):
         world.connect(ssl="prefer")
     assert world.is_over()

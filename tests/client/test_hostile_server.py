@@ -13,8 +13,9 @@ from pgsansio.messages.backend import BindComplete, DataRow, ParameterDescriptio
 from pgsansio.messages.frontend import Query
 from pgsansio.messages.tags import BackendMessage
 from pgsansio.policy.conninfo import resolve_settings
-from tests.support.manual_port import Cancelled, ManualLoop
-from tests.support.scripted_backend import (
+from pgsansio.testing.loop import Cancelled, VirtualLoop
+from pgsansio.testing.peer import Deaf
+from pgsansio.testing.script import (
     ScriptedBackend,
     Step,
     error,
@@ -34,38 +35,16 @@ INT4 = 23
 BOOL = 16
 
 
-class Server(ScriptedBackend):
-    """A scripted backend that keeps its side open."""
+def loop_with(script: Iterable[Step]) -> VirtualLoop:
+    servers: list[ScriptedBackend] = []
 
-    def receive_eof(self) -> None:
-        self.hung_up = True
-
-
-class Deaf:
-    """What takes the connection of a CancelRequest, and never closes it."""
-
-    hung_up = False
-
-    def receive_data(self, data: bytes) -> None:
-        pass
-
-    def receive_eof(self) -> None:
-        pass
-
-    def data_to_send(self) -> bytes:
-        return b""
-
-
-def loop_with(script: Iterable[Step]) -> ManualLoop:
-    servers: list[Server] = []
-
-    def make(address: Address) -> Server | Deaf:
+    def make(address: Address) -> ScriptedBackend | Deaf:
         if servers:
             return Deaf()
-        servers.append(Server([*login(), *script]))
+        servers.append(ScriptedBackend([*login(), *script]))
         return servers[0]
 
-    return ManualLoop(make)
+    return VirtualLoop(make)
 
 
 def settings(**keywords: str) -> object:
@@ -80,7 +59,7 @@ def settings(**keywords: str) -> object:
     )
 
 
-def connect(loop: ManualLoop, **keywords: str) -> Connection:
+def connect(loop: VirtualLoop, **keywords: str) -> Connection:
     return loop.finish(connecting.connect(loop.port, settings(**keywords), Connection))  # type: ignore[arg-type]
 
 
@@ -141,7 +120,7 @@ def test_a_server_that_does_not_see_a_cancellation_to_its_end_is_left() -> None:
     second.cancel()
     loop.step()
     server = loop.ports[0].peer
-    assert isinstance(server, Server)
+    assert isinstance(server, ScriptedBackend)
     server.then(send(BindComplete(), row(b"\0\0\0\1"), selected(), ready()))
     assert loop.ports[0].carry()
     before = loop.now

@@ -18,9 +18,10 @@ from pgsansio.errors import (
 from pgsansio.messages.backend import BindComplete, ParameterDescription, ParseComplete
 from pgsansio.messages.startup import StartupMessage
 from pgsansio.policy.tls_settings import TlsSettings
-from tests.support.manual_net import Net, Server, rejecting, standby
-from tests.support.manual_port import ManualPort, Peer, Stop
-from tests.support.scripted_backend import (
+from pgsansio.testing.loop import Stop, VirtualPort
+from pgsansio.testing.peer import Peer
+from pgsansio.testing.script import (
+    ScriptedBackend,
     Step,
     error,
     expect,
@@ -34,6 +35,7 @@ from tests.support.scripted_backend import (
     send,
     send_bytes,
 )
+from tests.support.manual_net import Net, rejecting, standby
 
 NEVER = math.inf
 REFUSED = ConnectionRefusedError(111, "refused")
@@ -41,7 +43,7 @@ BOOL = 16
 
 
 def saying(*steps: Step) -> Callable[[], Peer]:
-    return lambda: Server([expect(StartupMessage), *steps])
+    return lambda: ScriptedBackend([expect(StartupMessage), *steps])
 
 
 # When the next one is tried
@@ -59,7 +61,7 @@ def saying(*steps: Step) -> Callable[[], Peer]:
         rejecting("57P01"),
         rejecting("57P02"),
         saying(hang_up()),
-        lambda: Server([*login()[:-1], hang_up()]),
+        lambda: ScriptedBackend([*login()[:-1], hang_up()]),
     ],
     ids=["refused", "no route", "57P03", "53300", "53200", "57P01", "57P02", "hangs up", "hangs up late"],
 )
@@ -104,7 +106,7 @@ def test_what_a_server_says_of_itself_is_said_once(mode: str, sqlstate: str) -> 
     assert caught.value.attempts == (caught.value,)
 
 
-class Refusing(Server):
+class Refusing(ScriptedBackend):
     """Accepts TLS, which `FakeTls` leaves as it is, and then nobody."""
 
     def __init__(self, sqlstate: str) -> None:
@@ -185,10 +187,10 @@ def test_a_password_that_is_no_text(given: Any) -> None:
 
 
 def test_what_the_other_way_needs_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def tls_context(self: ManualPort, settings: TlsSettings) -> object:
+    async def tls_context(self: VirtualPort, settings: TlsSettings) -> object:
         raise ClientConfigurationError("no such file")
 
-    monkeypatch.setattr(ManualPort, "tls_context", tls_context)
+    monkeypatch.setattr(VirtualPort, "tls_context", tls_context)
     net = Net(servers={"a": rejecting("28000")}, tls=True)
     with pytest.raises(ClientConfigurationError) as caught:
         net.connect("host=a,b sslmode=allow")
@@ -298,7 +300,7 @@ def older(is_standby: bool) -> Callable[[], Peer]:
     columns = row_description(("a", BOOL), ("b", BOOL))
     prepared = [ParseComplete(), ParameterDescription(()), columns, BindComplete()]
     answer = send(*prepared, row(b"\x01" if is_standby else b"\x00", b"\x00"), selected(), ready())
-    return lambda: Server([*login(), *expect_first_execution(ROLE), answer])
+    return lambda: ScriptedBackend([*login(), *expect_first_execution(ROLE), answer])
 
 
 @pytest.mark.checklist("HOST-6")
@@ -311,7 +313,7 @@ def test_older_servers_are_asked_what_they_are() -> None:
 
 
 def test_a_server_that_does_not_know_what_it_is() -> None:
-    refusing = lambda: Server(  # noqa: E731
+    refusing = lambda: ScriptedBackend(  # noqa: E731
         [*login(), *expect_first_execution(ROLE), send(error("42883", "no such function"), ready())]
     )
     net = Net(servers={"a": refusing, "b": standby(True)})

@@ -28,10 +28,9 @@ from pgsansio.errors import (
 )
 from pgsansio.messages.backend import BindComplete, ErrorResponse, ParameterDescription, ParseComplete
 from pgsansio.messages.frontend import Bind, Execute, Parse, Sync
-from tests.client.test_cancel_everywhere import SETTINGS, CutAfter, World, check_whole_or_closed, moments
-from tests.client.test_hostile_server import connect, executed, loop_with
-from tests.support.manual_port import Cancelled, ManualLoop
-from tests.support.scripted_backend import (
+from pgsansio.testing.faults import Faulty, Split
+from pgsansio.testing.loop import Cancelled, VirtualLoop
+from pgsansio.testing.script import (
     error,
     expect,
     expect_execution,
@@ -42,6 +41,8 @@ from tests.support.scripted_backend import (
     selected,
     send,
 )
+from tests.client.test_cancel_everywhere import SETTINGS, World, check_whole_or_closed, moments
+from tests.client.test_hostile_server import connect, executed, loop_with
 from tests.support.toy_server import ToyCluster
 
 INT4, TEXT, RECORD, RECORD_ARRAY = 23, 25, 2249, 2287
@@ -94,11 +95,11 @@ PAIRS_OF_TWO = typed(PAIRS, array(PAIR, numbers(1, 2)))
 PAIRS_OF_THREE = typed(PAIRS, array(PAIR, numbers(1, 2, 3)))
 
 
-def pool_world(*types: TypeInfo, size: int = 1, **keywords: Any) -> tuple[ManualLoop, ToyCluster, list[Connection]]:
+def pool_world(*types: TypeInfo, size: int = 1, **keywords: Any) -> tuple[VirtualLoop, ToyCluster, list[Connection]]:
     """Connections that share a CodecSet."""
     cluster = ToyCluster()
     define(cluster, *(types or TYPES))
-    loop = ManualLoop(cluster)
+    loop = VirtualLoop(cluster)
     codecs = CodecSet(**keywords)
     connections = [loop.finish(connecting.connect(loop.port, SETTINGS, Connection, codecs=codecs)) for _ in range(size)]
     return loop, cluster, connections
@@ -158,7 +159,7 @@ def test_databases_do_not_share_what_was_learned() -> None:
     codecs = CodecSet()
     values = []
     for server, name in ((cluster, "one"), (other, "two"), (cluster, "one")):
-        loop = ManualLoop(server)
+        loop = VirtualLoop(server)
         settings = dataclasses.replace(SETTINGS, database=name)
         connection = loop.finish(connecting.connect(loop.port, settings, Connection, codecs=codecs))
         values.append(loop.finish(connection.fetchval(typed(MOOD, numbers(1) if server is other else b"good"))))
@@ -379,7 +380,7 @@ KEPT = [
 def test_rows_are_kept_however_they_arrive(query: str, rows: list[object], piece: int) -> None:
     cluster = ToyCluster()
     define(cluster, *TYPES)
-    loop = ManualLoop(lambda address: CutAfter(cluster(address), 1 << 30, piece))
+    loop = VirtualLoop(lambda address: Faulty(cluster(address), sent=[Split((piece,))]))
     connection = loop.finish(connecting.connect(loop.port, SETTINGS, Connection))
     assert loop.finish(connection.fetch(query)) == rows
     asked = len(cluster.questions)

@@ -38,12 +38,8 @@ from pgsansio.messages.backend import (
 from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Parse, Query, Sync
 from pgsansio.policy.conninfo import resolve_settings
 from pgsansio.policy.statement_names import StatementNames
-from pgsansio.types import Result
-from tests.client.test_cancel_everywhere import World, world
-from tests.client.test_hostile_server import connect, loop_with
-from tests.client.test_learning import GOODS, MOODS, TYPES, check_no_statement_is_left, define
-from tests.support.manual_port import Cancelled, ManualLoop
-from tests.support.scripted_backend import (
+from pgsansio.testing.loop import Cancelled, VirtualLoop
+from pgsansio.testing.script import (
     Step,
     error,
     expect,
@@ -54,7 +50,11 @@ from tests.support.scripted_backend import (
     selected,
     send_bytes,
 )
-from tests.support.scripted_backend import send as say
+from pgsansio.testing.script import send as say
+from pgsansio.types import Result
+from tests.client.test_cancel_everywhere import World, world
+from tests.client.test_hostile_server import connect, loop_with
+from tests.client.test_learning import GOODS, MOODS, TYPES, check_no_statement_is_left, define
 from tests.support.toy_server import ToyCluster
 
 INT4 = 23
@@ -153,7 +153,7 @@ def test_one_round_trip_to_prepare_and_one_for_all() -> None:
 
 def test_a_statement_that_is_not_cached_is_parsed_in_the_group() -> None:
     cluster = ToyCluster()
-    loop = ManualLoop(cluster)
+    loop = VirtualLoop(cluster)
     resolved = resolve_settings(
         "postgresql://u@h/d", environment={}, os_user="u", home=None, platform="linux", timeout=None,
         statement_cache_size=0,
@@ -174,7 +174,7 @@ def test_a_statement_that_is_not_cached_is_parsed_in_the_group() -> None:
 
 def test_more_new_statements_than_the_cache_keeps() -> None:
     cluster = ToyCluster()
-    loop = ManualLoop(cluster)
+    loop = VirtualLoop(cluster)
     resolved = resolve_settings(
         "postgresql://u@h/d", environment={}, os_user="u", home=None, platform="linux", timeout=None,
         statement_cache_size=2,
@@ -955,7 +955,7 @@ ASKED = st.one_of(
 @settings(max_examples=150, deadline=None)
 def test_any_pipeline(groups: list[list[Asked]], inside: bool, others: int, cache: int) -> None:
     cluster = ToyCluster()
-    loop = ManualLoop(cluster)
+    loop = VirtualLoop(cluster)
     resolved = resolve_settings(
         "postgresql://u@h/d", environment={}, os_user="u", home=None, platform="linux", timeout=None,
         statement_cache_size=cache,

@@ -11,8 +11,8 @@ from pgsansio.client import Pool
 from pgsansio.client.pool_work import RESET_SECONDS
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import ALL_ERRORS, InterfaceError, OperationTimeoutError, PostgresError
+from pgsansio.testing.loop import Cancelled
 from tests.support.manual_pool import World, check_goes_on, moments, use
-from tests.support.manual_port import Cancelled
 
 
 async def use_a_transaction(pool: Pool) -> None:

@@ -17,8 +17,8 @@ from pgsansio.errors import (
     PoolExhaustedError,
 )
 from pgsansio.policy.pool_one_shots import OneShots
+from pgsansio.testing.loop import Cancelled, Stuck
 from tests.support.manual_pool import SETTINGS, World, check_goes_on, moments, use
-from tests.support.manual_port import Cancelled, Stuck
 
 
 async def query(pool: Pool) -> None:

@@ -33,9 +33,9 @@ from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Parse, Qu
 from pgsansio.messages.tags import BackendMessage
 from pgsansio.policy.pooling import PROBE
 from pgsansio.policy.statement_names import StatementNames
+from pgsansio.testing.loop import VirtualLoop
+from pgsansio.testing.script import error, expect, ready, row, row_description, selected, send
 from tests.client.test_hostile_server import loop_with, settings
-from tests.support.manual_port import ManualLoop
-from tests.support.scripted_backend import error, expect, ready, row, row_description, selected, send
 from tests.support.toy_pooler import PooledClient, ToyPooler
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class World:
 
     def __init__(self, size: int = 1, *, mode: str | None = None, cache_size: int = 100, **keywords: Any) -> None:
         self.pooler = ToyPooler(**keywords)
-        self.loop = ManualLoop(self.pooler)
+        self.loop = VirtualLoop(self.pooler)
         self.codecs = CodecSet()
         self.settings: Any = dataclasses.replace(
             settings(statement_mode=mode),  # type: ignore[arg-type, type-var]
@@ -548,7 +548,7 @@ PREPARATION = [expect(Parse), expect(Describe), expect(Sync)]
 ONE = struct.pack("!i", 1)
 
 
-def known_in_the_cache(*script: Any) -> tuple[ManualLoop, Connection]:
+def known_in_the_cache(*script: Any) -> tuple[VirtualLoop, Connection]:
     """A connection that knows statement "A" with an int4 in its column."""
     loop = loop_with(
         [*EXECUTION, send(*described(("a", INT4)), BindComplete(), row(ONE), selected(), ready()), *script]

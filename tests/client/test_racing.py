@@ -15,9 +15,9 @@ from pgsansio.errors import (
 )
 from pgsansio.messages.startup import SSLRequest
 from pgsansio.policy.conninfo import Settings, TcpAddress
-from tests.support.manual_net import Deaf, Net, Server, rejecting
-from tests.support.manual_port import Peer
-from tests.support.scripted_backend import error, expect, hang_up, login, send
+from pgsansio.testing.peer import Deaf, Peer
+from pgsansio.testing.script import ScriptedBackend, error, expect, hang_up, login, send
+from tests.support.manual_net import Net, rejecting
 
 NEVER = math.inf
 REFUSED = ConnectionRefusedError(111, "refused")
@@ -160,13 +160,13 @@ def test_without_tasks_they_are_tried_in_turn() -> None:
 def test_what_is_tried_again_is_tried_at_the_same_address() -> None:
     rejected = [expect(lambda message: True), send(error("28000", "no entry", "FATAL")), hang_up()]
     for mode, script in (("allow", rejected), ("prefer", [expect(SSLRequest), hang_up()])):
-        peers = iter([Server(script), Server([expect(lambda message: True)])])
+        peers = iter([ScriptedBackend(script), ScriptedBackend([expect(lambda message: True)])])
         net = Net({"name": ["a", "b"]}, servers={"b": lambda peers=peers: next(peers)}, delays={"a": NEVER}, tls=True)
         net.start(f"host=name sslmode={mode}", timeout=20)
         net.loop.run()
         assert [host for host, _ in net.peers][:2] == (["b", "b"] if mode == "allow" else ["b"])
     # So is an older version of the protocol.
-    versions = iter([Server([expect(lambda message: True), hang_up()]), Server(login())])
+    versions = iter([ScriptedBackend([expect(lambda message: True), hang_up()]), ScriptedBackend(login())])
     net = Net({"name": ["a", "b"]}, servers={"b": lambda: next(versions)}, delays={"a": NEVER})
     connection = net.connect("host=name max_protocol_version=3.2")
     assert connection._address == TcpAddress("b", 5432)
@@ -197,7 +197,7 @@ def test_options_that_the_system_refuses_are_the_end() -> None:
 
 
 def test_every_stream_has_the_options_of_its_socket() -> None:
-    servers: Iterator[Peer] = iter([Server(login()), Deaf()])
+    servers: Iterator[Peer] = iter([ScriptedBackend(login()), Deaf()])
     net = Net({"name": ["a", "b"]}, servers={"a": lambda: next(servers), "b": Deaf}, delays={"a": 0.5, "b": 0.5})
     connection = net.connect("host=name tcp_user_timeout=9000 keepalives_idle=7")
     net.loop.start(connection.fetch("SELECT 1"))

@@ -10,10 +10,10 @@ from pgsansio.client.port import Address, ConcurrentPort
 from pgsansio.errors import AdminShutdownError, InterfaceError, InvalidPasswordError, OperationTimeoutError
 from pgsansio.messages.backend import ErrorResponse, NotificationResponse
 from pgsansio.policy.conninfo import Settings, resolve_settings
+from pgsansio.testing.loop import Cancelled, Task, VirtualLoop
+from pgsansio.testing.peer import Deaf
 from pgsansio.types import Gap, Notification
-from tests.support.manual_port import Cancelled, ManualLoop, Task
 from tests.support.toy_server import ToyCluster, ToyServer
-from tests.support.wire import Deaf
 
 SETTINGS: Settings = resolve_settings(
     "postgresql://u@db.example/d", environment={}, os_user="u", home=None, platform="linux"
@@ -25,7 +25,7 @@ class World:
 
     def __init__(self, *channels: str, inline: bool = False, **options: Any) -> None:
         self.cluster = ToyCluster()
-        self.loop = ManualLoop(self.make_peer, inline=inline)
+        self.loop = VirtualLoop(self.make_peer, inline=inline)
         #: Raised by the next attempts to connect.
         self.errors: list[BaseException] = []
         world = self

@@ -12,9 +12,9 @@ from pgsansio.errors import InvalidValueError
 from pgsansio.kernel.contract import Opcode
 from pgsansio.messages.backend import BindComplete, ParseComplete
 from pgsansio.messages.frontend import Sync
+from pgsansio.testing.script import ScriptedBackend, Step, expect_execution, ready, row, selected, send
 from tests.client.test_hostile_server import connect, executed, loop_with
 from tests.support.every_codec import Case, builtin_cases
-from tests.support.scripted_backend import ScriptedBackend, Step, expect_execution, ready, row, selected, send
 
 #: The types that are asked for in binary.
 BINARY: Final = tuple(

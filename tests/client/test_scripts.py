@@ -22,10 +22,7 @@ from pgsansio.messages.backend import (
 )
 from pgsansio.messages.copy import CopyData, CopyDone, CopyFail, CopyInResponse, CopyOutResponse
 from pgsansio.messages.frontend import Query
-from pgsansio.types import Result
-from tests.client.test_cancel_everywhere import world
-from tests.client.test_hostile_server import connect, executed, loop_with
-from tests.support.scripted_backend import (
+from pgsansio.testing.script import (
     Step,
     error,
     expect,
@@ -37,6 +34,9 @@ from tests.support.scripted_backend import (
     send,
     send_bytes,
 )
+from pgsansio.types import Result
+from tests.client.test_cancel_everywhere import world
+from tests.client.test_hostile_server import connect, executed, loop_with
 
 INT4 = 23
 

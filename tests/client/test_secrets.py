@@ -27,9 +27,9 @@ from pgsansio.messages.authentication import (
 from pgsansio.messages.startup import StartupMessage
 from pgsansio.policy.conninfo import Settings, parse_dsn, resolve_settings
 from pgsansio.policy.parameter_sources import Given
+from pgsansio.testing.loop import VirtualLoop, VirtualPort
+from pgsansio.testing.script import ScriptedBackend, Step, error, expect, hang_up, login, send, send_bytes
 from tests.support.leaks import SECRET, shown_by
-from tests.support.manual_port import ManualLoop, ManualPort
-from tests.support.scripted_backend import ScriptedBackend, Step, error, expect, hang_up, login, send, send_bytes
 
 HOME = "/home/me"
 SERVICES = f"[s]\nhost=h\nuser=u\npassword={SECRET}\n"
@@ -60,14 +60,7 @@ WAYS: dict[str, Way] = {
 }
 
 
-class Server(ScriptedBackend):
-    """A scripted backend that keeps its side open, or ends it as its script says."""
-
-    def receive_eof(self) -> None:
-        self.hung_up = True
-
-
-class Port(ManualPort):
+class Port(VirtualPort):
     """Reads files out of its loop's."""
 
     async def read_file(self, path: str, *, private: bool = False) -> str | None:
@@ -75,14 +68,14 @@ class Port(ManualPort):
         return text
 
 
-class Loop(ManualLoop):
+class Loop(VirtualLoop):
     def __init__(self, files: dict[str, str], script: Iterable[Step]) -> None:
         super().__init__(self._make)
         self.files = files
         self._script = script
 
-    def _make(self, address: Address) -> Server:
-        return Server(self._script)
+    def _make(self, address: Address) -> ScriptedBackend:
+        return ScriptedBackend(self._script)
 
 
 def connect(way: Way, script: Iterable[Step], **more: Any) -> Connection:

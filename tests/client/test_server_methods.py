@@ -15,10 +15,11 @@ from pgsansio.errors import (
 )
 from pgsansio.messages.frontend import Close, Sync, Target
 from pgsansio.policy.conninfo import resolve_settings
+from pgsansio.testing.loop import Cancelled, VirtualLoop
+from pgsansio.testing.peer import Deaf
+from pgsansio.testing.script import ScriptedBackend, expect, login, ready, send
 from tests.client.test_cancel_everywhere import SETTINGS, world
-from tests.client.test_hostile_server import Deaf, Server, connect, loop_with
-from tests.support.manual_port import Cancelled, ManualLoop
-from tests.support.scripted_backend import expect, login, ready, send
+from tests.client.test_hostile_server import connect, loop_with
 from tests.support.toy_server import ToyCluster
 
 # Where it is
@@ -34,7 +35,7 @@ def test_where_the_server_of_a_socket_is() -> None:
         "postgresql://me@/mine?host=/run/pg&port=5433",
         environment={}, os_user="u", home=None, platform="linux", timeout=None,
     )  # fmt: skip
-    loop = ManualLoop(ToyCluster())
+    loop = VirtualLoop(ToyCluster())
     connection = loop.finish(connecting.connect(loop.port, settings, Connection))
     assert (connection.host, connection.port, connection.user, connection.database) == ("/run/pg", 5433, "me", "mine")
 
@@ -196,7 +197,7 @@ def test_nothing_is_written_while_a_cancellation_is_under_way() -> None:
         servers.append(Deaf() if servers else cluster(address))
         return servers[-1]
 
-    loop = ManualLoop(make)
+    loop = VirtualLoop(make)
     connection = loop.finish(connecting.connect(loop.port, SETTINGS, Connection))
     sleeping = loop.start(connection.fetch("SLEEP"))
     while loop.step(time_passes=False):
@@ -229,7 +230,7 @@ def test_cancel_where_no_connection_can_be_made_for_it() -> None:
         servers.append(cluster(address))
         return servers[-1]
 
-    loop = ManualLoop(make)
+    loop = VirtualLoop(make)
     connection = loop.finish(connecting.connect(loop.port, SETTINGS, Connection))
     sleeping = loop.start(connection.fetch("SLEEP"))
     loop.run()
@@ -242,7 +243,7 @@ def test_cancel_where_no_connection_can_be_made_for_it() -> None:
 
 
 def test_cancel_without_a_key() -> None:
-    loop = ManualLoop(lambda address: Server([*login(process_id=None)]))
+    loop = VirtualLoop(lambda address: ScriptedBackend([*login(process_id=None)]))
     connection = connect(loop)
     asked = loop.start(connection.fetch("A"))
     loop.run()

@@ -23,10 +23,8 @@ from pgsansio.kernel import Record
 from pgsansio.messages.backend import CommandComplete, EmptyQueryResponse, ErrorResponse
 from pgsansio.messages.frontend import Query
 from pgsansio.simple_statement import SimpleStatement
-from pgsansio.types import Result
-from tests.client.test_hostile_server import Server, connect
-from tests.support.manual_port import ManualLoop
-from tests.support.scripted_backend import (
+from pgsansio.testing.loop import VirtualLoop
+from pgsansio.testing.script import (
     ScriptedBackend,
     Step,
     error,
@@ -38,6 +36,8 @@ from tests.support.scripted_backend import (
     selected,
     send,
 )
+from pgsansio.types import Result
+from tests.client.test_hostile_server import connect
 
 INT4, TEXT, JSONB = 23, 25, 3802
 ON = {"standard_conforming_strings": "on"}
@@ -170,8 +170,8 @@ def test_positions(parts: list[str], arguments: tuple[str, str]) -> None:
 # A server
 
 
-def simple(*steps: Step) -> tuple[ManualLoop, Connection]:
-    loop = ManualLoop(lambda address: Server([*login(), *steps]))
+def simple(*steps: Step) -> tuple[VirtualLoop, Connection]:
+    loop = VirtualLoop(lambda address: ScriptedBackend([*login(), *steps]))
     return loop, connect(loop, statement_mode="simple")
 
 
@@ -179,13 +179,13 @@ def answered(text: str, *answer: Any, status: str = IDLE) -> list[Step]:
     return [expect(Query(text)), send(*answer, ready(status))]
 
 
-def ends(loop: ManualLoop) -> None:
+def ends(loop: VirtualLoop) -> None:
     """It did all that was expected, and nothing else."""
     loop.run()
     assert not loop.failures
     (port,) = loop.ports
     server = port.peer
-    assert isinstance(server, Server)
+    assert isinstance(server, ScriptedBackend)
     assert server.done
 
 

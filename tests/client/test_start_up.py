@@ -41,8 +41,8 @@ from pgsansio.messages.startup import (
     StartupMessage,
 )
 from pgsansio.policy.conninfo import resolve_settings
-from tests.support.manual_port import FakeTls, ManualLoop
-from tests.support.scripted_backend import (
+from pgsansio.testing.loop import FakeTls, VirtualLoop
+from pgsansio.testing.script import (
     ScriptedBackend,
     Step,
     error,
@@ -58,23 +58,16 @@ CLEAR = AuthenticationCleartextPassword()
 SECRET = ScramSecret.from_password("secret", b"0123456789abcdef", 2)
 
 
-class Server(ScriptedBackend):
-    """A scripted backend that keeps its side open, or ends it as its script says."""
-
-    def receive_eof(self) -> None:
-        self.hung_up = True
-
-
 class World:
     """Servers in the order in which they are connected to."""
 
     def __init__(self, *scripts: Iterable[Step], tls: bool = False) -> None:
-        self.waiting = [Server(script) for script in scripts]
-        self.met: list[Server] = []
-        self.loop = ManualLoop(self._next)
+        self.waiting = [ScriptedBackend(script) for script in scripts]
+        self.met: list[ScriptedBackend] = []
+        self.loop = VirtualLoop(self._next)
         self.loop.tls = FakeTls() if tls else None
 
-    def _next(self, address: Address) -> Server:
+    def _next(self, address: Address) -> ScriptedBackend:
         self.met.append(self.waiting.pop(0))
         return self.met[-1]
 

@@ -17,9 +17,9 @@ from pgsansio.errors import ConnectionDoesNotExistError, OperationTimeoutError
 from pgsansio.messages.startup import CancelRequest, SSLRequest, StartupMessage
 from pgsansio.policy.conninfo import TcpAddress, UnixAddress, resolve_settings
 from pgsansio.policy.happy_eyeballs import MAX_ADDRESSES
-from pgsansio.types.tls import TlsInfo
-from tests.support.manual_port import Cancelled, FakeTls, ManualLoop, ManualPort, Stop, Stuck
-from tests.support.scripted_backend import (
+from pgsansio.testing.loop import Cancelled, FakeTls, Stop, Stuck, VirtualLoop, VirtualPort
+from pgsansio.testing.peer import Deaf
+from pgsansio.testing.script import (
     ScriptedBackend,
     expect,
     expect_first_execution,
@@ -27,7 +27,7 @@ from tests.support.scripted_backend import (
     login,
     send_bytes,
 )
-from tests.support.wire import Deaf
+from pgsansio.types.tls import TlsInfo
 
 STORED = ScramSecret.from_password("secret", b"0123456789abcdef", 2)
 
@@ -37,16 +37,11 @@ class Silent(Deaf):
         self.hung_up = True
 
 
-class Server(ScriptedBackend):
-    def receive_eof(self) -> None:
-        self.hung_up = True
-
-
 async def for_ever(name: str) -> None:
     await Stop(name, lambda: False)
 
 
-class Port(ManualPort):
+class Port(VirtualPort):
     """One of its ways into the world never answers."""
 
     stuck = ""
@@ -98,18 +93,18 @@ PLACES: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "open_stream": (Silent, {}),
     "the answer to SSLRequest": (Silent, {"ssl": "require"}),
     "tls_context": (Silent, {"ssl": "require"}),
-    "start_tls": (lambda: Server([expect(SSLRequest), accept]), {"ssl": "require"}),
-    "read_file": (lambda: Server(login()), {"passfile": "/x", "password": None}),
-    "call_user": (lambda: Server(login()), {"password": lambda: "secret"}),
-    "run_elsewhere": (lambda: Server(login(ScramPassword(STORED, "n"))), {}),
-    "the start-up": (lambda: Server([expect(StartupMessage)]), {}),
-    "the query for the role": (lambda: Server(login()), {"target_session_attrs": "primary"}),
+    "start_tls": (lambda: ScriptedBackend([expect(SSLRequest), accept]), {"ssl": "require"}),
+    "read_file": (lambda: ScriptedBackend(login()), {"passfile": "/x", "password": None}),
+    "call_user": (lambda: ScriptedBackend(login()), {"password": lambda: "secret"}),
+    "run_elsewhere": (lambda: ScriptedBackend(login(ScramPassword(STORED, "n"))), {}),
+    "the start-up": (lambda: ScriptedBackend([expect(StartupMessage)]), {}),
+    "the query for the role": (lambda: ScriptedBackend(login()), {"target_session_attrs": "primary"}),
 }
 
 
-def connect(place: str, **limits: Any) -> tuple[ManualLoop, Callable[[], Connection]]:
+def connect(place: str, **limits: Any) -> tuple[VirtualLoop, Callable[[], Connection]]:
     make, keywords = PLACES[place]
-    loop = ManualLoop(lambda address: make())
+    loop = VirtualLoop(lambda address: make())
     loop.tls = FakeTls()
 
     class Here(Port):
@@ -153,7 +148,7 @@ def test_who_wants_to_wait_for_ever_may(place: str) -> None:
 @pytest.mark.parametrize(("limit", "seconds"), [({}, 60), ({"timeout": 7}, 7), ({"timeout": None}, None)])
 @pytest.mark.parametrize("place", ["call_user", "read_file"])
 def test_finding_the_parameters_has_an_end(place: str, limit: dict[str, Any], seconds: float | None) -> None:
-    loop = ManualLoop(lambda address: Silent())
+    loop = VirtualLoop(lambda address: Silent())
 
     class Here(Port):
         stuck = place
@@ -168,7 +163,7 @@ def test_finding_the_parameters_has_an_end(place: str, limit: dict[str, Any], se
 
 
 def test_what_it_took_to_find_the_parameters_counts() -> None:
-    loop = ManualLoop(lambda address: Silent())
+    loop = VirtualLoop(lambda address: Silent())
     settings = resolve_settings(
         "postgresql://u@h/d", environment={}, os_user="u", home="/", platform="linux", timeout=7, ssl=False
     )
@@ -189,16 +184,16 @@ def test_no_time_at_all(timeout: float) -> None:
 # Names with thousands of addresses
 
 
-def many(make: Callable[[Address], Any], count: int, **keywords: Any) -> tuple[ManualLoop, list[Address], Any]:
+def many(make: Callable[[Address], Any], count: int, **keywords: Any) -> tuple[VirtualLoop, list[Address], Any]:
     asked: list[Address] = []
 
     def note(address: Address) -> Any:
         asked.append(address)
         return make(address)
 
-    loop = ManualLoop(note)
+    loop = VirtualLoop(note)
 
-    class Here(ManualPort):
+    class Here(VirtualPort):
         async def resolve(self, host: str, port: int) -> list[TcpAddress]:
             return [
                 TcpAddress(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", port) for number in range(count)
@@ -238,15 +233,15 @@ def test_ten_thousand_addresses_that_say_nothing(order: str) -> None:
 # Cancelling
 
 
-def connected(cancelled: Callable[[], Any]) -> tuple[ManualLoop, Connection, Any]:
+def connected(cancelled: Callable[[], Any]) -> tuple[VirtualLoop, Connection, Any]:
     """A connection whose query is under way; CancelRequests go to servers that are made by this."""
     servers: list[Any] = []
 
     def make(address: Address) -> Any:
-        servers.append(Server([*login(), *expect_first_execution("SELECT 1")]) if not servers else cancelled())
+        servers.append(ScriptedBackend([*login(), *expect_first_execution("SELECT 1")]) if not servers else cancelled())
         return servers[-1]
 
-    loop = ManualLoop(make)
+    loop = VirtualLoop(make)
     settings = resolve_settings(
         None, host="/tmp", environment={}, os_user="u", home=None, platform="linux", timeout=None
     )
@@ -265,10 +260,10 @@ def refused_here() -> Any:
     "cancelled",
     [
         Silent,
-        lambda: Server([expect(CancelRequest)]),
-        lambda: Server([expect(CancelRequest), hang_up()]),
-        lambda: Server([send_bytes(b"E\0\0\0\5\0"), expect(CancelRequest), send_bytes(b"x" * 100_000)]),
-        lambda: Server([hang_up()]),
+        lambda: ScriptedBackend([expect(CancelRequest)]),
+        lambda: ScriptedBackend([expect(CancelRequest), hang_up()]),
+        lambda: ScriptedBackend([send_bytes(b"E\0\0\0\5\0"), expect(CancelRequest), send_bytes(b"x" * 100_000)]),
+        lambda: ScriptedBackend([hang_up()]),
         refused_here,
     ],
     ids=["deaf", "never closes", "closes", "talks", "closes at once", "refuses"],
@@ -291,7 +286,7 @@ def test_closing_is_over_in_time(cancelled: Callable[[], Any], timeout: float | 
 
 @pytest.mark.parametrize("how", ["reset", "end"])
 def test_a_cancel_connection_that_ends_in_any_way_has_ended(how: str) -> None:
-    loop, connection, task = connected(lambda: Server([expect(CancelRequest)]))
+    loop, connection, task = connected(lambda: ScriptedBackend([expect(CancelRequest)]))
     before = loop.now
     closing = loop.start(connection.close())
     while len(loop.ports) < 2 or not loop.ports[-1].connected:
@@ -313,10 +308,10 @@ def test_without_a_key_what_is_abandoned_ends_with_its_connection() -> None:
     servers: list[Any] = []
 
     def make(address: Address) -> Any:
-        servers.append(Server([*login(process_id=None), *expect_first_execution("SELECT 1")]))
+        servers.append(ScriptedBackend([*login(process_id=None), *expect_first_execution("SELECT 1")]))
         return servers[-1]
 
-    loop = ManualLoop(make)
+    loop = VirtualLoop(make)
     settings = resolve_settings(
         None, host="/tmp", environment={}, os_user="u", home=None, platform="linux", timeout=None
     )

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pgsansio.client import Connection
 from pgsansio.enums import TransactionStatus
 from pgsansio.errors import InterfaceError, PostgresError
+from pgsansio.testing.loop import Cancelled
 from tests.client.test_cancel_everywhere import world
-from tests.support.manual_port import Cancelled
 
 #: One statement: how it is run, and whether what goes wrong is ignored.
 Step: TypeAlias = tuple[str, bool]

@@ -69,10 +69,11 @@ from pgsansio.messages.startup import (
     StartupMessage,
 )
 from pgsansio.messages.tags import BackendMessage, FrontendMessage
+from pgsansio.testing.faults import cut
+from pgsansio.testing.script import ScriptedBackend, converse, error, login, notice, ready, row, row_description
 from pgsansio.types import TlsInfo
 from pgsansio.wire.framing import frame
-from tests.support.any_chunking import cut, cuts
-from tests.support.scripted_backend import ScriptedBackend, converse, error, login, notice, ready, row, row_description
+from tests.support.any_chunking import cuts
 from tests.support.strategies import backend_messages, frontend_messages
 
 STARTUP = StartupMessage((("user", "u"),))

@@ -8,7 +8,7 @@ from pgsansio.enums import Outcome
 from pgsansio.errors import FeatureNotSupportedError, InterfaceError, QueryCanceledError
 from pgsansio.messages.backend import BindComplete, CloseComplete, ParseComplete
 from pgsansio.policy.cancellation import Owed
-from tests.support.scripted_backend import error, ready, row, selected
+from pgsansio.testing.script import error, ready, row, selected
 from tests.support.sessions import execution, feed, new_session, preparation, simple_query
 
 BEGUN = (ParseComplete(), BindComplete(), selected("BEGIN"))

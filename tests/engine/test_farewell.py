@@ -4,7 +4,7 @@ import pytest
 
 from pgsansio.enums import Outcome
 from pgsansio.errors import ConnectionDoesNotExistError, InterfaceError
-from tests.support.scripted_backend import ready, selected
+from pgsansio.testing.script import ready, selected
 from tests.support.sessions import execution, feed, new_session
 
 

@@ -32,7 +32,7 @@ from pgsansio.policy.authentication_rules import (
     AuthenticationRules,
     ChannelBinding,
 )
-from tests.support.scripted_backend import error, notice, ready
+from pgsansio.testing.script import error, notice, ready
 
 GSS, SSPI, OK = AuthenticationGSS(), AuthenticationSSPI(), AuthenticationOk()
 MORE = AuthenticationGSSContinue(b"server's")

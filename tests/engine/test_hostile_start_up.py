@@ -32,9 +32,9 @@ from pgsansio.messages.backend import NoticeResponse, ParameterStatus
 from pgsansio.messages.message import Message
 from pgsansio.messages.startup import PROTOCOL_3_0, PROTOCOL_3_2, BackendKeyData, NegotiateProtocolVersion
 from pgsansio.messages.tags import BACKEND_STARTUP_LIMITS
+from pgsansio.testing.script import error, notice, ready
 from pgsansio.types import TlsInfo
 from pgsansio.wire.framing import ReceiveBuffer
-from tests.support.scripted_backend import error, notice, ready
 
 OK = AuthenticationOk()
 SCRAM = AuthenticationSASL(("SCRAM-SHA-256",))

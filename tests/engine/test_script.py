@@ -6,7 +6,7 @@ from pgsansio.errors import DivisionByZeroError, InterfaceError
 from pgsansio.kernel.contract import UnknownTypeError
 from pgsansio.messages.backend import CommandComplete, EmptyQueryResponse, RowDescription
 from pgsansio.messages.copy import CopyData, CopyDone, CopyOutResponse
-from tests.support.scripted_backend import error, ready, row, selected
+from pgsansio.testing.script import error, ready, row, selected
 from tests.support.sessions import FIELDS, feed, new_session, plan_calling, script, sync
 
 

@@ -53,9 +53,10 @@ from pgsansio.messages.copy import (
 from pgsansio.messages.frontend import FunctionCall, Query, Sync, Terminate
 from pgsansio.messages.message import Message
 from pgsansio.policy.cancellation import Owed
+from pgsansio.testing.faults import cut
+from pgsansio.testing.script import converse, error, expect, notice, pair, ready, row, selected, send
 from pgsansio.types import Notification
-from tests.support.any_chunking import cut, cuts
-from tests.support.scripted_backend import converse, error, expect, notice, pair, ready, row, selected, send
+from tests.support.any_chunking import cuts
 from tests.support.sessions import (
     FIELDS,
     batch,

@@ -41,7 +41,7 @@ from pgsansio.messages.backend import (
 from pgsansio.messages.copy import CopyData, CopyDone, CopyInResponse, CopyOutResponse
 from pgsansio.messages.message import Message
 from pgsansio.policy.cancellation import Owed
-from tests.support.scripted_backend import error, notice, ready, row, selected
+from pgsansio.testing.script import error, notice, ready, row, selected
 from tests.support.sessions import (
     FIELDS,
     batch,

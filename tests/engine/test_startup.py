@@ -54,10 +54,11 @@ from pgsansio.policy.authentication_rules import (
     AuthenticationRules,
     ChannelBinding,
 )
+from pgsansio.testing.faults import cut
+from pgsansio.testing.script import error, notice, ready
 from pgsansio.types import Secret, TlsInfo
 from pgsansio.wire.framing import ReceiveBuffer
-from tests.support.any_chunking import cut, cuts
-from tests.support.scripted_backend import error, notice, ready
+from tests.support.any_chunking import cuts
 
 OK = AuthenticationOk()
 SECRET = ScramSecret.from_password("secret", b"0123456789abcdef", 2)

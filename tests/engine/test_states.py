@@ -42,10 +42,11 @@ from pgsansio.messages.copy import CopyBothResponse, CopyData, CopyDone, CopyInR
 from pgsansio.messages.message import Message
 from pgsansio.messages.startup import PROTOCOL_3_0, BackendKeyData, NegotiateProtocolVersion
 from pgsansio.messages.tags import BACKEND_TAGS
+from pgsansio.testing.faults import cut
+from pgsansio.testing.script import error, notice, ready, row, selected
 from pgsansio.wire.framing import ReceiveBuffer, frame
 from tests.authentication.test_scram import CLIENT_NONCE, SERVER_FINAL, SERVER_FIRST
-from tests.support.any_chunking import cut, cuts
-from tests.support.scripted_backend import error, notice, ready, row, selected
+from tests.support.any_chunking import cuts
 from tests.support.sessions import (
     FIELDS,
     batch,

@@ -22,7 +22,7 @@ from pgsansio.messages.copy import CopyData, CopyDone, CopyFail, CopyInResponse,
 from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Flush, Parse, Sync, Target
 from pgsansio.messages.tags import BackendMessage
 from pgsansio.policy.cancellation import Owed
-from tests.support.scripted_backend import converse, error, expect, pair, ready, row, row_description, selected, send
+from pgsansio.testing.script import converse, error, expect, pair, ready, row, row_description, selected, send
 from tests.support.sessions import execution, feed, new_session, plan_calling, stream
 
 SYNC_BYTES = Sync().encode()

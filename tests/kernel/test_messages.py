@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pgsansio.enums import Outcome
 from pgsansio.kernel.contract import SHORT_LENGTH, UnknownTypeError
 from pgsansio.messages.tags import BACKEND_LIMITS
-from tests.support.any_chunking import cut, cuts
+from pgsansio.testing.faults import cut
+from tests.support.any_chunking import cuts
 from tests.support.engines import sessions_over
 from tests.support.naive_kernel import data_row, int_bytes
 

@@ -20,9 +20,9 @@ from pgsansio.messages.authentication import (
 from pgsansio.messages.backend import ParameterStatus
 from pgsansio.messages.frontend import Terminate
 from pgsansio.messages.startup import StartupMessage
+from pgsansio.testing.script import ScriptedBackend, Step, expect, hang_up, ready, send
 from tests.support.certificates import HOST
 from tests.support.clients import Client
-from tests.support.scripted_backend import ScriptedBackend, Step, expect, hang_up, ready, send
 from tests.support.servers import Server
 from tests.support.wire import serving
 

@@ -9,8 +9,8 @@ from pgsansio.backend import Backend
 from pgsansio.messages.backend import BindComplete, CommandComplete, ParameterDescription, ParseComplete
 from pgsansio.messages.frontend import Bind, Describe, Execute, Parse, Query, Sync, Terminate
 from pgsansio.messages.startup import StartupMessage
+from pgsansio.testing.script import error, ready, row_description
 from tests.support.clients import Client
-from tests.support.scripted_backend import error, ready, row_description
 from tests.support.wire import serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]

@@ -14,10 +14,11 @@ from urllib.parse import quote
 
 import pytest
 
+from pgsansio.testing.peer import Deaf
+from pgsansio.testing.script import ScriptedBackend, error, expect, hang_up, send
 from tests.support.clients import PATIENCE_SECONDS, Client
-from tests.support.scripted_backend import ScriptedBackend, error, expect, hang_up, send
 from tests.support.servers import Server
-from tests.support.wire import Deaf, full, serving
+from tests.support.wire import full, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 

@@ -12,11 +12,12 @@ import pytest
 
 from pgsansio.messages.frontend import Query
 from pgsansio.policy.conninfo import TcpAddress
+from pgsansio.testing.peer import Deaf
+from pgsansio.testing.script import ScriptedBackend, error, expect, hang_up, login, send
 from tests.support.clients import RUNS_PG_SLEEP, Client, at_once, eventually, until
 from tests.support.pools import make_pool
-from tests.support.scripted_backend import ScriptedBackend, error, expect, hang_up, login, send
 from tests.support.toy_server import ToyCluster, ToyServer
-from tests.support.wire import Deaf, serving, tapped
+from tests.support.wire import serving, tapped
 
 pytestmark = [pytest.mark.anyio, pytest.mark.server]
 

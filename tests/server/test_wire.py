@@ -11,9 +11,7 @@ import pytest
 from pgsansio.enums import Format
 from pgsansio.messages.backend import NotificationResponse, ParameterStatus
 from pgsansio.messages.frontend import Query, Terminate
-from tests.support.clients import Client, at_once, eventually
-from tests.support.pools import make_pool
-from tests.support.scripted_backend import (
+from pgsansio.testing.script import (
     ScriptedBackend,
     expect,
     hang_up,
@@ -25,6 +23,8 @@ from tests.support.scripted_backend import (
     selected,
     send,
 )
+from tests.support.clients import Client, at_once, eventually
+from tests.support.pools import make_pool
 from tests.support.statements import statements
 from tests.support.wire import Said, serving, tapped
 

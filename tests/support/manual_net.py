@@ -1,4 +1,4 @@
-"""A net of hosts on a `ManualLoop`: names with addresses, some of which are far away, refuse, or say what they like.
+"""A net of hosts on a `VirtualLoop`: names with addresses, some of which are far away, refuse, or say what they like.
 
     net = Net({"name": ["far1", "near"]}, delays={"far1": 7})
     connection = net.connect("host=name")
@@ -15,47 +15,26 @@ from pgsansio.client import Connection, connecting
 from pgsansio.client.port import Address
 from pgsansio.engine.driven import Engine
 from pgsansio.policy.conninfo import Settings, TcpAddress, resolve_settings
-from tests.support.manual_port import Cancelled, FakeTls, ManualLoop, ManualPort, Peer, Stop, Task
-from tests.support.scripted_backend import ScriptedBackend, Step, error, expect, hang_up, login, send
+from pgsansio.testing.loop import Cancelled, FakeTls, Stop, Task, VirtualLoop, VirtualPort
+from pgsansio.testing.peer import Deaf, Peer
+from pgsansio.testing.script import ScriptedBackend, Step, error, expect, hang_up, login, send
 
-__all__ = ["START", "Deaf", "Net", "Server", "rejecting", "standby"]
+__all__ = ["START", "Net", "rejecting", "standby"]
 
 #: When a loop's time begins.
 START = 1000
 
 
-class Deaf:
-    """What takes a connection, and hears nothing."""
-
-    hung_up = False
-
-    def receive_data(self, data: bytes) -> None:
-        pass
-
-    def receive_eof(self) -> None:
-        pass
-
-    def data_to_send(self) -> bytes:
-        return b""
-
-
-class Server(ScriptedBackend):
-    """A scripted backend that keeps its side open until the client closes."""
-
-    def receive_eof(self) -> None:
-        self.hung_up = True
-
-
 def rejecting(sqlstate: str) -> Callable[[], Peer]:
     """A server that says this at start-up."""
-    return lambda: Server([expect(lambda message: True), send(error(sqlstate, "not now", "FATAL")), hang_up()])
+    return lambda: ScriptedBackend([expect(lambda message: True), send(error(sqlstate, "not now", "FATAL")), hang_up()])
 
 
 def standby(is_standby: bool, *, read_only: bool = False, then: Iterable[Step] = ()) -> Callable[[], Peer]:
     """A server that says what it is."""
     names = {"in_hot_standby": is_standby, "default_transaction_read_only": read_only}
     parameters = {name: "on" if value else "off" for name, value in names.items()}
-    return lambda: Server([*login(parameters={"client_encoding": "UTF8", **parameters}), *then])
+    return lambda: ScriptedBackend([*login(parameters={"client_encoding": "UTF8", **parameters}), *then])
 
 
 class Net:
@@ -93,11 +72,11 @@ class Net:
         self.peers: list[tuple[str, Any]] = []
         self.made: list[Connection] = []
         self.nonces = iter(range(10_000))
-        self.loop = ManualLoop(self._peer, inline=inline)
+        self.loop = VirtualLoop(self._peer, inline=inline)
         self.loop.tls = FakeTls() if tls else None
         net = self
 
-        class Port(ManualPort):
+        class Port(VirtualPort):
             has_tasks = tasks
 
             async def resolve(self, host: str, port: int) -> list[TcpAddress]:
@@ -120,12 +99,12 @@ class Net:
             def nonce(self) -> str:
                 return f"{next(net.nonces):030}"
 
-        self.port: Callable[[], ManualPort] = lambda: Port(self.loop)
+        self.port: Callable[[], VirtualPort] = lambda: Port(self.loop)
 
     def _peer(self, address: Address) -> Peer:
         assert isinstance(address, TcpAddress)
         host = address.host
-        made = self.servers.get(host, Deaf if host.startswith("deaf") else lambda: Server(login()))
+        made = self.servers.get(host, Deaf if host.startswith("deaf") else lambda: ScriptedBackend(login()))
         if isinstance(made, Exception):
             raise made
         peer = made()

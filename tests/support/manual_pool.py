@@ -3,34 +3,17 @@
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from pgsansio.client import Connection, Pool, connecting
-from pgsansio.client.port import ConcurrentPort
+from pgsansio.client import Pool
 from pgsansio.enums import TransactionStatus
 from pgsansio.policy.conninfo import resolve_settings
-from tests.support.manual_port import ManualLoop, ManualPort, Task
+from pgsansio.testing.loop import Task, VirtualLoop
 from tests.support.toy_server import ToyCluster
 
-__all__ = ["SETTINGS", "ManualPool", "World", "check_goes_on", "moments", "use"]
+__all__ = ["SETTINGS", "World", "check_goes_on", "moments", "use"]
 
 SETTINGS = resolve_settings(
     "postgresql://u@db.example/d", environment={}, os_user="u", home=None, platform="linux", timeout=None
 )
-
-
-class ManualPool(Pool):
-    """A pool on a ManualLoop."""
-
-    _connection_class_here = Connection
-
-    def __init__(self, loop: ManualLoop, min_size: int = 1, max_size: int = 1, **arguments: Any) -> None:
-        async def connect(dsn: str | None, **arguments: Any) -> Connection:
-            return await connecting.connect(loop.port, SETTINGS, Connection)
-
-        super().__init__(min_size=min_size, max_size=max_size, **{"connect": connect, **arguments})
-        self.loop = loop
-
-    def _make_home(self) -> ConcurrentPort:
-        return ManualPort(self.loop)
 
 
 class World:
@@ -46,8 +29,8 @@ class World:
         **arguments: Any,
     ) -> None:
         self.cluster = ToyCluster()
-        self.loop = ManualLoop(self.cluster, has_checkpoints=has_checkpoints)
-        self.pool = ManualPool(self.loop, min_size, max_size, **arguments)
+        self.loop = VirtualLoop(self.cluster, has_checkpoints=has_checkpoints)
+        self.pool = self.loop.create_pool(min_size=min_size, max_size=max_size, timeout=None, **arguments)
         if start:
             self.loop.finish(self.pool._start())
 

@@ -1,6 +1,6 @@
 """Servers of ours behind a real socket, for those that no PostgreSQL would play: no server is needed.
 
-async with speaking(lambda: Cut(ScriptedBackend(login()), 17)) as arguments:
+async with speaking(lambda: Faulty(ScriptedBackend(login()), sent=[Cut(17)])) as arguments:
     await connect(**arguments)
 """
 
@@ -16,50 +16,19 @@ import anyio
 import anyio.abc
 
 from pgsansio.messages.startup import SSLRequest
+from pgsansio.testing.peer import Peer
 from tests.support.clients import eventually
-from tests.support.wire import Speaker
 
-__all__ = ["Cut", "OverTls", "speaking"]
+__all__ = ["OverTls", "speaking"]
 
 _CHUNK_BYTES = 1 << 20
 _SSL_REQUEST = SSLRequest().encode()
 
 
-class Cut:
-    """A server whose first bytes only reach the client.
-
-    Args:
-        inner: what it would say.
-        size_bytes: so many of it are said.
-        silent: nothing follows; else it closes.
-
-    Attributes:
-        said_bytes: how many it has said.
-    """
-
-    def __init__(self, inner: Speaker, size_bytes: int, *, silent: bool = False) -> None:
-        self.said_bytes = 0
-        self._inner = inner
-        self._size_bytes = size_bytes
-        self._silent = silent
-
-    @property
-    def hung_up(self) -> bool:
-        return self._inner.hung_up or (self.said_bytes == self._size_bytes and not self._silent)
-
-    def receive_data(self, data: bytes) -> None:
-        self._inner.receive_data(data)
-
-    def data_to_send(self) -> bytes:
-        data = self._inner.data_to_send()[: self._size_bytes - self.said_bytes]
-        self.said_bytes += len(data)
-        return data
-
-
 class OverTls:
     """A server that takes TLS, asked for or at once."""
 
-    def __init__(self, inner: Speaker, context: ssl.SSLContext) -> None:
+    def __init__(self, inner: Peer, context: ssl.SSLContext) -> None:
         self._inner = inner
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
@@ -90,6 +59,9 @@ class OverTls:
             while received := self._session.read(_CHUNK_BYTES):
                 self._inner.receive_data(received)
 
+    def receive_eof(self) -> None:
+        self._inner.receive_eof()
+
     def data_to_send(self) -> bytes:
         if self._shaken and (said := self._inner.data_to_send()):
             self._session.write(said)
@@ -99,7 +71,7 @@ class OverTls:
 
 @contextlib.asynccontextmanager
 async def speaking(
-    make: Callable[[], Speaker], *, over_tcp: bool = False, greets: bool = False, resets: bool = False
+    make: Callable[[], Peer], *, over_tcp: bool = False, greets: bool = False, resets: bool = False
 ) -> AsyncIterator[dict[str, Any]]:
     """Arguments for `connect()` to a server of ours, made for each connection.
 

@@ -15,15 +15,16 @@ import struct
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import anyio.abc
 
 from pgsansio.messages.tags import FrontendMessage, decode_frontend
+from pgsansio.testing.peer import Peer
 from tests.support.clients import Client, eventually
 
-__all__ = ["Deaf", "Said", "Speaker", "Wire", "full", "serving", "tapped"]
+__all__ = ["Said", "Wire", "full", "serving", "tapped"]
 
 _CHUNK_BYTES = 1 << 20
 
@@ -130,29 +131,6 @@ async def _received(stream: anyio.abc.ByteStream) -> AsyncIterator[bytes]:
             yield await stream.receive(_CHUNK_BYTES)
 
 
-class Deaf:
-    """What takes a connection, hears nothing, and never closes it."""
-
-    hung_up = False
-
-    def receive_data(self, data: bytes) -> None:
-        pass
-
-    def data_to_send(self) -> bytes:
-        return b""
-
-
-class Speaker(Protocol):
-    """A server's end: a `ScriptedBackend`, a `ToyServer`."""
-
-    @property
-    def hung_up(self) -> bool: ...
-
-    def receive_data(self, data: bytes) -> None: ...
-
-    def data_to_send(self) -> bytes: ...
-
-
 @contextlib.contextmanager
 def full(host: str, port: int) -> Iterator[None]:
     """Nobody who connects there gets an answer, since the queue of the listener is full (on Linux)."""
@@ -209,7 +187,7 @@ async def tapped(client: Client) -> AsyncIterator[tuple[Client, Wire]]:
 
 
 @contextlib.asynccontextmanager
-async def serving(client: Client, make: Callable[[], Speaker]) -> AsyncIterator[Client]:
+async def serving(client: Client, make: Callable[[], Peer]) -> AsyncIterator[Client]:
     """The client with a server of ours, made for each connection."""
 
     async def serve(stream: anyio.abc.ByteStream) -> None:

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pgsansio.testing.faults import cut
 from pgsansio.wire.framing import BLOCK_BYTES, HEADER_BYTES, ReceiveBuffer, frame
-from tests.support.any_chunking import cut, cuts
+from tests.support.any_chunking import cuts
 
 
 def take_frames(buffer: ReceiveBuffer) -> list[bytes]:

@@ -1,33 +1,43 @@
 """A loop whose every step a test decides, and its port: no sockets, no threads, no clock but a number.
 
-    loop = ManualLoop(ToyServer)
-    task = loop.start(connect(loop.port, ...))
+    loop = VirtualLoop(ScriptedServer())
+    connection = loop.finish(loop.connect())
+    task = loop.start(connection.fetch("SELECT 1"))
     loop.run()              # until nothing can go on
     task.result()
 
-How this works. Everything a port awaits is a `Stop`: its task goes on when its condition holds. `ManualLoop.step`
+How this works. Everything a port awaits is a `Stop`: its task goes on when its condition holds. `VirtualLoop.step`
 does one thing: it resumes a task that can go on; else it carries bytes one way between a port and its server; else the
 clock jumps to the next deadline. When none of these can be done and the main task still waits, it would wait for ever:
 `Stuck`. Before any step a test can `cancel` a task at its present await or `close` it there, or cut a connection.
+Which of several things is done is the first one's turn, or what `choose` says.
 """
 
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 
-from pgsansio.client.port import Address, BinaryFile, FilePath, GssContext, Port, PortEvent, TaskHandle
+from pgsansio.client import Connection, Pool, connecting
+from pgsansio.client.port import Address, BinaryFile, ConcurrentPort, FilePath, GssContext, Port, PortEvent, TaskHandle
+from pgsansio.codecs.codec_set import CodecSet, codec_set
+from pgsansio.codecs.declaration import CodecDeclaration
 from pgsansio.engine.driven import Engine
 from pgsansio.engine.operations import Operation
 from pgsansio.errors import InterfaceError
-from pgsansio.policy.conninfo import TcpAddress
+from pgsansio.kernel import Record
+from pgsansio.policy.conninfo import TcpAddress, resolve_settings
 from pgsansio.policy.gss import GssTarget
 from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
+from pgsansio.testing.peer import Peer
 from pgsansio.types.tls import TlsInfo
 
-__all__ = ["Cancelled", "FakeTls", "ManualLoop", "ManualPort", "Peer", "Stuck", "Task"]
+__all__ = ["DSN", "Cancelled", "FakeTls", "Stuck", "Task", "VirtualLoop", "VirtualPool", "VirtualPort"]
+
+#: Where connections go that are not told where.
+DSN: Final = "postgresql://postgres@server/postgres?sslmode=disable"
 
 T = TypeVar("T")
 
@@ -38,21 +48,6 @@ class Cancelled(BaseException):
 
 class Stuck(AssertionError):
     """A task waits for something that can never come."""
-
-
-class Peer(Protocol):
-    """The other end of a connection."""
-
-    @property
-    def hung_up(self) -> bool: ...
-
-    def receive_data(self, data: bytes) -> None: ...
-
-    def receive_eof(self) -> None: ...
-
-    def data_to_send(self) -> bytes:
-        """What it says next; asked again and again, so it can be given in parts."""
-        ...
 
 
 class Stop:
@@ -69,7 +64,7 @@ class Stop:
 class Task:
     """A coroutine that is stepped by hand."""
 
-    def __init__(self, loop: "ManualLoop", coroutine: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, loop: "VirtualLoop", coroutine: Coroutine[Any, Any, Any]) -> None:
         self._loop = loop
         self._coroutine = coroutine
         self._outcome: Any = None
@@ -149,24 +144,43 @@ class Task:
             self._loop.current = outer
 
 
-class ManualLoop:
+class VirtualLoop:
     """Tasks, connections and a clock.
 
     Args:
         make_peer: called with the address for each connection that is opened; its OSError is opening's.
         has_checkpoints: its ports have checkpoints (as trio's); else not (as asyncio's).
         inline: `owe` carries out what is owed in the task itself, shielded (as trio); else in another one (as asyncio).
+        choose: told of how many things one may be done now, it says which (from 0). Default: always the first, so that
+            tasks go before bytes, and older ones before younger.
+
+    Attributes:
+        now: what its ports' clock shows, in seconds.
+        steps: how many were made; after `max_steps` `run` gives up.
+        tasks: those that are not done.
+        ports: of all connections that were opened, in order.
+        current: the task that runs.
+        failures: what tasks of the loop's own (owed, started, called back) raised.
     """
 
+    #: More than any test needs.
+    max_steps = 100_000
+
     def __init__(
-        self, make_peer: Callable[[Address], Peer], *, inline: bool = False, has_checkpoints: bool = True
+        self,
+        make_peer: Callable[[Address], Peer],
+        *,
+        inline: bool = False,
+        has_checkpoints: bool = True,
+        choose: Callable[[int], int] | None = None,
     ) -> None:
         self.make_peer = make_peer
+        self.choose = choose
         self.has_checkpoints = has_checkpoints
         self.inline = inline
         self.now = 1000.0
         self.tasks: list[Task] = []
-        self.ports: list[ManualPort] = []
+        self.ports: list[VirtualPort] = []
         self.current: Task | None = None
         #: Opens the files that a path is given for; there are none until a test has some.
         self.open_file: Callable[[FilePath, bool], BinaryFile] = _no_such_file
@@ -176,12 +190,34 @@ class ManualLoop:
         self.tls: FakeTls | None = None
         #: Whose process is at the other end of its ports' Unix sockets.
         self.peer_user: str | None = None
-        #: What tasks of the loop's own (owed, started, called back) raised, Cancelled apart.
         self.failures: list[BaseException] = []
         self.steps = 0
 
-    def port(self) -> "ManualPort":
-        return ManualPort(self)
+    def port(self) -> "VirtualPort":
+        """A new one, without a connection."""
+        return VirtualPort(self)
+
+    async def connect(
+        self,
+        dsn: str | None = None,
+        *,
+        connection_class: type[Connection] = Connection,
+        record_class: type[Any] = Record,
+        codecs: CodecSet | Iterable[CodecDeclaration] = (),
+        json: object = None,
+        **settings: Any,
+    ) -> Connection:
+        """A connection; see `pgsansio_asyncio.connect` for the arguments. Nothing comes from the environment."""
+        found = resolve_settings(
+            dsn or DSN, environment={}, os_user="postgres", home=None, platform="linux", **settings
+        )
+        return await connecting.connect(
+            self.port, found, connection_class, record_class=record_class, codecs=codec_set(codecs, json)
+        )
+
+    def create_pool(self, dsn: str | None = None, **arguments: Any) -> "VirtualPool":
+        """A pool; see `pgsansio_asyncio.create_pool`."""
+        return VirtualPool(self, dsn, **arguments)
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> Task:
         task = Task(self, coroutine)
@@ -204,15 +240,8 @@ class ManualLoop:
     def step(self, *, time_passes: bool = True) -> bool:
         """Do one thing; False: there is nothing to do (but to wait for a deadline, if no time passes)."""
         self.steps += 1
-        for task in self.tasks:
-            if task.can_go_on:
-                task.resume()
-                if task.done:
-                    self.tasks.remove(task)
-                return True
-        for port in list(self.ports):
-            if port.carry():
-                return True
+        if self._do_one():
+            return True
         deadlines = [deadline for task in self.tasks for deadline in task.due()]
         soonest = min(deadlines, key=lambda deadline: deadline.at, default=None)
         if soonest is None or not time_passes:
@@ -221,6 +250,29 @@ class ManualLoop:
         soonest.expire()
         return True
 
+    def _do_one(self) -> bool:
+        if self.choose is None:
+            for task in self.tasks:
+                if task.can_go_on:
+                    self._resume(task)
+                    return True
+            return any(port.carry() for port in list(self.ports))
+        # A port may turn out to have nothing to carry, which only asking tells.
+        things: list[Task | VirtualPort] = [*(task for task in self.tasks if task.can_go_on), *self.ports]
+        while things:
+            thing = things.pop(self.choose(len(things)))
+            if isinstance(thing, Task):
+                self._resume(thing)
+                return True
+            if thing.carry():
+                return True
+        return False
+
+    def _resume(self, task: Task) -> None:
+        task.resume()
+        if task.done:
+            self.tasks.remove(task)
+
     def run(self, task: Task | None = None) -> None:
         """Until nothing can go on, or this task is done.
 
@@ -228,7 +280,7 @@ class ManualLoop:
             Stuck: `task` is not done, and nothing will ever happen.
         """
         while task is None or not task.done:
-            if self.steps > 100_000:
+            if self.steps > self.max_steps:
                 raise Stuck("this goes round and round")
             if not self.step():
                 if task is not None:
@@ -261,14 +313,14 @@ class FakeTls:
     started: list[tuple[object, str | None]] = field(default_factory=list)
 
 
-class ManualPort:
-    """A connection's port on a `ManualLoop`. Contracts: `pgsansio.client.port`."""
+class VirtualPort:
+    """A connection's port on a `VirtualLoop`. Contracts: `pgsansio.client.port`."""
 
     reads_when_idle = True
     has_tasks = True
     origin = "made by hand"
 
-    def __init__(self, loop: ManualLoop) -> None:
+    def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         self.engine: Engine | None = None
         self.peer: Peer | None = None
@@ -277,6 +329,7 @@ class ManualPort:
         self.connected = False
         self.tcp_options: TcpOptions | None = None
         self.has_checkpoints = loop.has_checkpoints
+        self.has_tls = loop.tls is not None
         self.on_news: Callable[[], None] | None = None
         self.on_cancel_due: Callable[[], Awaitable[None]] | None = None
         #: Operations that were seen settled, in order.
@@ -421,10 +474,6 @@ class ManualPort:
         if not self.connected:
             engine.connection_lost(None)
 
-    @property
-    def has_tls(self) -> bool:
-        return self.loop.tls is not None
-
     async def tls_context(self, settings: TlsSettings) -> object:
         await Stop("tls_context", _at_once)
         return settings
@@ -489,9 +538,9 @@ class ManualPort:
         return self.loop.gss_context(target)
 
     async def call_user(self, function: Callable[..., Any], *arguments: object) -> Any:
-        result = function(*arguments)
+        result: object = function(*arguments)
         if isinstance(result, Awaitable):
-            return await result
+            return cast(object, await result)
         await Stop("call_user", _at_once)
         return result
 
@@ -521,8 +570,22 @@ class ManualPort:
         pass
 
 
+class VirtualPool(Pool):
+    """A pool on a `VirtualLoop`; it has an adapter's methods, without their thin wrapping."""
+
+    _connection_class_here = Connection
+
+    def __init__(self, loop: VirtualLoop, dsn: str | None = None, **arguments: Any) -> None:
+        arguments.setdefault("connect", loop.connect)
+        super().__init__(dsn, **arguments)
+        self.loop = loop
+
+    def _make_home(self) -> ConcurrentPort:
+        return VirtualPort(self.loop)
+
+
 class _Tasks:
-    def __init__(self, loop: ManualLoop) -> None:
+    def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
         self._tasks: list[Task] = []
 
@@ -539,11 +602,11 @@ class _Tasks:
         try:
             await self._over()
         except (Cancelled, _Expired):
-            task = self._loop.current
-            assert task is not None
-            task.shields += 1
+            owner = self._loop.current
+            assert owner is not None
+            owner.shields += 1
             await self._over()
-            task.shields -= 1
+            owner.shields -= 1
             raise
 
     async def _over(self) -> None:
@@ -570,7 +633,7 @@ class _Expired(BaseException):
 
 
 class _Deadline:
-    def __init__(self, loop: ManualLoop, at: float) -> None:
+    def __init__(self, loop: VirtualLoop, at: float) -> None:
         self.at = at
         self.expired = False
         #: Of the task when it was entered: inside of a shield that came later it does not expire.

@@ -28,7 +28,7 @@ from pgsansio.messages.backend import (
 from pgsansio.messages.frontend import Bind, Describe, Execute, Parse, Sync
 from pgsansio.messages.startup import StartupMessage
 from pgsansio.messages.tags import BackendMessage, FrontendMessage
-from tests.support.any_chunking import cut
+from pgsansio.testing.faults import cut
 
 __all__ = [
     "ScriptedBackend", "Step", "converse", "error", "expect", "expect_execution", "expect_first_execution",
@@ -46,7 +46,7 @@ class ScriptedBackend:
 
     Attributes:
         messages: what the client has sent so far.
-        hung_up: the script has closed the connection.
+        hung_up: the script, or the client, has closed the connection.
     """
 
     def __init__(self, script: Iterable[Step], *, strict: bool = True) -> None:
@@ -70,6 +70,9 @@ class ScriptedBackend:
     def receive_data(self, data: bytes) -> None:
         self.backend.receive_data(data)
         self._go_on()
+
+    def receive_eof(self) -> None:
+        self.hung_up = True
 
     def data_to_send(self) -> bytes:
         return self.backend.data_to_send()
@@ -163,8 +166,12 @@ def login(
 
 def expect_preparation(query: str) -> list[Step]:
     """Parse, Describe, Sync of this text."""
+
+    def parses(message: FrontendMessage) -> bool:
+        return isinstance(message, Parse) and message.query == query
+
     return [
-        expect(lambda message: isinstance(message, Parse) and message.query == query),
+        expect(parses),
         expect(Describe),
         expect(Sync),
     ]
@@ -177,8 +184,12 @@ def expect_first_execution(query: str, *parameters: bytes | None) -> list[Step]:
 
 def expect_execution(*parameters: bytes | None) -> list[Step]:
     """Bind with these parameters, Execute, Sync."""
+
+    def binds(message: FrontendMessage) -> bool:
+        return isinstance(message, Bind) and message.parameters == parameters
+
     return [
-        expect(lambda message: isinstance(message, Bind) and message.parameters == parameters),
+        expect(binds),
         expect(Execute),
         expect(Sync),
     ]
@@ -213,7 +224,7 @@ def converse(frontend: Frontend, server: ScriptedBackend, sizes: list[int] | Non
     """Carry bytes between the two until nobody has anything to say.
 
     Args:
-        sizes: of the pieces in which they arrive; see `any_chunking`. None: all at once.
+        sizes: of the pieces in which they arrive; see `faults.cut`. None: all at once.
     """
     told = False
     while True:
