@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import signal
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -248,6 +249,12 @@ async def _write_map(server: Server, line: str) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
     yield  # so that ours comes last
+    faults: Counter[str] = Counter()
+    for report in terminalreporter.getreports("passed"):
+        faults.update({name: count for name, count in report.user_properties if name.startswith("faults: ")})
+    if faults:
+        kinds = ", ".join(f"{name.removeprefix('faults: ')} {count}" for name, count in sorted(faults.items()))
+        terminalreporter.line(f"places of a session that were tried with a fault: {kinds}")
     skipped = terminalreporter.stats.get("skipped", [])
     count = sum(NO_SERVER in str(report.longrepr) for report in skipped)
     if count:

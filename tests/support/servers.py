@@ -22,19 +22,31 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pgsansio.policy.cluster import PostmasterStatus, parse_postmaster_pid
 from pgsansio_asyncio import cluster
 
-__all__ = ["FETCHABLE", "Server", "ServerError", "cache_folder", "fetch", "find_programs", "running_server"]
+__all__ = [
+    "FETCHABLE",
+    "Server",
+    "ServerError",
+    "cache_folder",
+    "fetch",
+    "find_programs",
+    "restartable",
+    "running_server",
+]
 
 
 class ServerError(Exception):
@@ -103,6 +115,58 @@ def running_server(
         )
     finally:
         asyncio.run(own.stop())
+
+
+@contextlib.contextmanager
+def restartable(server: Server) -> Iterator[Callable[[], None]]:
+    """What starts this server again where it was, after it was killed; what was started ends with the block.
+
+    It waits until connections are taken. Only where there is /proc.
+    """
+    folder = Path(f"/proc/{server.cluster.pid}")
+    command = [word.decode() for word in (folder / "cmdline").read_bytes().split(b"\0")[:-1]]
+    variables = (folder / "environ").read_text().split("\0")[:-1]
+    owner = folder.stat()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            own = subprocess.Popen(
+                command,
+                executable=str(program),
+                user=owner.st_uid if os.geteuid() == 0 else None,
+                group=owner.st_gid if os.geteuid() == 0 else None,
+                extra_groups=[] if os.geteuid() == 0 else None,
+                env=dict(variable.split("=", 1) for variable in variables),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            started.append(own)
+            # It ends if something of the one before is still there.
+            while own.poll() is None and time.monotonic() < until:
+                status = _status(server)
+                if status is not None and status.pid == own.pid and status.ready:
+                    return
+                time.sleep(0.01)
+        raise ServerError("the server does not start again")
+
+    program = os.readlink(folder / "exe")
+    try:
+        yield start
+    finally:
+        for own in started:
+            if own.poll() is None:
+                own.send_signal(signal.SIGQUIT)
+            own.wait()
+
+
+def _status(server: Server) -> PostmasterStatus | None:
+    with contextlib.suppress(FileNotFoundError):
+        return parse_postmaster_pid(Path(server.cluster.data_dir, "postmaster.pid").read_text())
+    return None
 
 
 def cache_folder() -> Path:
