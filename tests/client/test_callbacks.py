@@ -10,9 +10,9 @@ from pgsansio.engine.events import ParameterChanged
 from pgsansio.errors import DivisionByZeroError, InterfaceError, PostgresWarning
 from pgsansio.messages.backend import NoticeResponse, NotificationResponse, ParameterStatus
 from pgsansio.policy.subscriptions import Overflow
+from pgsansio.testing.loop import Cancelled
 from pgsansio.types import LoggedQuery, Notification
 from tests.client.test_cancel_everywhere import World, world
-from tests.support.manual_port import Cancelled
 
 KINDS = ["log", "parameter", "termination"]
 
