@@ -402,7 +402,8 @@ class PoolWork:
             connection = waiter.connection
             if connection is None:
                 raise as_ours(cast(BaseException, waiter.error), NOT_READY)
-            if not connection.is_closed():
+            # (One that was waited for somebody has read just now.)
+            if connection._frontend.is_open if waiter.event is not None else not connection.is_closed():
                 return connection, deadline
             # It was lost before this task could run: that is nobody's error yet.
             self._carry_out(policy.released(connection, home.clock(), False, 0))
@@ -417,12 +418,14 @@ class PoolWork:
             and connection._frontend.is_open
         ):
             now = cast(ConcurrentPort, self._home).clock()
-            waiter = self._policy.hand_on(connection, now, connection._queries)
-            if waiter is not None:
+            is_done, waiter = self._policy.hand_on(connection, now, connection._queries)
+            if is_done:
                 connection._releases += 1
-                waiter.connection = connection
-                if waiter.event is not None:
-                    waiter.event.set()
+                if waiter is not None:
+                    waiter.connection = connection
+                    waiter.settled()
+                elif self._policy.soonest < self._alarm_at:
+                    self._keep_time()
                 return
         self._bring_back(connection, None, reset)
 

@@ -284,33 +284,40 @@ class PoolPolicy(PoolRules[W, C], Generic[W, C]):
             actions.append(Reset(connection))
         return actions
 
-    def hand_on(self, connection: C, now: float, queries: int) -> W | None:
-        """`released` and `reset_done` in one, of a connection that is in its first state again, if there is nothing to
-        do but to grant it to the waiter who is returned; None: nothing has happened.
+    def hand_on(self, connection: C, now: float, queries: int) -> tuple[bool, W | None]:
+        """`released` and `reset_done` in one, of a connection that is in its first state again.
 
         Args:
             queries: as of `released`.
+        Returns:
+            Whether that was all, and the waiter to whom it is granted, if one waits. If not, nothing has happened, and
+            there is more to be done: both are to be told.
         """
-        line, entry = self._line, self._entries.get(connection)
+        entry = self._entries.get(connection)
         if (
-            not line.waiting
-            or entry is None
+            entry is None
             or entry.place is not _IN_USE
             or queries >= self.limits.max_queries
             or self.state is not _RUNNING
             or entry.generation != self._generation
             or entry.expires_at <= now
-            or (line.has_deadlines and line.has_late(now))
         ):
-            return None
-        held, waiter = self._held, line.take_first(now)
+            return False, None
+        line, held = self._line, self._held
+        if not line.waiting:
+            self._take_back(connection)
+            self._make_available(connection, entry, now, [])
+            return True, None
+        if line.has_deadlines and line.has_late(now):
+            return False, None
+        waiter = line.take_first(now)
         if entry.waiter is not None:
             del held[entry.waiter]
         entry.since = now
         entry.waiter = waiter
         held[waiter] = connection
         self._granted += 1
-        return waiter
+        return True, waiter
 
     # Sharing
 

@@ -362,13 +362,17 @@ class PoolBesideAModel(RuleBasedStateMachine):
     @rule(data=st.data(), queries=st.sampled_from([1, MAX_QUERIES]))
     def hand_on(self, data: st.DataObject, queries: int) -> None:
         connection = data.draw(st.sampled_from(sorted(self.used)))
-        waiter = self.pool.hand_on(connection, self.now, queries)
+        is_done, waiter = self.pool.hand_on(connection, self.now, queries)
         may = not self.is_too_old(connection) and queries < MAX_QUERIES and not self.pool.is_closing
-        if waiter is None:
-            late = any(deadline <= self.now for deadline in self.waiting.values())
-            assert not may or not self.waiting or late
+        if not is_done:
+            assert waiter is None
+            assert not may or any(deadline <= self.now for deadline in self.waiting.values())
             return
         assert may
+        if waiter is None:
+            del self.used[connection]
+            self.arrive(connection, [])
+            return
         assert waiter == next(iter(self.waiting)), "first come, first served"
         assert self.waiting.pop(waiter) > self.now
         self.used[connection] = waiter
