@@ -807,3 +807,52 @@ def test_reports_of_what_was_not_asked_for_are_defects() -> None:
     pool.acquire("b", 0)
     with pytest.raises(InternalClientError, match="the connection of slot 2 is known already"):
         pool.opened(2, "c1", 0)
+
+
+# Handing on
+
+
+def test_what_is_handed_on_goes_to_who_waits_first() -> None:
+    pool = running(max_size=1)
+    pool.acquire("a", 0)
+    (opened,) = pool._opening
+    assert pool.opened(opened, "c", 0) == [Grant("a", "c")]
+    assert pool.acquire("b", 1, 5) == pool.acquire("d", 2) == []
+    assert pool.hand_on("c", 3, 1) == (True, "b")
+    assert pool.statistics().granted == 2
+    assert pool.cancel_wait("b", 4) == [Grant("d", "c")]
+    assert pool.hand_on("c", 5, 2) == (True, None)
+    assert (pool.statistics().idle, pool.statistics().in_use) == (1, 0)
+    assert pool.acquire("b", 6) == [Grant("b", "c")]
+
+
+@pytest.mark.parametrize("case", ["worn out", "expired", "too old", "lost", "closing", "late", "unknown", "released"])
+@pytest.mark.parametrize("waits", [False, True])
+def test_what_is_not_handed_on(case: str, waits: bool) -> None:
+    pool = running(min_size=1, max_size=1, max_lifetime=100)
+    assert pool.acquire("a", 0) == [Grant("a", "c1")]
+    if waits:
+        pool.acquire("b", 0, 50 if case == "late" else None)
+    queries, now = 1, 1.0
+    match case:
+        case "worn out":
+            queries = 1000
+        case "expired":
+            pool.expire(1)
+        case "too old":
+            now = 100
+        case "lost":
+            pool.connection_lost("c1", 1)
+        case "closing":
+            pool.close(1)
+        case "late":
+            now = 50
+        case "unknown":
+            assert pool.hand_on("c2", now, queries) == (False, None)
+            return
+        case _:
+            pool.released("c1", 1, True, 1)
+    before = pool.statistics()
+    handed_on = case == "late" and not waits
+    assert pool.hand_on("c1", now, queries) == (handed_on, None)
+    assert (pool.statistics() == before) is not handed_on
