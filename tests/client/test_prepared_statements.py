@@ -27,13 +27,13 @@ from pgsansio.messages.backend import (
     RowDescription,
 )
 from pgsansio.messages.frontend import Bind, Close, Describe, Execute, Parse, Sync
+from pgsansio.testing.loop import Cancelled
+from pgsansio.testing.script import Step, error, expect, ready, row, row_description, send
 from pgsansio.types import LoggedQuery, Result
 from pgsansio.types.description import Attribute, Column, Type
 from tests.client.test_cancel_everywhere import World, world
 from tests.client.test_hostile_server import connect, loop_with
 from tests.client.test_learning import MOODS, PAIR, PAIR_OF_THREE, TYPES, define
-from tests.support.manual_port import Cancelled
-from tests.support.scripted_backend import Step, error, expect, ready, row, row_description, send
 
 INT4, TEXT, VARCHAR = 23, 25, 1043
 INTEGER = Type(INT4, "int4", "scalar", "pg_catalog")
