@@ -59,13 +59,15 @@ class Transaction:
     ) -> bool | None:
         connection, level = self._connection, self._level
         try:
-            if connection.is_closed():
+            if exc is None and connection._frontend.is_open:
+                if await self._end(commit=True):
+                    _warn_of_rollback()
+            elif exc is None or connection.is_closed():
                 connection._levels.ended(level, TransactionState.FAILED)
                 if exc is None:
                     connection._check_open()
-            elif exc is None or isinstance(exc, Exception):
-                if await self._end(commit=exc is None):
-                    _warn_of_rollback()
+            elif isinstance(exc, Exception):
+                await self._end(commit=False)
             else:
                 # A cancellation leaves the block: awaiting the rollback here would only be cancelled again.
                 await self._abandon(exc)
@@ -188,21 +190,23 @@ class Transaction:
         connection, level = self._connection, self._level
         levels, session = connection._levels, connection._frontend
         connection._port.guard()
+        if not session.is_open:  # the port has just found that out
+            levels.ended(level, TransactionState.FAILED)
+            raise session.closed_error()
         sql = levels.end(level, commit=commit)
-        outermost = levels.depth == 1
-        is_prepared = commit and level.prepare_as is not None
-        if is_prepared and session.begin_is_due:
-            # Whoever ends it counts on it, even if nothing was done in it.
-            try:
-                await connection._begin_now()
-            except BaseException as error:
-                await self._abandon(error)
-                raise
-        if outermost and session.deferred is not None:
-            async with QueryTimer(connection, sql, (), None):
-                await self._end_unbegun(commit=commit)
-            return False
-        if outermost and session.beginning is not None:
+        outermost = level.savepoint is None
+        if outermost and (session.deferred is not None or session.beginning is not None):
+            if commit and level.prepare_as is not None and session.begin_is_due:
+                # Whoever ends it counts on it, even if nothing was done in it.
+                try:
+                    await connection._begin_now()
+                except BaseException as error:
+                    await self._abandon(error)
+                    raise
+            if session.deferred is not None:
+                async with QueryTimer(connection, sql, (), None):
+                    await self._end_unbegun(commit=commit)
+                return False
             session.drop_begin()
         timer = None
         if connection._query_loggers:
@@ -224,16 +228,14 @@ class Transaction:
             elif not outermost and not commit and session.is_open:
                 await connection._owe_restoring(error, self._mark)
             raise
-        # The server answers COMMIT of an aborted transaction with ROLLBACK.
-        committed = commit and operation.error is None and operation.tag != b"ROLLBACK"
-        if operation.error is not None:
-            state = TransactionState.FAILED
-        elif is_prepared and committed:
-            state = TransactionState.PREPARED
-        else:
-            state = _COMMITTED if committed else TransactionState.ROLLEDBACK
-        self._ended(state, outermost)
         failure = None if operation.error is None else connection._failure(operation, sql)
+        # The server answers COMMIT of an aborted transaction with ROLLBACK.
+        committed = commit and failure is None and operation.tag != b"ROLLBACK"
+        if committed:
+            state = _COMMITTED if level.prepare_as is None else TransactionState.PREPARED
+        else:
+            state = TransactionState.ROLLEDBACK if failure is None else TransactionState.FAILED
+        self._ended(state, outermost)
         if timer is not None:
             timer.end(failure)
         if connection._subscriptions.mark() and session.is_open:

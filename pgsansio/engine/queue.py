@@ -279,19 +279,18 @@ class Queue(SessionState):
 
         Operations that are in progress were there before the transaction, so they are in nobody's way.
         """
-        if last is None:
-            last = operation
         data = self.deferred
-        if isinstance(data, BaseException):
+        if not isinstance(data, bytes):
             error = InterfaceError(
                 "cannot perform operation: the transaction could not begin", hint="Leave the transaction block first."
             )
             raise error from data
         if self.active and not self.pipelining:
             raise self._in_progress()
+        if last is None:
+            last = operation
         if in_simple_protocol(last.steps):
             raise InterfaceError("a BEGIN is due, which cannot share a group with the simple protocol: begin_now()")
-        assert data is not None
         self.deferred = None
         # Only the ReadyForQuery behind it tells of the transaction.
         self.beginning = last

@@ -150,18 +150,15 @@ class Level:
 class Levels:
     """The levels that are open on one connection, outermost first."""
 
-    __slots__ = ("_outer_isolation", "_savepoints", "_stack")
+    __slots__ = ("_outer_isolation", "_savepoints", "_stack", "depth")
 
     def __init__(self) -> None:
         self._stack: list[Level] = []
+        #: Levels that are open; 0: no transaction of ours.
+        self.depth = 0
         self._savepoints = 0
         #: Of the outermost level: what it asked for, or what SHOW said.
         self._outer_isolation: str | None = None
-
-    @property
-    def depth(self) -> int:
-        """Levels that are open; 0: no transaction of ours."""
-        return len(self._stack)
 
     @property
     def innermost(self) -> Level | None:
@@ -198,6 +195,7 @@ class Levels:
             self._outer_isolation = level.isolation
         level.state = _STARTED
         self._stack.append(level)
+        self.depth += 1
         return sql
 
     def starting_sql(self, level: Level, status: TransactionStatus) -> str:
@@ -265,6 +263,7 @@ class Levels:
         stack = self._stack
         if stack and stack[-1] is level:
             stack.pop()
+            self.depth -= 1
             level.state = state
         else:
             self._close(level, state)
@@ -272,6 +271,7 @@ class Levels:
     def _close(self, level: Level, state: TransactionState) -> None:
         while level in self._stack:
             inner = self._stack.pop()
+            self.depth -= 1
             inner.state = state if inner is level else TransactionState.FAILED
 
     def reset(self) -> int:
