@@ -234,7 +234,7 @@ class CopyMethods:
         They are sent in binary, or as text if the codec of some column has no other form.
 
         Args:
-            records: sequences of values, one for each column; an iterable or an asynchronous one, read some 100 KiB
+            records: sequences of values, one for each column; an iterable or an asynchronous one, read some 50 KiB
                 of data ahead of the transport.
             columns: names; default: all, which does not do for a table with generated columns.
             codecs: for this COPY only, over those of the connection.

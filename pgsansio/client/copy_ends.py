@@ -49,8 +49,9 @@ Records: TypeAlias = Iterable[Sequence[object]] | AsyncIterable[Sequence[object]
 
 #: Files are read so much at a time.
 _READ_BYTES: Final = 1 << 19
-#: Records are encoded so much at a time: with what goes around them, just below what glibc's malloc maps memory for.
-_BATCH_BYTES: Final = 112 << 10
+#: Records are encoded so much at a time. Two such pieces (one is framed) are less than the 128 KiB above which glibc's
+#: malloc gives free memory back to the system, to get it again for the next one.
+_BATCH_BYTES: Final = 48 << 10
 #: How long closing a file may take that a cancelled COPY leaves behind.
 _CLOSE_SECONDS: Final = 10.0
 #: Records of an asynchronous iterable that are collected before they are encoded.
@@ -243,7 +244,7 @@ async def _close_iterator(port: Port, iterator: AsyncIterator[Any], error: BaseE
 
 
 class RecordSource:
-    """Records, encoded some 100 KiB at a time; a `SourceReader`.
+    """Records, encoded some 50 KiB at a time; a `SourceReader`.
 
     Attributes:
         rows: how many were read.

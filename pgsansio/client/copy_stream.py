@@ -15,6 +15,7 @@ from pgsansio.client.resource import Resource
 from pgsansio.client.rows import next_turn
 from pgsansio.codecs.copy_format import end_of_header, is_trailer
 from pgsansio.engine.operations import Copy, CopyDirection
+from pgsansio.enums import Outcome
 from pgsansio.errors import InterfaceError, InvalidValueError, ProtocolError
 from pgsansio.kernel import RowsState, decode_copy
 from pgsansio.kernel.contract import OutdatedTypeError, RowPlan, UnknownTypeError
@@ -32,6 +33,7 @@ LoggedAs: TypeAlias = tuple[str, Sequence[object]]
 
 #: CopyData of a larger piece is sent as several.
 PIECE_BYTES: Final = 1 << 19
+_PENDING: Final = Outcome.PENDING
 _REASON: Final = "COPY aborted due to an error on the client's side"
 
 
@@ -77,7 +79,8 @@ class RunningCopy:
 
     def is_running(self) -> bool:
         """Whether the server still takes data."""
-        return self.operation.error is None and not self.operation.settled
+        operation = self.operation
+        return operation.error is None and operation.outcome is _PENDING
 
     async def read(self) -> bytes:
         """All of the data that has come and was not read; b"" at the end.
