@@ -4,6 +4,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any, Final
 
 import trio
@@ -52,7 +53,7 @@ class Delivery:
         try:
             while self._calls:
                 callback, arguments = self._calls.popleft()
-                result = callback(*arguments)
+                result = copy_context().run(callback, *arguments)
                 if inspect.isawaitable(result):
                     self._start_soon(_await, result)
         finally:

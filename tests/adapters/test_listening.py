@@ -1,6 +1,7 @@
 """Notifications: iterating over them, callbacks beside it, and what a rollback does to LISTEN."""
 
 import asyncio
+from contextvars import ContextVar
 
 # ruff: noqa: PT012 - a block that is left by an error is what is tested
 from typing import Any
@@ -109,6 +110,39 @@ async def test_a_callback_that_fails(client: Client, observer: Any, anyio_backen
             await called.wait()
         assert await connection.fetchval("SELECT 1") == 1
     assert [str(context["exception"]) for context in told] == ["the callback's own"]
+
+
+async def test_what_a_callback_sets_in_its_context_is_its_own(connection: Any, observer: Any) -> None:
+    variable: ContextVar[str] = ContextVar("variable", default="")
+    found: list[str] = []
+
+    def callback(_connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        found.append(variable.get())
+        variable.set(payload)
+
+    await connection.add_listener("c", callback)
+    await observer.execute("NOTIFY c, 'a'; NOTIFY c, 'b'")
+    with anyio.fail_after(PATIENCE_SECONDS):
+        await eventually(lambda: len(found) == 2)
+        await observer.execute("NOTIFY c, 'd'")
+        await eventually(lambda: len(found) == 3)
+    assert found == ["", "", ""]
+
+
+async def test_a_callback_may_end_its_connection(client: Client, observer: Any) -> None:
+    called: list[str] = []
+
+    def callback(connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        called.append(payload)
+        connection.terminate()
+
+    async with client.connect() as connection:
+        await connection.add_listener("c", callback)
+        await observer.execute("NOTIFY c, 'a'; NOTIFY c, 'b'")
+        with anyio.fail_after(PATIENCE_SECONDS):
+            await eventually(lambda: len(called) == 2)
+        assert connection.is_closed()
+    assert called == ["a", "b"], "what has come is told"
 
 
 async def test_a_slow_reader_finds_a_mark(connection: Any, observer: Any, client: Client) -> None:
