@@ -21,8 +21,11 @@ __all__ = [
     "DISCARDS_ROWS",
     "INTERNAL",
     "NULL_LENGTH",
+    "ROOM_BYTES",
+    "RUN_LENGTH",
     "SCRIPT",
     "SHORT_LENGTH",
+    "SHORT_REST_BYTES",
     "SYNC",
     "WINDOW_BYTES",
     "Action",
@@ -44,13 +47,20 @@ __all__ = [
 ]
 
 #: Raised when a signature or a meaning below changes; a compiled kernel of another version is refused at import.
-CONTRACT_VERSION: Final = 8
+CONTRACT_VERSION: Final = 9
 
 #: The length that stands for SQL NULL in DataRow, Bind and binary COPY (manual, "Message Formats").
 NULL_LENGTH: Final = -1
 
 #: Whatever its type, a message may have this length, which counts itself; the session is asked about longer ones.
 SHORT_LENGTH: Final = 2000
+#: So may one of those that come in runs (`Next.RUN`), where they may come.
+RUN_LENGTH: Final = 0x3FFFFFFF - 1
+
+#: An incomplete message of fewer bytes is moved to the front of the buffer before more is read.
+SHORT_REST_BYTES: Final = 1024
+#: So is any, if there would be less room behind it: else reads would become small.
+ROOM_BYTES: Final = 16384
 
 #: So many bytes may be written beyond what is answered.
 WINDOW_BYTES: Final = 65536

@@ -11,6 +11,7 @@ import sys
 from typing import Final
 
 from pgsansio.kernel import BufferState
+from pgsansio.kernel.contract import ROOM_BYTES, SHORT_REST_BYTES
 
 __all__ = ["BLOCK_BYTES", "HEADER_BYTES", "ReceiveBuffer", "frame", "last_frame"]
 
@@ -19,10 +20,6 @@ BLOCK_BYTES: Final = 65536
 _FIRST_BLOCK_BYTES: Final = 8192
 #: Type byte and length ("Message Formats").
 HEADER_BYTES: Final = 5
-#: Below this much free room the unread rest is moved to the front, so that reads do not become small; always, if it is
-#: but the beginning of a short message.
-_ROOM_BYTES: Final = 16384
-_SHORT_REST_BYTES: Final = 1024
 
 
 def frame(tag: bytes, body: bytes) -> bytes:
@@ -64,10 +61,9 @@ class ReceiveBuffer(BufferState):
         start, end = self.start, self.end
         if end >= self.full:
             self._enlarge()
-            start, end = self.start, self.end
+            return self.writable()
         if start == end:
-            if self.data is not self.block:
-                self._use(self.block)
+            self._use(self.block)
             self.start = self.end = 0
             return self.view
         capacity = len(self.data)
@@ -79,7 +75,7 @@ class ReceiveBuffer(BufferState):
                 self._replace(min(self.expected, max(2 * capacity, len(self.block))))
         elif self.data is not self.block and rest < len(self.block) // 2 and self.expected <= len(self.block):
             self._return_to_block()
-        elif rest < _SHORT_REST_BYTES or capacity - end < _ROOM_BYTES or self.expected > capacity - start:
+        elif rest < SHORT_REST_BYTES or capacity - end < ROOM_BYTES or self.expected > capacity - start:
             if start:
                 self.data[:rest] = self.data[start:end]
                 self.start, self.end = 0, rest

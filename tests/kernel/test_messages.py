@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgsansio.enums import Outcome
-from pgsansio.kernel.contract import SHORT_LENGTH, UnknownTypeError
+from pgsansio.kernel.contract import RUN_LENGTH, SHORT_LENGTH, UnknownTypeError
 from pgsansio.messages.tags import BACKEND_LIMITS
 from pgsansio.testing.faults import cut
 from tests.support.any_chunking import cuts
@@ -396,6 +396,19 @@ def test_what_a_codec_does_meanwhile(value: bytes, kind: str) -> None:
 
 def test_a_short_message_is_shorter_than_every_limit() -> None:
     assert min(BACKEND_LIMITS.values()) + 4 >= SHORT_LENGTH
+
+
+@pytest.mark.parametrize("tag", ["D", "d", "C"])
+@pytest.mark.parametrize("length", [3, 4, RUN_LENGTH, RUN_LENGTH + 1, 2**32 - 1])
+def test_the_longest_message_of_a_run(tag: str, length: int) -> None:
+    """As many bytes as it says are waited for, or none."""
+    assert BACKEND_LIMITS[ord("D")] + 4 == BACKEND_LIMITS[ord("d")] + 4 == RUN_LENGTH
+    header = tag.encode() + length.to_bytes(4)
+    for before in (b"", message("2")):
+        story: list[tuple[Any, ...]] = [("submit", "execute"), ("feed", before + header)]
+        one, other = play(COMPILED, story), play(PURE, story)
+        assert one.told() == other.told()
+        assert one.session.buffer.expected == other.session.buffer.expected
 
 
 def test_messages_of_legal_length_and_longer_ones() -> None:

@@ -5,12 +5,42 @@
 #include <stddef.h>
 #include <structmember.h>
 
+/* Room behind an incomplete message in the block, which is moved if that is worth it. NULL without an exception: there
+   is none. */
+static PyObject *
+room_behind(Buffer *self)
+{
+    PyObject *data = self->data;
+    const Py_ssize_t start = self->start, end = self->end, rest = end - start;
+    if (!PyByteArray_CheckExact(data)) {
+        return NULL;
+    }
+    const Py_ssize_t capacity = PyByteArray_GET_SIZE(data);
+    if (start < 0 || rest < 0 || end > capacity || rest == capacity || self->expected > capacity) {
+        return NULL;
+    }
+    if (start > 0
+        && (rest < SHORT_REST_BYTES || capacity - end < ROOM_BYTES || self->expected > capacity - start)) {
+        char *bytes = PyByteArray_AS_STRING(data);
+        memmove(bytes, bytes + start, (size_t)rest);
+        self->start = 0;
+        self->end = rest;
+    }
+    return PySequence_GetSlice(self->view, self->end, PY_SSIZE_T_MAX);
+}
+
 PyObject *
 buffer_writable(Buffer *self)
 {
-    if (self->start == self->end && self->end < self->full && self->data == self->block && self->view != NULL) {
-        self->start = self->end = 0;
-        return Py_NewRef(self->view);
+    if (self->end < self->full && self->data != NULL && self->data == self->block && self->view != NULL) {
+        if (self->start == self->end) {
+            self->start = self->end = 0;
+            return Py_NewRef(self->view);
+        }
+        PyObject *room = room_behind(self);
+        if (room != NULL || PyErr_Occurred()) {
+            return room;
+        }
     }
     return PyObject_CallMethod((PyObject *)self, "make_room", NULL);
 }

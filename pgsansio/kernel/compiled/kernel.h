@@ -41,7 +41,7 @@
 
 /* As in contract.py. */
 enum {
-    CONTRACT_VERSION = 8,
+    CONTRACT_VERSION = 9,
     NULL_LENGTH = -1,
 };
 

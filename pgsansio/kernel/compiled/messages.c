@@ -471,6 +471,16 @@ take_message(Loop *loop, uint8_t tag, uint32_t length, const unsigned char *at, 
     return after;
 }
 
+/* Whether it may come, though it is not complete, or not short. False: an exception is set. */
+static bool
+may_be_long(const Loop *loop, uint8_t tag, uint32_t length)
+{
+    PyObject *entry = entry_of(loop, tag);
+    bool is_run = entry != NULL && PyTuple_GET_ITEM(entry, 1) == loop->state->run && length >= 4 && length <= RUN_LENGTH;
+    Py_XDECREF(entry);
+    return is_run || (!PyErr_Occurred() && ask(loop, "check_length", tag, length));
+}
+
 /* All complete messages from `at` on. Returns the beginning of the first one that is not complete, and its size if it is
    known; NULL: an exception is set. */
 static const unsigned char *
@@ -487,7 +497,7 @@ take_all(Loop *loop, const unsigned char *at, Py_ssize_t *expected)
         }
         bool is_complete = length >= 4 && read_part(&rest, (Py_ssize_t)length - 4, &body);
         if (!is_complete || length > SHORT_LENGTH) {
-            if (!ask(loop, "check_length", tag, length)) {
+            if (!may_be_long(loop, tag, length)) {
                 return NULL;
             }
             if (!is_complete) {

@@ -14,6 +14,9 @@ enum {
     TRAIT_SCRIPT = 1024,
     SHORT_LENGTH = 2000,
     WINDOW_BYTES = 65536,
+    RUN_LENGTH = 0x3FFFFFFF - 1,
+    SHORT_REST_BYTES = 1024,
+    ROOM_BYTES = 16384,
 };
 
 typedef struct {

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import ProtocolError
-from pgsansio.kernel.contract import DISCARDS_ROWS, INTERNAL, SCRIPT, SHORT_LENGTH, SYNC, Next, Row, Session
+from pgsansio.kernel.contract import DISCARDS_ROWS, INTERNAL, RUN_LENGTH, SCRIPT, SHORT_LENGTH, SYNC, Next, Row, Session
 from pgsansio.kernel.pure.rows import decode_rows
 
 __all__ = [
@@ -157,7 +157,9 @@ def take_messages(session: Session, data: bytearray, start: int, end: int) -> tu
         tag, length = _header(data, start)
         after = start + 1 + length
         if after > end or not 4 <= length <= SHORT_LENGTH:
-            session.check_length(tag, length, row)
+            known = row.get(tag)
+            if known is None or known[1] is not _RUN or not 4 <= length <= RUN_LENGTH:
+                session.check_length(tag, length, row)
             if after > end:
                 expected = length + 1
                 break

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pgsansio.enums import Outcome
 from pgsansio.kernel import contract
-from pgsansio.kernel.contract import INTERNAL, SYNC, WINDOW_BYTES, Condition, Row, RowPlan
+from pgsansio.kernel.contract import INTERNAL, ROOM_BYTES, SHORT_REST_BYTES, SYNC, WINDOW_BYTES, Condition, Row, RowPlan
 from pgsansio.kernel.pure.messages import first_row, is_ordinary, take_messages
 
 __all__ = ["BufferState", "OperationState", "ResourceState", "RowsState", "SessionState"]
@@ -57,14 +57,24 @@ class BufferState:
     view: memoryview
 
     def make_room(self) -> memoryview:
-        """As `writable`, where there is something in the buffer, or the block is another one."""
+        """As `writable`, where the block is full or not in use, or too small."""
         raise NotImplementedError
 
     def writable(self) -> memoryview:
         """Room for at least one byte, to be filled from its beginning; valid until the next call."""
-        if self.start == self.end < self.full and self.data is self.block:
-            self.start = self.end = 0
-            return self.view
+        start, end, data = self.start, self.end, self.data
+        if end < self.full and data is self.block:
+            if start == end:
+                self.start = self.end = 0
+                return self.view
+            capacity, rest = len(data), end - start
+            if rest < capacity >= self.expected:
+                if start and (
+                    rest < SHORT_REST_BYTES or capacity - end < ROOM_BYTES or self.expected > capacity - start
+                ):
+                    data[:rest] = data[start:end]
+                    self.start, self.end = 0, rest
+                return self.view[self.end :]
         return self.make_room()
 
 
