@@ -370,10 +370,8 @@ def _width(characters: list[tuple[str, int]]) -> int:
 
 
 def _last(characters: list[tuple[str, int]], room: int) -> list[tuple[str, int]]:
-    """As many of the last characters as fit into `room` columns."""
-    width = 0
-    for index in range(len(characters) - 1, -1, -1):
-        width += characters[index][1]
-        if width > room:
-            return characters[index + 1 :]
-    return characters
+    """As many of the last characters as fit into `room` columns, which is not all of them."""
+    begin = len(characters)
+    while (room := room - characters[begin - 1][1]) >= 0:
+        begin -= 1
+    return characters[begin:]

@@ -179,3 +179,12 @@ def test_rows_that_are_too_short_for_the_column() -> None:
     encoded = DataRow((b"a",)).encode() + DataRow((b"b", b"c")).encode()
     assert column_values(encoded, 1) == [b"c"]
     assert with_column(encoded, 1, [b"d"]) == DataRow((b"a",)).encode() + DataRow((b"b", b"d")).encode()
+
+
+def test_texts_whose_names_are_of_no_use_do_not_pile_up() -> None:
+    known = Descriptions()
+    for number in range(1000):
+        known.do_without_name(str(number))
+    assert len(known.nameless) == 1000
+    known.do_without_name("new")
+    assert known.nameless == {"new"}

@@ -4,6 +4,8 @@ import importlib.util
 import os
 import subprocess
 import sys
+import types
+from importlib.machinery import ModuleSpec
 
 import pytest
 
@@ -88,3 +90,37 @@ def test_names_of_the_contract() -> None:
     assert kernel.CONTRACT_VERSION == contract.CONTRACT_VERSION
     for name in set(contract.Kernel.__annotations__) | {name for name in vars(contract.Kernel) if name[0] != "_"}:
         assert hasattr(kernel, name)
+
+
+def test_why_there_is_no_compiled_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "pgsansio.kernel._compiled"
+    monkeypatch.setitem(sys.modules, name, None)
+    assert kernel._load() == "the compiled kernel is not built"
+    assert kernel._choose("") == kernel._choose(None) == (kernel.pure, "the compiled kernel is not built")
+    with pytest.raises(ImportError, match="PGSANSIO_KERNEL=compiled, but the compiled kernel is not built"):
+        kernel._choose("compiled")
+    other: object = types.SimpleNamespace(CONTRACT_VERSION=1)
+    monkeypatch.setitem(sys.modules, name, other)
+    expected = f"the compiled kernel is of version 1 of the contract, not {contract.CONTRACT_VERSION}"
+    assert kernel._load() == expected
+    monkeypatch.delitem(sys.modules, name)
+
+    class Finder:
+        @staticmethod
+        def find_spec(wanted: str, path: object, target: object = None) -> ModuleSpec | None:
+            if wanted == name:
+                raise ImportError("undefined symbol: x")
+            return None
+
+    monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
+    assert kernel._load() == "the compiled kernel cannot be imported: undefined symbol: x"
+
+
+def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: object = types.SimpleNamespace(CONTRACT_VERSION=contract.CONTRACT_VERSION)
+    monkeypatch.setitem(sys.modules, "pgsansio.kernel._compiled", built)
+    assert kernel._choose(None) == kernel._choose("") == (built, "the compiled kernel is built")
+    assert kernel._choose("compiled") == (built, "PGSANSIO_KERNEL=compiled")
+    assert kernel._choose("pure") == (kernel.pure, "PGSANSIO_KERNEL=pure")
+    with pytest.raises(ImportError, match="PGSANSIO_KERNEL=fast: expected 'pure' or 'compiled'"):
+        kernel._choose("fast")

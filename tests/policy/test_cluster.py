@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgsansio.policy import cluster
-from pgsansio.policy.cluster import Account, ClusterOptions, FileFacts
+from pgsansio.policy.cluster import Account, Cluster, ClusterError, ClusterOptions, FileFacts
 
 NOBODY = Account("nobody", 65534, 65534)
 NO_OPTIONS = ClusterOptions({}, (), {}, "postgres")
@@ -292,3 +292,14 @@ class TestPostmaster:
         assert "status 1" in text
         assert text.endswith("line 18\nline 19")
         assert "line 4" not in text
+
+
+@pytest.mark.parametrize("name", ["dsn", "host", "port", "password", "socket_dir", "data_dir", "major_version"])
+def test_a_server_that_does_not_run_has_no_address(name: str) -> None:
+    stopped = Cluster(user="me")
+    assert not stopped.is_running()
+    assert (stopped.user, stopped.database) == ("me", "postgres")
+    with pytest.raises(ClusterError, match="the cluster is not running"):
+        getattr(stopped, name)
+    with pytest.raises(ClusterError, match="the cluster is not running"):
+        stopped.connect_kwargs()

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pgsansio.errors import error_from_fields
-from pgsansio.policy.hosts import another_host_may_do, in_random_order
+from pgsansio.policy.conninfo import SessionAttribute
+from pgsansio.policy.hosts import accepts, another_host_may_do, in_random_order, needs_query
 
 
 @given(st.lists(st.integers()), st.text())
@@ -42,3 +43,26 @@ def test_each_order_is_as_likely_as_any_other() -> None:
 def test_what_a_server_says_of_itself(sqlstate: str, message: str, may: bool) -> None:
     error = error_from_fields({"V": "FATAL", "C": sqlstate, "M": message, "D": "a detail"})
     assert another_host_may_do(error) is may
+
+
+PRIMARY, STANDBY, READ_ONLY = ("off", "off"), ("on", "off"), ("off", "on")
+
+
+@pytest.mark.parametrize(
+    ("word", "accepted"),
+    [
+        ("any", {PRIMARY, STANDBY, READ_ONLY}),
+        ("primary", {PRIMARY, READ_ONLY}),
+        ("standby", {STANDBY}),
+        ("prefer_standby", {STANDBY}),
+        ("read_write", {PRIMARY}),
+        ("read_only", {STANDBY, READ_ONLY}),
+    ],
+)
+def test_which_servers_will_do(word: str, accepted: set[tuple[str, str]]) -> None:
+    attribute = SessionAttribute[word]
+    for kind in (PRIMARY, STANDBY, READ_ONLY):
+        reported = dict(zip(("in_hot_standby", "default_transaction_read_only"), kind, strict=True))
+        assert accepts(attribute, reported) == (kind in accepted)
+        assert not needs_query(attribute, reported)
+    assert needs_query(attribute, {"in_hot_standby": "off"}) == (word != "any")

@@ -32,6 +32,9 @@ def test_numbers_that_contradict_each_other(limits: dict[str, Any], text: str) -
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("max_size", "1"),
+        ("init_size", "1"),
+        ("min_size", None),
         ("max_lifetime", "1"),
         ("max_lifetime", True),
         ("max_lifetime_jitter", "1"),

@@ -204,3 +204,8 @@ def test_gss_encryption_is_done_without() -> None:
 def test_impossible_tls_words(dsn: str | None, keywords: dict[str, Any], env: dict[str, str], message: str) -> None:
     with pytest.raises(ClientConfigurationError, match=message):
         resolve(dsn, env=env, **keywords)
+
+
+def test_where_a_file_comes_from() -> None:
+    assert str(TlsFile("/r.pem", "sslrootcert", "PGSSLROOTCERT")) == "sslrootcert '/r.pem' from PGSSLROOTCERT"
+    assert str(TlsFile("/r.pem", "sslrootcert", None)) == "sslrootcert '/r.pem' from the default"
