@@ -30,7 +30,7 @@ from pgsansio.engine.operations import SYNC, Operation
 from pgsansio.engine.reports import PARAMETER_STATUS, KnownReports, keep_parameter
 from pgsansio.engine.states import STARTUP, Startup
 from pgsansio.engine.tls_alerts import alert_text
-from pgsansio.enums import Outcome
+from pgsansio.enums import Outcome, TransactionStatus
 from pgsansio.errors import (
     ConnectionDoesNotExistError,
     InterfaceError,
@@ -81,6 +81,9 @@ _MAX_TOKEN_BYTES: Final = FRONTEND_LIMITS[ord("p")]
 #: Since 3.2 a key has up to 256.
 _KEY_BYTES_3_0: Final = 4
 
+#: The greatest length that a message may claim, by its tag.
+_LENGTHS: Final = {tag: limit + 4 for tag, limit in BACKEND_STARTUP_LIMITS.items()}
+
 #: What the server has asked for, as errors name it.
 _ASKED: Final = {
     AuthenticationMethod.NONE: "the server let us in without any authentication",
@@ -96,6 +99,10 @@ _ASKED: Final = {
 _AUTHENTICATED: Final = Startup.AUTHENTICATED
 _READY: Final = Startup.READY
 _PENDING: Final = Outcome.PENDING
+_COMPLETED: Final = Outcome.COMPLETED
+_NO_AUTHENTICATION: Final = AuthenticationMethod.NONE
+_MUST_BIND: Final = ChannelBinding.REQUIRE
+_IDLE: Final = TransactionStatus.IDLE
 
 #: Messages of this length or less are always the same: AuthenticationOk, ReadyForQuery.
 _CONSTANT_LENGTH: Final = 8
@@ -215,19 +222,18 @@ class StartupMachine:
         buffer, operation = self.buffer, self.operation
         data, end = buffer.data, buffer.end
         start = begin = buffer.start
+        # Not even while `work` is done is the server left unread: it may give up, and what it sends must not pile up.
+        buffer.expected = 0
         try:
-            # Not even while `work` is done is the server left unread: it may give up, and what it sends must not pile
-            # up.
-            buffer.expected = 0
-            while operation.outcome is _PENDING and end - start >= HEADER_BYTES:
+            while end - start >= HEADER_BYTES and operation.outcome is _PENDING:
                 tag, length = _header(data, start)
-                after = start + 1 + length
                 if tag == PARAMETER_STATUS and self.state is _AUTHENTICATED:
                     size = _REPORTS.take(self.parameters, data, start, end)
                     if size:
                         start = buffer.start = start + size
                         continue
-                if after > end or length < 4 or length - 4 > BACKEND_STARTUP_LIMITS.get(tag, -1):
+                after = start + 1 + length
+                if after > end or not 4 <= length <= _LENGTHS.get(tag, -1):
                     self._check_length(tag, length)
                     buffer.expected = length + 1
                     break
@@ -244,7 +250,7 @@ class StartupMachine:
 
     def _check_length(self, tag: int, length: int) -> None:
         """A message is worth waiting for only if it may come, and may be that long."""
-        if length < 4 or length - 4 > BACKEND_STARTUP_LIMITS.get(tag, -1):
+        if not 4 <= length <= _LENGTHS.get(tag, -1):
             raise ProtocolError(
                 f"no answer to a start-up message, but a type of {chr(tag)!r} and a length of {length} bytes"
             )
@@ -306,10 +312,11 @@ class StartupMachine:
         transition = _TRANSITIONS[self.state].get(type(message))
         if transition is None:
             raise ProtocolError(f"unexpected {type(message).__name__} in the state: {self.state.value}")
-        self.heard = self.heard or not isinstance(message, ErrorResponse)
+        if type(message) is not ErrorResponse:
+            self.heard = True
         state, action = transition
         elsewhere = action(self, message)
-        if self.operation.outcome is _PENDING or state is _READY:
+        if self.operation.outcome is _PENDING:
             self.state = elsewhere or state
 
     def _fail(self, error: BaseException) -> None:
@@ -327,8 +334,8 @@ class StartupMachine:
     def _authenticated(self, message: BackendMessage) -> None:
         # The table lets this in only where no proof of the server's is missing that SCRAM has promised.
         if not self._asked:
-            self._check_allowed(AuthenticationMethod.NONE)
-        if self._rules.channel_binding is ChannelBinding.REQUIRE and self.mechanism != SCRAM_SHA_256_PLUS:
+            self._check_allowed(_NO_AUTHENTICATION)
+        if self._rules.channel_binding is _MUST_BIND and self.mechanism != SCRAM_SHA_256_PLUS:
             raise InterfaceError("channel binding is required, but the server let us in without it")
         self.authenticated = True
 
@@ -344,7 +351,7 @@ class StartupMachine:
         """`_check_allowed` for a method that cannot bind the channel."""
         self._asked = True
         self._check_allowed(method)
-        if self._rules.channel_binding is ChannelBinding.REQUIRE:
+        if self._rules.channel_binding is _MUST_BIND:
             raise InterfaceError(f"channel binding is required, but {_ASKED[method]}")
 
     def _cleartext_password(self, message: BackendMessage) -> None:
@@ -482,7 +489,7 @@ class StartupMachine:
         self._fail(error)
 
     def _ready_early(self, message: ReadyForQuery) -> None:
-        if message.status.value != "I":
+        if message.status is not _IDLE:
             raise ProtocolError(f"a new session begins with the transaction status {message.status.value!r}")
 
     def _ready(self, message: ReadyForQuery) -> None:
@@ -490,8 +497,8 @@ class StartupMachine:
         self._complete()
 
     def _complete(self) -> None:
-        self.state = Startup.READY
-        self.operation.outcome = Outcome.COMPLETED
+        self.state = _READY
+        self.operation.outcome = _COMPLETED
         self.woken.append(self.operation)
 
 

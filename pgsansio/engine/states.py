@@ -62,6 +62,9 @@ class Encryption(enum.Enum):
 class Startup(enum.Enum):
     """Phase 2: from StartupMessage to the first ReadyForQuery."""
 
+    # The state is looked up for each message, and Enum's own takes a call of Python.
+    __hash__ = object.__hash__
+
     AUTHENTICATION = "authentication"
     PASSWORD_SENT = "password sent"
     SASL_FIRST_SENT = "SASL initial response sent"

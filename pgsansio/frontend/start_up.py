@@ -84,9 +84,11 @@ class StartUp(Session):
         self._startup = startup
         # Until the session is ready, bytes are the start-up's; afterwards the detour is gone.
         self.bytes_received = self._start_up_received  # type: ignore[method-assign]
-        if not self.is_open:
+        if self.is_open:
+            self.outbox += startup.outbox.pop()
+        else:
             startup.lost(self.failure)  # before it had begun
-        self._start_up_proceeds()
+            self._start_up_proceeds()
         return startup
 
     def _start_up_received(self, size_bytes: int) -> None:
@@ -138,20 +140,20 @@ class StartUp(Session):
         operation = startup.operation
         if operation.outcome is _PENDING:
             return
-        if operation.outcome is Outcome.COMPLETED:
-            self._startup = None
-            del self.bytes_received
-            self.process_id, self.secret_key = startup.process_id, startup.secret_key
-            self.protocol_version = startup.protocol_version
-            self.parameters.update(startup.parameters)
-            self._session_begins()
-            self.events.extend(startup.events)
-            self.news = bool(self.events)
-            self.bytes_received(0)
-        else:
-            self._startup = None
-            del self.bytes_received
+        self._startup = None
+        del self.bytes_received
+        if operation.error is not None:
             self.lost(operation.error)
+            return
+        self.process_id, self.secret_key = startup.process_id, startup.secret_key
+        self.protocol_version = startup.protocol_version
+        self.parameters.update(startup.parameters)
+        self._session_begins()
+        if startup.events:
+            self.events.extend(startup.events)
+            self.news = True
+        if self.buffer.start != self.buffer.end:
+            self.bytes_received(0)
 
     def cancel_exchange(self) -> CancelExchange | None:
         """The exchange that cancels what runs, to be driven over a connection of its own; None: the server gave no
