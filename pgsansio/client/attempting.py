@@ -8,11 +8,11 @@ from pgsansio.authentication.salted_passwords import SaltedPasswords
 from pgsansio.authentication.scram import PasswordWork
 from pgsansio.client.connection import Connection
 from pgsansio.client.credentials import find_password, find_token
-from pgsansio.client.encrypting import Channel, Progress, channel, encrypt, open_stream
+from pgsansio.client.encrypting import Channel, Progress, channel, encrypt, first_engine
 from pgsansio.client.gss import GssExchange
 from pgsansio.client.opening import open_first
 from pgsansio.client.port import Address, Port
-from pgsansio.client.time_limit import time_limit
+from pgsansio.client.time_limit import limited, time_limit
 from pgsansio.codecs.codec_set import CodecSet
 from pgsansio.codecs.descriptions import Descriptions
 from pgsansio.codecs.registry import Registry
@@ -24,7 +24,7 @@ from pgsansio.policy.conninfo import Settings, TcpAddress, UnixAddress, start_up
 from pgsansio.policy.encryption_mode import Stage
 from pgsansio.policy.happy_eyeballs import HappyEyeballs
 from pgsansio.policy.protocol_version import version_to_try_next
-from pgsansio.types.secret import Secret, SecretFunction
+from pgsansio.types.secret import Secret
 
 __all__ = ["Attempt", "ConnectionT", "MakeConnection", "Recipe"]
 
@@ -94,14 +94,14 @@ class Attempt(Generic[ConnectionT]):
         home: Port,
         recipe: Recipe[ConnectionT],
         asked: Address,
-        addresses: HappyEyeballs,
+        addresses: HappyEyeballs | Address,
         failures: list[BaseException],
     ) -> None:
         """
         Args:
             home: a port for everything but streams.
             asked: as the user gave it.
-            addresses: what it stands for; one or more remain.
+            addresses: what it stands for: those of several of which one or more remain, or the only one.
             failures: whatever has failed on the way is added, with the last error or without it.
         """
         self.address: Address | None = None
@@ -122,17 +122,23 @@ class Attempt(Generic[ConnectionT]):
         over_tcp = isinstance(asked, TcpAddress)
         ways = encryption_mode.attempts(tls.mode, direct=tls.direct, over_tcp=over_tcp, has_tls=home.has_tls)
         at = None if seconds is None else home.clock() + seconds
-        async with time_limit(home, at, "finding what connecting to {} needs", asked):
-            password = await find_password(home, asked, recipe.settings)
-            way = await channel(home, ways[0], asked, recipe.settings)
+        password, way = await limited(home, at, "finding what connecting to {} needs", asked, self._find(ways[0]))
+        addresses = self._addresses
+        if isinstance(addresses, HappyEyeballs):
 
-        async def open_at(port: Port, address: Address) -> _Stream:
-            return await self._open(port, address, way)
+            async def open_at(port: Port, address: Address) -> _Stream:
+                return await self._open(port, address, way)
 
-        stream = await open_first(home, recipe.make_port, self._addresses, open_at, self._failures)
+            stream = await open_first(home, recipe.make_port, addresses, open_at, self._failures)
+        else:
+            stream = await self._open(recipe.make_port(), addresses, way)
         self.address, self.deadline = stream.address, stream.deadline
-        async with self.time_limit():
-            return await self._converse(stream, way, ways[1:], password)
+        conversation = self._converse(stream, way, ways[1:], password)
+        return await limited(home, self.deadline, _CONNECTING, stream.address, conversation)
+
+    async def _find(self, attempt: encryption_mode.Attempt) -> tuple[Secret[str] | None, Channel]:
+        home, asked, settings = self._home, self._asked, self._recipe.settings
+        return await find_password(home, asked, settings), await channel(home, attempt, asked, settings)
 
     def time_limit(self) -> AbstractAsyncContextManager[None]:
         """A block that ends when the time for the address that has opened is over."""
@@ -141,13 +147,14 @@ class Attempt(Generic[ConnectionT]):
     async def _open(self, port: Port, address: Address, way: Channel) -> _Stream:
         frontend, seconds = self._recipe.frontend(address), self._recipe.settings.attempt_timeout
         deadline = None if seconds is None else port.clock() + seconds
-        async with time_limit(port, deadline, _CONNECTING, address):
-            try:
-                first = await open_stream(port, address, frontend, way)
-            except OSError as error:
-                if isinstance(address, UnixAddress) and error.errno is not None and error.filename is None:
-                    error.filename = address.path  # which the system does not tell
-                raise
+        first = first_engine(frontend, way)
+        port.set_tcp_options(way.tcp)
+        try:
+            await limited(port, deadline, _CONNECTING, address, port.open_stream(address, first))
+        except OSError as error:
+            if isinstance(address, UnixAddress) and error.errno is not None and error.filename is None:
+                error.filename = address.path  # which the system does not tell
+            raise
         return _Stream(port, address, frontend, first, deadline)
 
     async def _converse(
@@ -190,7 +197,8 @@ class Attempt(Generic[ConnectionT]):
     ) -> ConnectionT:
         port, address, frontend, settings = stream.port, stream.address, stream.frontend, self._recipe.settings
         try:
-            frontend.tls = await encrypt(port, address, stream.first, frontend, way, progress)
+            if stream.first is not frontend:
+                frontend.tls = await encrypt(port, address, stream.first, frontend, way, progress)
             startup = frontend.start_up(
                 start_up_parameters(settings),
                 user=settings.user,
@@ -203,13 +211,17 @@ class Attempt(Generic[ConnectionT]):
                 is_private=isinstance(address, UnixAddress),
             )
             progress.stage = Stage.AUTHENTICATION
+            operation = startup.operation
             try:
-                gss = GssExchange(port, self._asked, settings)
-                await _start_up(port, frontend, startup, settings.oauth_token, gss)
+                await port.progress(operation)
+                if operation.attention:
+                    await self._authenticate(port, frontend, startup)
             finally:
                 progress.heard = startup.heard
                 if startup.authenticated:
                     progress.stage = Stage.SESSION
+            if operation.error is not None:
+                raise operation.error
             connection = self._recipe.make_connection(port, frontend, address, settings)
             connection._asked = self._asked
             connection._channel = way.again(frontend.tls)
@@ -218,37 +230,29 @@ class Attempt(Generic[ConnectionT]):
             port.abort()
             raise
 
-
-async def _start_up(
-    port: Port,
-    frontend: Frontend,
-    startup: StartupMachine,
-    oauth_token: Secret[str] | SecretFunction | None,
-    gss: GssExchange,
-) -> None:
-    operation = startup.operation
-    done: tuple[PasswordWork, Secret[bytes]] | None = None
-    while True:
-        await port.progress(operation)
-        if operation.settled:
-            break
-        operation.attention = False
-        if startup.work is not None:
-            # Thousands of hashes: some milliseconds with the usual count, and seconds with the highest one allowed.
-            work = startup.work
-            result = _ACCEPTED.find(work)
-            if result is None:
-                result = await port.run_elsewhere(work, may_abandon=True)
-            frontend.start_up_work_done(result)
-            done = work, result
-        if startup.token_due:
-            assert oauth_token is not None
-            frontend.start_up_token(await find_token(port, oauth_token))
-        if startup.gss_due is not None:
-            answer, is_established = await gss.step(startup.gss_due)
-            frontend.start_up_gss_stepped(answer, is_established=is_established)
-            del answer  # a ticket is no business of this frame's
-    if operation.error is not None:
-        raise operation.error
-    if done is not None:
-        _ACCEPTED.keep(*done)
+    async def _authenticate(self, port: Port, frontend: Frontend, startup: StartupMachine) -> None:
+        """Do what the server's questions take besides an answer, until there is no other one."""
+        operation, settings = startup.operation, self._recipe.settings
+        gss: GssExchange | None = None
+        done: tuple[PasswordWork, Secret[bytes]] | None = None
+        while not operation.settled:
+            operation.attention = False
+            if startup.work is not None:
+                # Thousands of hashes: some milliseconds with the usual count, and seconds with the highest one allowed.
+                work = startup.work
+                result = _ACCEPTED.find(work)
+                if result is None:
+                    result = await port.run_elsewhere(work, may_abandon=True)
+                frontend.start_up_work_done(result)
+                done = work, result
+            if startup.token_due:
+                assert settings.oauth_token is not None
+                frontend.start_up_token(await find_token(port, settings.oauth_token))
+            if startup.gss_due is not None:
+                gss = gss or GssExchange(port, self._asked, settings)
+                answer, is_established = await gss.step(startup.gss_due)
+                frontend.start_up_gss_stepped(answer, is_established=is_established)
+                del answer  # a ticket is no business of this frame's
+            await port.progress(operation)
+        if done is not None and operation.error is None:
+            _ACCEPTED.keep(*done)

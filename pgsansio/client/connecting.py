@@ -131,13 +131,18 @@ class _Search(Generic[ConnectionT]):
             usable.terminate()
 
     async def _try_host(self, asked: Address) -> ConnectionT | None:
-        found = await self._resolve(asked)
-        addresses = HappyEyeballs(found)
+        settings, around = self._recipe.settings, self._around
+        found = await self._resolve(asked) if isinstance(asked, TcpAddress) else [asked]
+        addresses = HappyEyeballs(found) if len(found) != 1 else None
         was_reached = False
-        while addresses.remaining:
-            attempt = Attempt(self.port, self._recipe, asked, addresses, self.attempts)
+        while addresses is None or addresses.remaining:
+            attempt = Attempt(
+                self.port, self._recipe, asked, found[0] if addresses is None else addresses, self.attempts
+            )
             try:
-                connection = await self._connect(attempt, asked)
+                connection = await (attempt.connect() if around is None else around(asked, settings, attempt.connect))
+                if settings.target_session_attrs is _ANY or await self._is_right(connection, attempt):
+                    return connection
             except Exception as error:
                 if is_late(self.port, self._deadline, error):
                     raise
@@ -151,35 +156,29 @@ class _Search(Generic[ConnectionT]):
                     self._failure, was_reached = error, is_reached
                 if not is_reached:
                     break
-                continue
-            if connection is not None:
-                return connection
+            if addresses is None:
+                break
         return None
 
-    async def _connect(self, attempt: Attempt[ConnectionT], asked: Address) -> ConnectionT | None:
-        """A connection; None: there is one at this address, but it is not what is asked for."""
-        settings, around = self._recipe.settings, self._around
-        connection = await (attempt.connect() if around is None else around(asked, settings, attempt.connect))
-        if settings.target_session_attrs is _ANY:
-            return connection
+    async def _is_right(self, connection: ConnectionT, attempt: Attempt[ConnectionT]) -> bool:
+        """Whether it is what is asked for; if not, it is kept or closed."""
+        attribute = self._recipe.settings.target_session_attrs
         try:
             async with attempt.time_limit():
-                rejection = await _rejection(connection, settings.target_session_attrs)
+                rejection = await _rejection(connection, attribute)
         except BaseException:
             connection.terminate()
             raise
         if rejection is None:
-            return connection
+            return True
         self._note(rejection)
-        if settings.target_session_attrs is SessionAttribute.prefer_standby:
+        if attribute is SessionAttribute.prefer_standby:
             self._keep(connection)
         else:
             connection.terminate()
-        return None
+        return False
 
-    async def _resolve(self, asked: Address) -> Sequence[Address]:
-        if not isinstance(asked, TcpAddress):
-            return [asked]
+    async def _resolve(self, asked: TcpAddress) -> Sequence[Address]:
         if asked.hostaddr is not None:
             return [TcpAddress(asked.hostaddr, asked.port)]
         if _is_address(asked.host):

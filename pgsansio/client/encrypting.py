@@ -26,7 +26,7 @@ from pgsansio.policy.encryption_mode import (
 from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.types.tls import TlsInfo
 
-__all__ = ["PLAIN", "Channel", "Progress", "channel", "encrypt", "open_channel", "open_stream"]
+__all__ = ["PLAIN", "Channel", "Progress", "channel", "encrypt", "first_engine", "open_channel"]
 
 _ANSWERS: Final = {
     Encryption.TLS: Answer.ACCEPTED,
@@ -35,7 +35,8 @@ _ANSWERS: Final = {
 }
 
 
-_PLAIN: Final = Attempt(Way.PLAIN)
+_PLAIN_WAY: Final = Way.PLAIN
+_PLAIN: Final = Attempt(_PLAIN_WAY)
 
 
 class Channel(NamedTuple):
@@ -52,6 +53,8 @@ class Channel(NamedTuple):
 
     def again(self, info: TlsInfo | None) -> "Channel":
         """For another stream to the same server (a CancelRequest's): no less encrypted than this one became."""
+        if self.attempt.way is _PLAIN_WAY:
+            return self
         if info is None:
             return Channel(_PLAIN, self.tcp, required_peer=self.required_peer)
         return Channel(Attempt(self.attempt.way), self.tcp, self.context, self.server_hostname)
@@ -80,7 +83,7 @@ async def channel(port: Port, attempt: Attempt, asked: Address, settings: Settin
     """
     if not isinstance(asked, TcpAddress):
         return Channel(attempt, settings.tcp, required_peer=settings.authentication.required_peer)
-    if attempt.way is Way.PLAIN:
+    if attempt.way is _PLAIN_WAY:
         return Channel(attempt, settings.tcp)
     tls = settings.tls
     context = await port.tls_context(tls) if tls.context is None else tls.context
@@ -89,22 +92,13 @@ async def channel(port: Port, attempt: Attempt, asked: Address, settings: Settin
     return Channel(attempt, settings.tcp, context, name)
 
 
-async def open_stream(port: Port, address: Address, engine: Engine, way: Channel) -> Engine:
-    """Connect, to drive `engine` in the end.
-
-    Returns:
-        What is driven now, for `encrypt`.
-    Raises:
-        OSError, ClientConfigurationError: there is no connection.
-    """
+def first_engine(engine: Engine, way: Channel) -> Engine:
+    """What a stream is opened for, to drive `engine` in the end: until `encrypt` has been called."""
     attempt = way.attempt
-    first = engine
-    if attempt.way is not Way.PLAIN or way.required_peer:
-        # The exchange that asks for nothing says nothing either: the engine's first word may be a secret.
-        first = EncryptionExchange(direct=attempt.way is not Way.TLS)
-    port.set_tcp_options(way.tcp)
-    await port.open_stream(address, first)
-    return first
+    if attempt.way is _PLAIN_WAY and not way.required_peer:
+        return engine
+    # The exchange that asks for nothing says nothing either: the engine's first word may be a secret.
+    return EncryptionExchange(direct=attempt.way is not Way.TLS)
 
 
 async def encrypt(
@@ -121,7 +115,7 @@ async def encrypt(
     if not isinstance(first, EncryptionExchange):
         return None
     exchange, attempt = first, way.attempt
-    if attempt.way is Way.PLAIN:
+    if attempt.way is _PLAIN_WAY:
         _check_peer(way.required_peer, port.peer_user())
         exchange.check()
         port.drive(engine)
@@ -161,7 +155,9 @@ async def encrypt(
 
 async def open_channel(port: Port, address: Address, engine: Engine, way: Channel) -> None:
     """Connect, encrypt, and drive `engine` from now on. Raises as the two do; the caller aborts the port."""
-    first = await open_stream(port, address, engine, way)
+    first = first_engine(engine, way)
+    port.set_tcp_options(way.tcp)
+    await port.open_stream(address, first)
     await encrypt(port, address, first, engine, way, Progress())
 
 

@@ -1,15 +1,17 @@
 """Time limits of what is done to connect."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Final
+from typing import Final, TypeVar
 
 from pgsansio.client.port import Address, Port
 from pgsansio.enums import Outcome
 from pgsansio.errors import OperationTimeoutError
 from pgsansio.policy.conninfo import TcpAddress
 
-__all__ = ["is_late", "shown", "time_limit"]
+__all__ = ["is_late", "limited", "shown", "time_limit"]
+
+T = TypeVar("T")
 
 _NO_LIMIT: Final = nullcontext()
 
@@ -27,6 +29,11 @@ def time_limit(
     return _NO_LIMIT if at is None else _time_limit(port, at, what if address is None else what.format(shown(address)))
 
 
+def limited(port: Port, at: float | None, what: str, address: Address, work: Awaitable[T]) -> Awaitable[T]:
+    """This work, which is begun when what is returned is awaited, in a block as of `time_limit`."""
+    return work if at is None else _limited(time_limit(port, at, what, address), work)
+
+
 def is_late(port: Port, at: float | None, error: Exception) -> bool:
     """Whether this error, raised inside of a block with this deadline, is the deadline's.
 
@@ -40,6 +47,11 @@ def is_late(port: Port, at: float | None, error: Exception) -> bool:
 def shown(address: Address) -> str:
     """For the texts of errors."""
     return f"{address.host!r}, port {address.port}" if isinstance(address, TcpAddress) else repr(address.path)
+
+
+async def _limited(limit: AbstractAsyncContextManager[None], work: Awaitable[T]) -> T:
+    async with limit:
+        return await work
 
 
 @asynccontextmanager
