@@ -90,16 +90,18 @@ class AsyncioPort(asyncio.BufferedProtocol):
     _told_of_end = False
     #: Functions that are to be called when what was read is dealt with; None: nothing is.
     _calls: list[tuple[Callable[..., Any], tuple[object, ...]]] | None = None
+    origin = _ORIGIN_HINT
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._create_future = self._loop.create_future
-        self._is_running = self._loop.is_running
+        self._loop = loop = asyncio.get_running_loop()
+        self._create_future = loop.create_future
+        self._is_running = loop.is_running
         #: A call less than a method of ours.
-        self.clock = self._loop.time
+        self.clock = loop.time
         self._thread = get_ident()
         self._forks = _forks
-        self.origin = f"created at:\n{called_from()}" if self._loop.get_debug() else _ORIGIN_HINT
+        if loop.get_debug():
+            self.origin = f"created at:\n{called_from()}"
         self._low_waiters: list[asyncio.Future[None]] = []
         #: Of who waits for the end of the connection.
         self._close_waiters: list[asyncio.Future[None]] = []

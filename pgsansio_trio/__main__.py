@@ -14,6 +14,7 @@ from pgsansio.client.parameters import find_settings
 from pgsansio.engine.driven import Engine
 from pgsansio.policy.keywords import split_statements
 from pgsansio.tap import Tap
+from pgsansio.types.secret import hide_source
 from pgsansio_trio.cluster import TempCluster
 from pgsansio_trio.connection import Connection
 from pgsansio_trio.port import TrioPort
@@ -39,7 +40,7 @@ async def _together(call: Callable[[int], Awaitable[None]], count: int) -> None:
 
 async def _with_connection(request: Request, dsn: str | None, work: Callable[[Connection], Awaitable[None]]) -> None:
     make_port = _TracedPort if request.trace else TrioPort
-    settings = await find_settings(make_port(), this_process(), {"dsn": dsn})
+    settings = await find_settings(make_port(), this_process(), {"dsn": hide_source(dsn)})
     connection = await connecting.connect(make_port, settings, Connection)
     try:
         await work(connection)

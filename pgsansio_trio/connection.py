@@ -177,8 +177,10 @@ def connect(
         ClientConfigurationError: a parameter cannot be used; it says where it came from.
         OSError, PostgresError, OperationTimeoutError: the last attempt's error; all of them are in its `attempts`.
     """
-    check_connection_class(connection_class)
-    check_record_class(record_class)
+    if connection_class is not Connection:
+        check_connection_class(connection_class)
+    if record_class is not Record:
+        check_record_class(record_class)
     shared = None if codecs == () and json is None else codec_set(codecs, json)
     check_words(words)
     # Secrets are hidden at once: they are in the frames of whatever goes wrong from here on.

@@ -96,6 +96,7 @@ class Attempt(Generic[ConnectionT]):
         asked: Address,
         addresses: HappyEyeballs | Address,
         failures: list[BaseException],
+        unused: Port | None = None,
     ) -> None:
         """
         Args:
@@ -103,6 +104,7 @@ class Attempt(Generic[ConnectionT]):
             asked: as the user gave it.
             addresses: what it stands for: those of several of which one or more remain, or the only one.
             failures: whatever has failed on the way is added, with the last error or without it.
+            unused: a port for the first stream, if there is just one address; None: a new one is made.
         """
         self.address: Address | None = None
         self.deadline: float | None = None
@@ -111,6 +113,7 @@ class Attempt(Generic[ConnectionT]):
         self._asked = asked
         self._addresses = addresses
         self._failures = failures
+        self._unused = unused
 
     async def connect(self) -> ConnectionT:
         """A connection, encrypted or not: `allow` and `prefer` try both at the address that has opened.
@@ -131,7 +134,7 @@ class Attempt(Generic[ConnectionT]):
 
             stream = await open_first(home, recipe.make_port, addresses, open_at, self._failures)
         else:
-            stream = await self._open(recipe.make_port(), addresses, way)
+            stream = await self._open(self._unused or recipe.make_port(), addresses, way)
         self.address, self.deadline = stream.address, stream.deadline
         conversation = self._converse(stream, way, ways[1:], password)
         return await limited(home, self.deadline, _CONNECTING, stream.address, conversation)

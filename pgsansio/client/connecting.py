@@ -48,7 +48,7 @@ async def connect(
     """A connection to the first host that answers and is what `target_session_attrs` asks for.
 
     Args:
-        home: a port for everything but streams; None: a new one.
+        home: a new port, for everything but streams, and then for the first of them; None: one is made.
         began: since when `connect_timeout` counts, by the port's clock: finding the settings may have taken its time.
             None: since now.
     Raises:
@@ -97,6 +97,8 @@ class _Search(Generic[ConnectionT]):
         self.attempts: list[BaseException] = []
         self._recipe = recipe
         self._around = around
+        #: It has no stream yet.
+        self._unused: Port | None = port
         self._deadline = deadline
         #: What is raised if all fail: the last host's error.
         self._failure: BaseException | None = None
@@ -136,9 +138,9 @@ class _Search(Generic[ConnectionT]):
         addresses = HappyEyeballs(found) if len(found) != 1 else None
         was_reached = False
         while addresses is None or addresses.remaining:
-            attempt = Attempt(
-                self.port, self._recipe, asked, found[0] if addresses is None else addresses, self.attempts
-            )
+            unused, self._unused = self._unused, None
+            which = found[0] if addresses is None else addresses
+            attempt = Attempt(self.port, self._recipe, asked, which, self.attempts, unused)
             try:
                 connection = await (attempt.connect() if around is None else around(asked, settings, attempt.connect))
                 if settings.target_session_attrs is _ANY or await self._is_right(connection, attempt):

@@ -40,34 +40,33 @@ async def find_settings(
 
     Args:
         port: reads the service files, if a service is asked for, and calls the user's function.
-        arguments: as of `resolve_settings`, without what `process` has; in the end all secrets of them are hidden ones.
-        connect_parameters: a function of the user's, or None; it returns arguments that replace these.
+        arguments: as of `resolve_settings`, without what `process` has, and with their secrets hidden.
+        connect_parameters: a function of the user's, hidden, or None; it returns arguments that replace these.
     Raises:
         ClientConfigurationError: as `resolve_settings`; or the function returns something else.
         OperationTimeoutError: `timeout` of the arguments has passed.
         Else what the user's function raises.
     """
-    arguments, connect_parameters = hide_arguments(arguments), hide_source(connect_parameters)
     seconds = resolve_timeout(arguments.get("timeout", UNSET))
     at = None if seconds is None else port.clock() + seconds
-    found = dict(arguments)
+    asked = arguments
     if connect_parameters is not None:
         if not isinstance(connect_parameters, SecretFunction):
             raise ClientConfigurationError("connect_parameters is expected to be a function or None")
         async with time_limit(port, at, "finding the parameters of a connection"):
             returned = Secret(cast(object, await port.call_user(connect_parameters)))
-        found.update(_of_user(returned, arguments))
-    known = process.known.find(found)
+        asked = {**arguments, **_of_user(returned, arguments)}
+    known = process.known.find(asked)
     if known is not None:
         return known
-    asked = dict(found)
-    dsn = found.pop("dsn", None)
+    others = dict(asked)
+    dsn = others.pop("dsn", None)
     environment = hide(process.environment)
 
     def resolve(texts: Mapping[str, Any] | None = None) -> Settings:
         return resolve_settings(
             dsn,
-            **found,
+            **others,
             environment=environment,
             os_user=process.os_user,
             home=process.home,

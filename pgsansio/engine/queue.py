@@ -62,6 +62,7 @@ _READY: Final = STEPS(Awaiting.READY)
 
 # Looking up a member of an Enum costs a tenth of a microsecond in Python 3.11.
 _OPEN: Final = Condition.OPEN
+_CLOSED: Final = Condition.CLOSED
 _PENDING: Final = Outcome.PENDING
 _COMPLETED: Final = Outcome.COMPLETED
 _NO_TRANSACTION: Final = TransactionStatus.IDLE
@@ -492,7 +493,7 @@ class Queue(SessionState):
     def close(self, data: bytes) -> None:
         """Ask for the end with these last bytes (Terminate); what is not settled ends as lost."""
         if self.condition is _OPEN:
-            self.condition = Condition.CLOSED
+            self.condition = _CLOSED
             self.outbox += data
             self._settle_all(None)
 

@@ -76,6 +76,8 @@ _SYNC: Final = Sync().encode()
 
 # Looking up a member of an Enum costs a tenth of a microsecond in Python 3.11.
 _OPEN: Final = Condition.OPEN
+_LOST: Final = Condition.LOST
+_BROKEN: Final = Condition.BROKEN
 _COMPLETED: Final = Outcome.COMPLETED
 
 
@@ -144,15 +146,17 @@ class Session(Queue):
 
     def lost(self, cause: BaseException | None = None) -> None:
         """The connection ended: end of stream, or an error of the transport."""
-        if self.condition in (Condition.LOST, Condition.BROKEN):
+        condition = self.condition
+        if condition is _LOST or condition is _BROKEN:
             return
-        if self.condition is _OPEN:
-            self.failure = cause
-        self.condition = Condition.LOST
+        self.condition = _LOST
         self.buffer.clear()
-        self._settle_all(cause)
+        self.news = True
+        if condition is _OPEN:  # else all is settled
+            self.failure = cause
+            self._settle_all(cause)
         if self._farewell is not None:
-            self._settle(self._farewell, Outcome.COMPLETED)
+            self._settle(self._farewell, _COMPLETED)
 
     # what the kernel asks (`kernel.contract.Session`)
 
@@ -458,7 +462,7 @@ class Session(Queue):
             self.events.append(event)
 
     def _break(self, error: BaseException) -> None:
-        self.condition = Condition.BROKEN
+        self.condition = _BROKEN
         self.failure = error
         self.buffer.clear()
         self._settle_all(error)

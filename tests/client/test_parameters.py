@@ -11,7 +11,7 @@ from pgsansio.client import run
 from pgsansio.client.parameters import Process, find_settings
 from pgsansio.errors import ClientConfigurationError
 from pgsansio.policy.conninfo import Settings, TcpAddress
-from pgsansio.types.secret import Secret
+from pgsansio.types.secret import Secret, hide_arguments, hide_source
 
 USERS = "/home/me/.pg_service.conf"
 SYSTEMS = "/etc/pg/pg_service.conf"
@@ -43,7 +43,8 @@ class Port:
 def settings(port: Port, *arguments: Any, env: dict[str, str] | None = None, **keywords: Any) -> Settings:
     process = Process(environment=env or {}, os_user="me", home="/home/me", platform="linux")
     given: dict[str, Any] = {"dsn": None, "host": None, "user": None, "password": None, "service": None, **keywords}
-    found = run(find_settings(port, process, given, *arguments))  # type: ignore[arg-type]
+    hidden = hide_arguments(given), *map(hide_source, arguments)
+    found = run(find_settings(port, process, *hidden))  # type: ignore[arg-type]
     assert isinstance(found, Settings)
     return found
 

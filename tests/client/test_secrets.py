@@ -29,6 +29,7 @@ from pgsansio.policy.conninfo import Settings, parse_dsn, resolve_settings
 from pgsansio.policy.parameter_sources import Given
 from pgsansio.testing.loop import VirtualLoop, VirtualPort
 from pgsansio.testing.script import ScriptedBackend, Step, error, expect, hang_up, login, send, send_bytes
+from pgsansio.types.secret import hide_arguments, hide_source
 from tests.support.leaks import SECRET, shown_by
 
 HOME = "/home/me"
@@ -90,7 +91,7 @@ def connect(way: Way, script: Iterable[Step], **more: Any) -> Connection:
         given |= arguments | more
         process = Process({"PATH": "/", **variables}, "u", HOME, "linux")
         function = given.pop("connect_parameters", None)
-        settings = await find_settings(Port(loop), process, given, function)
+        settings = await find_settings(Port(loop), process, hide_arguments(given), hide_source(function))
         return await connecting.connect(lambda: Port(loop), settings, Connection)
 
     try:

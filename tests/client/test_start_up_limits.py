@@ -27,6 +27,7 @@ from pgsansio.testing.script import (
     login,
     send_bytes,
 )
+from pgsansio.types.secret import hide_source
 from pgsansio.types.tls import TlsInfo
 
 STORED = ScramSecret.from_password("secret", b"0123456789abcdef", 2)
@@ -155,7 +156,7 @@ def test_finding_the_parameters_has_an_end(place: str, limit: dict[str, Any], se
 
     process = Process(environment={}, os_user="u", home="/home/u", platform="linux")
     function = dict if place == "call_user" else None
-    finding = find_settings(Here(loop), process, {"service": "s", **limit}, function)
+    finding = find_settings(Here(loop), process, {"service": "s", **limit}, hide_source(function))
     before = loop.now
     with pytest.raises(Stuck if seconds is None else OperationTimeoutError):
         loop.finish(finding)

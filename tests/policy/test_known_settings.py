@@ -173,7 +173,7 @@ def test_connecting_again_finds_it(tmp_path: Any) -> None:
             def clock(self) -> float:
                 return 0.0
 
-        return run(find_settings(Port(), process, {"dsn": "postgresql://h/d"}))  # type: ignore[arg-type]
+        return run(find_settings(Port(), process, hide_arguments({"dsn": "postgresql://h/d"})))  # type: ignore[arg-type]
 
     process = Process({}, "me", None, "linux")
     assert finding(process) is finding(process)
