@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from contextvars import copy_context
 from threading import get_ident
-from types import FunctionType, MethodType, TracebackType
+from types import FunctionType, MethodType
 from typing import Any, Final, TypeVar, cast
 
 from pgsansio.client.port import Address, BinaryFile, FilePath, GssContext, Port, PortEvent, TaskHandle
@@ -35,6 +35,7 @@ from pgsansio.policy.tcp_options import TcpOptions
 from pgsansio.policy.tls_settings import TlsSettings
 from pgsansio.tls import TlsEngine
 from pgsansio.types.tls import TlsInfo
+from pgsansio_asyncio.blocks import Deadline, Tasks
 from pgsansio_asyncio.files import read_small
 from pgsansio_asyncio.gss import gss_context
 from pgsansio_asyncio.origin import called_from
@@ -114,7 +115,6 @@ class AsyncioPort(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._connected = True
-        self._transport.set_write_buffer_limits(high=_LOW_WATER_BYTES)
         self._use(self._engine)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -191,8 +191,9 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         self._engine.receive_eof()
-        self._fed()
-        return False
+        if self._tls is not None:
+            self._fed()  # it may have something to say to that
+        return False  # the transport closes, and then `connection_lost` tells who waits
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connected = False
@@ -351,7 +352,7 @@ class AsyncioPort(asyncio.BufferedProtocol):
         """asyncio has no such thing: a task that need not wait goes on."""
 
     def deadline(self, at: float | None) -> AbstractAsyncContextManager[Any]:
-        return asyncio.timeout_at(at)
+        return Deadline(self._loop, at)
 
     async def owe(self, work: Callable[[], Awaitable[None]], seconds: float, *, lingers: bool = False) -> None:
         task = self._start(work, seconds)
@@ -562,8 +563,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     # ConcurrentPort
 
-    def tasks(self) -> "_Tasks":
-        return _Tasks(self._loop)
+    def tasks(self) -> Tasks:
+        return Tasks(self._loop)
 
     def start_task(self, work: Callable[[], Awaitable[None]]) -> TaskHandle:
         async def run() -> None:
@@ -619,39 +620,6 @@ class _Event:
         else:
             self._waiter = [self._waiter, future]
         return future
-
-
-class _Tasks:
-    """A block with tasks of its own. Not a TaskGroup, which waits for tasks to end by themselves."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._tasks: list[asyncio.Task[None]] = []
-
-    async def __aenter__(self) -> Callable[[Callable[[], Awaitable[None]]], object]:
-        return self._start
-
-    def _start(self, work: Callable[[], Awaitable[None]]) -> None:
-        async def run() -> None:
-            await work()
-
-        self._tasks.append(self._loop.create_task(run()))
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        if exc_type is GeneratorExit:
-            return  # nothing can be waited for any more
-        cancelled: asyncio.CancelledError | None = None
-        while waiting := [task for task in self._tasks if not task.done()]:
-            try:
-                await asyncio.wait(waiting)
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
 
 
 def _wake(waiter: Any) -> None:

@@ -100,11 +100,16 @@ class Queue(SessionState):
         outbox: bytes to be written.
     """
 
+    failure: BaseException | None = None
+    #: How many of those in `unsent` were dropped; the first one never is.
+    _dropped = 0
+    #: Settled when the server has hung up after it was told goodbye.
+    _farewell: Operation | None = None
+
     def __init__(self) -> None:
         self.transaction_status = _NO_TRANSACTION
         self.woken: list[Operation] = []
         self.condition = _OPEN
-        self.failure: BaseException | None = None
         self.news = False
         self.pipelining = True
         self.shared_transaction = False
@@ -113,8 +118,6 @@ class Queue(SessionState):
         self.sent: deque[Operation] = deque()
         self.sent_bytes = 0
         self.unsent: deque[Operation] = deque()
-        #: How many of those were dropped; the first one never is.
-        self._dropped = 0
         #: Operations that somebody waits for.
         self.active = 0
         #: How many that are not settled begin a transaction.
@@ -134,8 +137,6 @@ class Queue(SessionState):
         self.abandoned = 0
         #: A CancelRequest was sent, and its connection's end not seen yet.
         self.cancel_under_way = False
-        #: Settled when the server has hung up after it was told goodbye.
-        self._farewell: Operation | None = None
         #: What may come next, and what it leads to.
         self.row = self.idle_row = IDLE
         self.begin_row = BEGIN

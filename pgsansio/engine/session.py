@@ -115,14 +115,15 @@ class Session(Queue):
         events: rare events since somebody took them; `events_dropped` of them were more than are kept.
     """
 
+    events_dropped = 0
+    #: What `events` take, counted since it was empty.
+    _events_bytes = 0
+
     def __init__(self, buffer: ReceiveBuffer) -> None:
         super().__init__()
         self.buffer = buffer
         self.parameters: dict[str, str] = {}
         self.events: deque[Event] = deque()
-        self.events_dropped = 0
-        #: What `events` take, counted since it was empty.
-        self._events_bytes = 0
 
     # what the transport's side tells and asks (`Engine`)
 

@@ -239,7 +239,16 @@ class StartupMachine:
                     break
                 body = bytes(data[start + HEADER_BYTES : after])
                 start = buffer.start = after
-                self._handle((_decode_known if length <= _CONSTANT_LENGTH else decode_backend)(tag, body))
+                message = (_decode_known if length <= _CONSTANT_LENGTH else decode_backend)(tag, body)
+                transition = _TRANSITIONS[self.state].get(type(message))
+                if transition is None:
+                    raise ProtocolError(f"unexpected {type(message).__name__} in the state: {self.state.value}")
+                if type(message) is not ErrorResponse:
+                    self.heard = True
+                following, action = transition
+                elsewhere = action(self, message)
+                if operation.outcome is _PENDING:
+                    self.state = elsewhere or following
             self._received_bytes += start - begin
             if self._received_bytes > MAX_START_UP_BYTES and operation.outcome is _PENDING:
                 raise ProtocolError(
@@ -307,17 +316,6 @@ class StartupMachine:
         error.safe_to_retry = True  # no statement was sent
         error.__cause__ = cause
         self._fail(error)
-
-    def _handle(self, message: BackendMessage) -> None:
-        transition = _TRANSITIONS[self.state].get(type(message))
-        if transition is None:
-            raise ProtocolError(f"unexpected {type(message).__name__} in the state: {self.state.value}")
-        if type(message) is not ErrorResponse:
-            self.heard = True
-        state, action = transition
-        elsewhere = action(self, message)
-        if self.operation.outcome is _PENDING:
-            self.state = elsewhere or state
 
     def _fail(self, error: BaseException) -> None:
         if not self.operation.settled:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, NoReturn
 
-from pgsansio.codecs.descriptions import Descriptions
 from pgsansio.codecs.registry import Registry
 from pgsansio.codecs.row_plan import plan_rows
 from pgsansio.engine.operations import (
@@ -26,10 +25,9 @@ from pgsansio.engine.operations import (
 )
 from pgsansio.engine.routes import RESET, SIMPLE, STEPS
 from pgsansio.engine.states import Awaiting
-from pgsansio.enums import StatementMode
 from pgsansio.frontend.learning import Learning
 from pgsansio.frontend.statements import plan_of
-from pgsansio.kernel import Record, row_plan
+from pgsansio.kernel import row_plan
 from pgsansio.kernel.contract import (
     Arguments,
     Opcode,
@@ -97,27 +95,8 @@ class Frontend(Learning):
     conversation in `pgsansio.client`.
     """
 
-    def __init__(
-        self,
-        *,
-        registry: Registry | None = None,
-        descriptions: Descriptions | None = None,
-        statement_mode: StatementMode | None = StatementMode.CACHED,
-        statement_cache_size: int = 100,
-        max_cached_statement_lifetime: float = 300.0,
-        max_cacheable_statement_size: int = 15360,
-        record_class: type[Any] = Record,
-    ) -> None:
-        super().__init__(
-            registry,
-            record_class,
-            descriptions,
-            statement_mode,
-            statement_cache_size,
-            max_cached_statement_lifetime,
-            max_cacheable_statement_size,
-        )
-        self._portals = 0
+    #: How many there were.
+    _portals = 0
 
     def simple_query(
         self,

@@ -31,6 +31,7 @@ from pgsansio.policy.pooling import PROBE, PROBE_NAME, is_process_id, mode_found
 from pgsansio.policy.statement_cache import StatementCache
 from pgsansio.policy.statement_names import StatementNames, own_name_in
 from pgsansio.statement import Statement
+from pgsansio.wire.framing import ReceiveBuffer
 
 __all__ = ["Names"]
 
@@ -63,6 +64,13 @@ class Names(StartUp):
         statements: its statement cache.
     """
 
+    #: There may be a pooler, and nobody knows whether it keeps track of statements. Until the answer to this question
+    #: has come they are sent without names.
+    _is_unsure = False
+    _probe: Operation | None = None
+    #: Statements with names that are somebody's own; None: there was none yet.
+    _own: WeakSet[Statement] | None = None
+
     def __init__(
         self,
         descriptions: Descriptions | None,
@@ -74,14 +82,10 @@ class Names(StartUp):
         """
         Args: as of `Frontend`.
         """
-        super().__init__()
+        super().__init__(ReceiveBuffer())
         self.statement_mode = StatementMode.CACHED if statement_mode is None else statement_mode
         #: Nobody has said how statements are to be sent.
         self._finds_mode = statement_mode is None
-        #: There may be a pooler, and nobody knows whether it keeps track of statements. Until the answer to this
-        #: question has come they are sent without names.
-        self._is_unsure = False
-        self._probe: Operation | None = None
         self.descriptions = descriptions if descriptions is not None else Descriptions()
         self.statements: StatementCache[Statement] = StatementCache(
             size=0 if statement_mode is StatementMode.SIMPLE else cache_size,
@@ -95,8 +99,6 @@ class Names(StartUp):
         self._to_close: list[str] = []
         #: What makes statements or closes them, on its way.
         self._preparations: list[Preparation] = []
-        #: Statements with names that are somebody's own; None: there was none yet.
-        self._own: WeakSet[Statement] | None = None
 
     @property
     def is_simple(self) -> bool:

@@ -17,7 +17,6 @@ from pgsansio.messages.startup import PROTOCOL_3_0, CancelRequest
 from pgsansio.policy.authentication_rules import ANY_AUTHENTICATION, AuthenticationRules
 from pgsansio.types import TlsInfo
 from pgsansio.types.secret import Secret, hide
-from pgsansio.wire.framing import ReceiveBuffer
 
 __all__ = ["StartUp"]
 
@@ -34,13 +33,11 @@ class StartUp(Session):
         tls: what the transport has agreed on with the server, as far as it has said so; None: nothing is encrypted.
     """
 
-    def __init__(self) -> None:
-        super().__init__(ReceiveBuffer())
-        self.process_id: int | None = None
-        self.secret_key: bytes | None = None
-        self.protocol_version = PROTOCOL_3_0
-        self.tls: TlsInfo | None = None
-        self._startup: StartupMachine | None = None
+    process_id: int | None = None
+    secret_key: bytes | None = None
+    protocol_version = PROTOCOL_3_0
+    tls: TlsInfo | None = None
+    _startup: StartupMachine | None = None
 
     def connection_lost(self, cause: BaseException | None) -> None:
         if self._startup is not None:

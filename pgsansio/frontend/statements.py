@@ -111,18 +111,22 @@ class Statements(Names):
 
     def __init__(
         self,
-        registry: Registry | None,
-        record_class: type[Any],
-        descriptions: Descriptions | None,
-        statement_mode: StatementMode | None,
-        cache_size: int,
-        lifetime: float,
-        max_statement_size: int,
+        *,
+        registry: Registry | None = None,
+        descriptions: Descriptions | None = None,
+        statement_mode: StatementMode | None = StatementMode.CACHED,
+        statement_cache_size: int = 100,
+        max_cached_statement_lifetime: float = 300.0,
+        max_cacheable_statement_size: int = 15360,
+        record_class: type[Any] = Record,
     ) -> None:
-        """
-        Args: as of `Frontend`.
-        """
-        super().__init__(descriptions, statement_mode, cache_size, lifetime, max_statement_size)
+        super().__init__(
+            descriptions,
+            statement_mode,
+            statement_cache_size,
+            max_cached_statement_lifetime,
+            max_cacheable_statement_size,
+        )
         self.registry = registry if registry is not None else Registry()
         # Weakly: it may be a layer of somebody's who keeps it.
         weak = ref(self)
