@@ -191,9 +191,8 @@ class AsyncioPort(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         self._engine.receive_eof()
-        if self._tls is not None:
-            self._fed()  # it may have something to say to that
-        return False  # the transport closes, and then `connection_lost` tells who waits
+        self._fed()
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connected = False

@@ -50,11 +50,12 @@ class TrioPort(Baton, World):
         return tls.info
 
     async def close(self) -> None:
-        if self._raw is not None:
-            try:
-                await self._drain(0)
-            finally:
-                self.abort()
+        if self._raw is None:
+            return
+        try:
+            await self._drain(0)
+        finally:
+            self.abort()
         await trio.lowlevel.checkpoint()
 
     async def checkpoint(self) -> None:

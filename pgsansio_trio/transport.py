@@ -8,7 +8,7 @@ import socket
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import trio
 
@@ -58,16 +58,15 @@ class Transport(Place, ABC):
         self._tcp_options = options
 
     async def open_stream(self, address: Address, engine: Engine) -> None:
-        target: Any
         if isinstance(address, UnixAddress):
-            target, raw = address.path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            raw = await _connected(address.path)
         else:
             target, raw = tcp_target(address.host, address.port), tcp_socket(address.host, self._tcp_options)
-        try:
-            await trio.socket.from_stdlib_socket(raw).connect(target)
-        except BaseException:
-            raw.close()
-            raise
+            try:
+                await trio.socket.from_stdlib_socket(raw).connect(target)
+            except BaseException:
+                raw.close()
+                raise
         self.drive(engine)
         self._raw = raw
         self._send()
@@ -186,3 +185,20 @@ class Transport(Place, ABC):
         self._outbox.clear()
         self._outbox_bytes = 0
         self._closed()
+
+
+async def _connected(path: str) -> socket.socket:
+    """A socket that is connected to this one: at once, or not at all. Waits only if that has failed.
+
+    Raises:
+        OSError: nobody listens, or too many wait for that already.
+    """
+    raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        raw.setblocking(False)
+        raw.connect(path)
+    except OSError:
+        raw.close()
+        await trio.lowlevel.checkpoint()  # or whoever tries again and again would keep all others from running
+        raise
+    return raw

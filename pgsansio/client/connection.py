@@ -136,6 +136,7 @@ class Connection(
                     return
             async with port.deadline(at):
                 await port.close()
+                await port.checkpoint()
         except BaseException as error:
             port.abort()
             if isinstance(error, Exception) and is_late(port, at, error):

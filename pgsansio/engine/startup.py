@@ -103,6 +103,7 @@ _COMPLETED: Final = Outcome.COMPLETED
 _NO_AUTHENTICATION: Final = AuthenticationMethod.NONE
 _MUST_BIND: Final = ChannelBinding.REQUIRE
 _IDLE: Final = TransactionStatus.IDLE
+_NO_PASSWORD: Final = Secret("")
 
 #: Messages of this length or less are always the same: AuthenticationOk, ReadyForQuery.
 _CONSTANT_LENGTH: Final = 8
@@ -206,7 +207,7 @@ class StartupMachine:
         self.events: list[Event] = []
         self.woken: list[Operation] = []
         self._user = user
-        self._password: Secret[str] = hide("" if password is None else password)
+        self._password: Secret[str] = _NO_PASSWORD if password is None else hide(password)
         self._nonce = nonce
         self._min_protocol_version = min_protocol_version
         self._rules = rules
@@ -220,12 +221,14 @@ class StartupMachine:
     def process(self) -> None:
         """Take messages out of the buffer until the session is ready. Never raises for what the server sent."""
         buffer, operation = self.buffer, self.operation
+        if operation.settled:
+            return
         data, end = buffer.data, buffer.end
         start = begin = buffer.start
         # Not even while `work` is done is the server left unread: it may give up, and what it sends must not pile up.
         buffer.expected = 0
         try:
-            while end - start >= HEADER_BYTES and operation.outcome is _PENDING:
+            while end - start >= HEADER_BYTES:
                 tag, length = _header(data, start)
                 if tag == PARAMETER_STATUS and self.state is _AUTHENTICATED:
                     size = _REPORTS.take(self.parameters, data, start, end)
@@ -247,8 +250,9 @@ class StartupMachine:
                     self.heard = True
                 following, action = transition
                 elsewhere = action(self, message)
-                if operation.outcome is _PENDING:
-                    self.state = elsewhere or following
+                if operation.outcome is not _PENDING:
+                    break
+                self.state = elsewhere or following
             self._received_bytes += start - begin
             if self._received_bytes > MAX_START_UP_BYTES and operation.outcome is _PENDING:
                 raise ProtocolError(
