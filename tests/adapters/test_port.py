@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -95,6 +96,65 @@ async def test_a_cancellation_that_falls_due_has_a_time_limit(
         with anyio.fail_after(PATIENCE_SECONDS):
             await over.wait()
         port.abort()
+
+
+@pytest.mark.anyio
+async def test_a_block_ends_in_time(anyio_backend_name: str) -> None:
+    port = make_port(anyio_backend_name)
+    over, later = port.clock() - 1, port.clock() + PATIENCE_SECONDS
+    with pytest.raises(TimeoutError):
+        async with port.deadline(over):
+            await anyio.sleep_forever()
+    # The one whose time is over says so, and the one inside is left by a cancellation.
+    left = []
+
+    async def wait_within() -> None:
+        async with port.deadline(later):
+            try:
+                await anyio.sleep_forever()
+            finally:
+                left.append(sys.exception())
+
+    with pytest.raises(TimeoutError):
+        async with port.deadline(over):
+            await wait_within()
+    assert isinstance(left[0], anyio.get_cancelled_exc_class())
+    # What ends in time, or fails by itself, is never cancelled.
+    for at in (None, later):
+        async with port.deadline(at):
+            await anyio.lowlevel.checkpoint()
+    with pytest.raises(ZeroDivisionError):
+        async with port.deadline(over):
+            raise ZeroDivisionError
+    await anyio.lowlevel.checkpoint()
+
+
+@pytest.mark.anyio
+async def test_a_cancellation_from_outside_is_not_a_matter_of_time(anyio_backend_name: str) -> None:
+    port = make_port(anyio_backend_name)
+    with anyio.CancelScope() as scope:
+        async with port.deadline(port.clock() + PATIENCE_SECONDS):
+            scope.cancel()
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    await anyio.lowlevel.checkpoint()
+
+
+def test_a_unix_socket_that_takes_no_more_is_not_waited_for() -> None:
+    async def connect(address: UnixAddress) -> None:
+        ports = [TrioPort() for _ in range(10)]
+        try:
+            for port in ports:
+                await port.open_stream(address, ToyEngine())
+        finally:
+            for port in ports:
+                port.abort()
+
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(f"{folder}/socket")
+        listening.listen(1)
+        with pytest.raises(BlockingIOError):
+            trio.run(connect, UnixAddress(f"{folder}/socket", 5432))
 
 
 @pytest.mark.anyio
