@@ -150,7 +150,7 @@ class StartupMachine:
     """
 
     # What most start-ups never change.
-    state = Startup.AUTHENTICATION
+    state: Startup = Startup.AUTHENTICATION
     work: PasswordWork | None = None
     token_due = False
     gss_due: GssStep | None = None
