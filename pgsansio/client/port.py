@@ -59,7 +59,8 @@ class Port(Protocol):
 
     #: Called, without arguments and never inside of a feed, when the engine has news; must not wait. None: nobody asks.
     on_news: Callable[[], None] | None
-    #: Called by whoever can wait, when `engine.cancel_due`: carries the cancellation out. None: nobody does.
+    #: Called by whoever can wait, when `engine.cancel_due`: carries the cancellation out. None: nobody does. A
+    #: TimeoutError of it says that it took too long; the connection has been closed for that.
     on_cancel_due: Callable[[], Awaitable[None]] | None
 
     #: Whether `start_tls` can do anything. Without it nothing is encrypted, and who demands that gets an error.

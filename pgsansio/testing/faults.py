@@ -100,6 +100,10 @@ class _Way:
         return bool(self._queue) and self._queue[0] == _LOST
 
     @property
+    def is_stalled(self) -> bool:
+        return bool(self._queue) and self._queue[0] == _WAITS
+
+    @property
     def is_empty(self) -> bool:
         return not self._queue
 
@@ -183,6 +187,11 @@ class Faulty:
     def is_lost(self) -> bool:
         """The connection was cut."""
         return self._received.is_lost or self._sent.is_lost
+
+    @property
+    def is_stalled(self) -> bool:
+        """Something waits for `resume`."""
+        return self._received.is_stalled or self._sent.is_stalled
 
     @property
     def hung_up(self) -> bool:

@@ -240,11 +240,13 @@ class VirtualLoop:
     def step(self, *, time_passes: bool = True) -> bool:
         """Do one thing; False: there is nothing to do (but to wait for a deadline, if no time passes)."""
         self.steps += 1
-        if self._do_one():
-            return True
+        return self._do_one() or (time_passes and self.pass_time())
+
+    def pass_time(self) -> bool:
+        """The next deadline passes, whatever else could be done; False: there is none."""
         deadlines = [deadline for task in self.tasks for deadline in task.due()]
         soonest = min(deadlines, key=lambda deadline: deadline.at, default=None)
-        if soonest is None or not time_passes:
+        if soonest is None:
             return False
         self.now = max(self.now, soonest.at)
         soonest.expire()
@@ -258,7 +260,10 @@ class VirtualLoop:
                     return True
             return any(port.carry() for port in list(self.ports))
         # A port may turn out to have nothing to carry, which only asking tells.
-        things: list[Task | VirtualPort] = [*(task for task in self.tasks if task.can_go_on), *self.ports]
+        things: list[Task | VirtualPort] = [
+            *(task for task in self.tasks if task.can_go_on),
+            *(port for port in self.ports if port.peer is not None),
+        ]
         while things:
             thing = things.pop(self.choose(len(things)))
             if isinstance(thing, Task):
@@ -392,7 +397,7 @@ class VirtualPort:
                 self.flush()
                 self.connected = False
             elif engine.cancel_due and self.on_cancel_due is not None:
-                self.loop.background(self.on_cancel_due)
+                self.loop.background(_quietly(self.on_cancel_due))
         for operation in {id(one): one for one in engine.completed()}.values():
             if operation.settled:
                 assert all(operation is not one for one in self.settled), "settled twice"
