@@ -1,6 +1,8 @@
 """The compiled kernel does what the pure one does: with the same bytes, right, damaged or cut anywhere, and with the
 same arguments, ordinary or strange. Whichever of the two runs, the other one is beside it here."""
 
+import itertools
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -478,3 +480,27 @@ def test_ranges_of_ranges_and_other_shapes() -> None:
                 encoded(kernel, plan, "copy", [(value,)], MANY) for kernel, plan in zip(KERNELS, plans, strict=True)
             )
             assert one == other
+
+
+#: One and two bytes for a character, as they may be and as they may not, and more.
+TEXT_PARTS = [
+    b"a", b"\x7f", b"\0", b"12345678", b"\xc2\x80", b"\xc3\xbc", b"\xc3\xbf", b"\xc4\x80", b"\xe2\x82\xac",
+    b"\xc1\xbf", b"\xc0\x80", b"\xc2", b"\xc3", b"\x80", b"\xc3(", b"\xff",
+]  # fmt: skip
+
+
+def test_texts_that_are_not_ascii() -> None:
+    plans = [warmed([SCALARS[Opcode.TEXT]], kernel, True)[0] for kernel in KERNELS]
+    for count in (1, 2, 3):
+        for parts in itertools.product(TEXT_PARTS, repeat=count):
+            row = data_row(b"".join(parts))
+            one, other = (
+                decoded(kernel, plan, False, row, 0, len(row), MANY)
+                for kernel, plan in zip(KERNELS, plans, strict=True)
+            )
+            assert one == other
+            rows: list[Any] = []
+            compiled.decode_rows(plans[1], row, 0, len(row), rows, MANY)
+            for (text,) in rows:  # in the form that Python gives such a text
+                assert sys.getsizeof(text) == sys.getsizeof(str(b"".join(parts), "utf-8"))
+                assert hash(text) == hash(str(b"".join(parts), "utf-8"))

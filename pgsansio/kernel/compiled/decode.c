@@ -42,6 +42,36 @@ copy_ascii(unsigned char *to, const unsigned char *at, Py_ssize_t size)
     return (seen & UINT64_C(0x8080808080808080)) == 0;
 }
 
+/* Texts up to U+00FF that are not all ASCII, as those of many languages are: one byte or two for each character. NULL
+   without an exception: there are others in it, or it is one character, or no UTF-8. */
+static PyObject *
+decode_latin(Reader reader)
+{
+    Reader rest = reader;
+    Py_ssize_t length = 0;
+    uint8_t byte, second;
+    for (; read_uint8(&rest, &byte); length++) {
+        if (byte >= 0x80 && ((byte & 0xFE) != 0xC2 || !read_uint8(&rest, &second) || (second & 0xC0) != 0x80)) {
+            return NULL;
+        }
+    }
+    if (length < 2) {
+        return NULL;
+    }
+    PyObject *text = PyUnicode_New(length, 0xFF);
+    if (text == NULL) {
+        return NULL;
+    }
+    Py_UCS1 *to = PyUnicode_1BYTE_DATA(text);
+    for (rest = reader; read_uint8(&rest, &byte); to++) {
+        *to = byte;
+        if (byte >= 0x80 && read_uint8(&rest, &second)) {
+            *to = (Py_UCS1)(byte << 6 | (second & 0x3F));
+        }
+    }
+    return text;
+}
+
 PyObject *
 decode_text(Reader reader)
 {
@@ -54,6 +84,10 @@ decode_text(Reader reader)
             return text;
         }
         Py_DECREF(text);
+        text = decode_latin(reader);
+        if (text != NULL || PyErr_Occurred()) {
+            return text;
+        }
     }
     PyObject *text = PyUnicode_DecodeUTF8((const char *)reader.at, size, NULL);
     return text != NULL ? text : decline_error();
