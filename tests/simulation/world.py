@@ -153,6 +153,7 @@ class Simulation:
         chance = self.chance = random.Random(seed)
         self.server = _Server()
         self.faults = chance.random() < 0.5
+        self.breaks = 0.002 if self.faults else 0.0
         self.shared = chance.random() < 0.2
         self.cancels = chance.choice([0.0, 0.005, 0.02, 0.05])
         self.lateness = chance.choice([0.0, 0.002, 0.02])
@@ -271,10 +272,10 @@ class Simulation:
                 client.cancelled = True
                 client.task.cancel()
                 return
-        elif self.faults and luck < self.cancels + 0.002:
+        elif luck < self.cancels + self.breaks:
             self._break()
             return
-        elif luck < self.cancels + 0.002 + self.lateness and loop.pass_time():
+        elif luck < self.cancels + self.breaks + self.lateness and loop.pass_time():
             self.note("time passes")
             return
         self._step()
