@@ -315,7 +315,7 @@ class FakeTls:
     info: TlsInfo = field(default_factory=lambda: TlsInfo("TLSv1.3", "none", b"certificate", "postgresql"))
     error: BaseException | None = None
     # The context and the server's name of each handshake.
-    started: list[tuple[object, str | None]] = field(default_factory=list)
+    started: list[tuple[object, str | None]] = field(default_factory=list, init=False)
 
 
 class VirtualPort:
