@@ -346,7 +346,8 @@ class Session:
             self._announce()
         else:
             buffer = self.backend.buffer
-            self._interrupted = buffer.start < buffer.end
+            # It is over when what is left of a COPY has been read, which the server passes over.
+            self._interrupted = buffer.start < buffer.end and buffer.data[buffer.start] not in _OF_COPY
 
     def terminate(self, error: PostgresError | None = None) -> None:
         """It ends with this error; None: as by pg_terminate_backend (57P01)."""
@@ -783,6 +784,7 @@ class Session:
             self.backend.send(ErrorResponse(_fields(error, "ERROR")))
 
 
+_OF_COPY: Final = CopyData.TAG + CopyDone.TAG + CopyFail.TAG
 _KNOWN: Final = frozenset(
     {
         *("BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "SET", "RESET", "LISTEN"),

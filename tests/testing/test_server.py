@@ -21,6 +21,7 @@ from pgsansio import (
     UniqueViolationError,
 )
 from pgsansio.client import Connection
+from pgsansio.messages.copy import CopyData, CopyDone, CopyFail
 from pgsansio.testing import ScriptedServer, VirtualLoop
 
 
@@ -376,4 +377,18 @@ def test_a_cancel_request_with_another_key(world: World) -> None:
     world.loop.run()
     with pytest.raises(QueryCanceledError):
         task.result()
+    connection.terminate()
+
+
+@pytest.mark.parametrize("rest", [CopyData(b"1\n"), CopyDone(), CopyFail("no more")])
+def test_a_cancel_request_hits_nothing_behind_the_rest_of_a_copy(
+    world: World, rest: CopyData | CopyDone | CopyFail
+) -> None:
+    world.server.answer("DELETE", tag="DELETE 1")
+    connection = world.connect()
+    session = world.server.sessions[0]
+    session.receive_data(rest.encode())
+    session.interrupt()
+    assert session.data_to_send() == b""
+    assert world.loop.finish(connection.execute("DELETE")) == "DELETE 1"
     connection.terminate()
