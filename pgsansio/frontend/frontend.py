@@ -140,11 +140,18 @@ class Frontend(Learning):
 
     def sign_of_life(self) -> Operation:
         """What does nothing, and is answered. Raises InterfaceError as `Session.submit`."""
-        # It is in nobody's way, unless a BEGIN goes out with it.
-        internal = self.pipelining and not self.begin_is_due
-        if self.is_simple:
-            return self.simple_query("", internal=internal)
-        return self.group((), INTERNAL if internal else 0)
+        # It is in nobody's way, unless a BEGIN goes out with it; and it needs no transaction where that was refused.
+        refused = self.begin_error
+        if refused is not None:
+            self.deferred = None
+        try:
+            internal = self.pipelining and not self.begin_is_due
+            if self.is_simple:
+                return self.simple_query("", internal=internal)
+            return self.group((), INTERNAL if internal else 0)
+        finally:
+            if refused is not None:
+                self.deferred = refused
 
     def begin_with_next(self, sql: str) -> None:
         """A transaction block from now on: this BEGIN goes out with the next operation (`Session.defer_begin`)."""

@@ -308,6 +308,9 @@ def test_a_begin_that_the_server_refuses() -> None:
         async with connection.transaction():
             with pytest.raises(DivisionByZeroError):
                 await connection.execute("INSERT 1")
+            await connection.ping()
+            with pytest.raises(InterfaceError, match="the transaction could not begin"):
+                await connection.execute("INSERT 2")
 
     for body in (by_hand, block):
         with pytest.raises(DivisionByZeroError):
